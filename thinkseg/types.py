@@ -1,0 +1,257 @@
+"""The values that flow through ThinkSeg, from a sample to a report. All of them are small and frozen.
+
+::
+
+    Sample ─▶ Request ─▶ Completion ─▶ Answer ─▶ masks ─▶ Prediction ─▶ Report
+                                              └────────▶ Reward
+
+Coordinates never travel without the frame that they are measured in: an `Answer` carries its `frame`, and
+`Answer.rescaled` is the only place in the project that changes one frame for another. Widths come before heights,
+x before y, as in PIL; arrays of pixels are H×W, as in NumPy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    ImageSource = Path | str | Image.Image
+    """Where the pixels of an image are: a path, or a PIL image that is in memory already."""
+
+Mask = Bool[np.ndarray, "height width"]
+"""True on the object; at the image's size."""
+Masks = Bool[np.ndarray, "objects height width"]
+"""One mask per object; shape (0, height, width) when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Width and height in pixels, both at least 1; width first, like PIL."""
+
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"a size needs a width and a height of at least 1, found {self.width}×{self.height}")
+
+    @property
+    def wh(self) -> tuple[int, int]:
+        """(width, height), as PIL wants it."""
+        return self.width, self.height
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """(height, width), as NumPy wants it."""
+        return self.height, self.width
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An axis-aligned box in the pixels of its frame: 0 ≤ x_min ≤ x_max, 0 ≤ y_min ≤ y_max, all finite."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(value) for value in self.xyxy):
+            raise ValueError(f"a box needs four finite numbers, found {list(self.xyxy)}")
+        if self.x_min < 0 or self.y_min < 0:
+            raise ValueError(f"a box cannot have a negative corner, found {list(self.xyxy)}")
+        if self.x_min > self.x_max or self.y_min > self.y_max:
+            raise ValueError(f"a box is x_min, y_min, x_max, y_max in this order, found {list(self.xyxy)}")
+
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]:
+        """(x_min, y_min, x_max, y_max)."""
+        return self.x_min, self.y_min, self.x_max, self.y_max
+
+    def contains(self, point: Point) -> bool:
+        """Whether the point lies in the box, its border included."""
+        return self.x_min <= point.x <= self.x_max and self.y_min <= point.y <= self.y_max
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A click in the pixels of its frame: label 1 lies on the object, label 0 on the background."""
+
+    x: float
+    y: float
+    label: int = 1
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.x) and math.isfinite(self.y)) or self.x < 0 or self.y < 0:
+            raise ValueError(f"a point needs two finite numbers that are not negative, found [{self.x}, {self.y}]")
+        if self.label not in (0, 1):
+            raise ValueError(f"a point's label is 1 (object) or 0 (background), found {self.label}")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPrompt:
+    """What the segmenter is told about one object: a box, points, or both."""
+
+    box: Box | None = None
+    points: tuple[Point, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.box is None and not self.points:
+            raise ValueError("an object needs a box or at least one point, found neither")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a completion says, read: the objects, in the pixels of `frame`; no objects means "nothing there"."""
+
+    frame: Size
+    objects: tuple[ObjectPrompt, ...] = ()
+    think: str = ""
+
+    def rescaled(self, frame: Size) -> Answer:
+        """The same answer measured in another frame. This is the only place that rescales coordinates."""
+        if frame == self.frame:
+            return self
+        x_scale = frame.width / self.frame.width
+        y_scale = frame.height / self.frame.height
+
+        def moved(prompt: ObjectPrompt) -> ObjectPrompt:
+            box = prompt.box
+            if box is not None:
+                box = Box(box.x_min * x_scale, box.y_min * y_scale, box.x_max * x_scale, box.y_max * y_scale)
+            return ObjectPrompt(box, tuple(Point(p.x * x_scale, p.y * y_scale, p.label) for p in prompt.points))
+
+        return dataclasses.replace(self, frame=frame, objects=tuple(moved(prompt) for prompt in self.objects))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One image and one request, with the truth where it is known."""
+
+    id: str
+    """Unique within its data set."""
+    image: ImageSource
+    query: str
+    target: Mask | None = None
+    """The true mask at the image's size; all False when the query names nothing in the image; None when unknown."""
+    ignore: Mask | None = None
+    """Pixels that count neither way, or None."""
+    reference: Answer | None = None
+    """A worked answer to imitate, in any frame, or None."""
+    instances: Masks | None = None
+    """The true objects one by one, or None when only their union is known."""
+    task: str = ""
+    """The kind of request (salient, camouflaged, referring, …) by which a report groups; may be empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """What the reasoner is asked, in words: an optional system message and the user's text (the image comes first)."""
+
+    user: str
+    system: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """One image with one instruction, for a reasoner."""
+
+    image: Image.Image
+    instruction: Instruction
+
+
+class FinishReason(StrEnum):
+    """Why the reasoner stopped writing."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What the reasoner wrote, and why it stopped."""
+
+    text: str
+    finish_reason: FinishReason = FinishReason.STOP
+
+
+class Failure(Enum):
+    """Why a prediction has no mask of its own; the value is the sentence that a report prints."""
+
+    MALFORMED_ANSWER = "The model's text is not an answer in the expected format."
+    TRUNCATED = "The model ran into the length limit before it finished its answer."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """The outcome for one sample: there is exactly one per sample, whatever happened."""
+
+    sample_id: str
+    completion: Completion
+    answer: Answer | None
+    """The answer in the frame that the model wrote it in; None when the text could not be read."""
+    masks: Masks
+    """One mask per object, at the image's size; shape (0, height, width) for a failure or "nothing there"."""
+    failure: Failure | None = None
+    failure_detail: str = ""
+    """Why the text could not be read, in a sentence; empty when there was no failure."""
+
+    @property
+    def mask(self) -> Mask:
+        """The union of the objects' masks: (height, width), all False when there is none."""
+        union: Mask = self.masks.any(axis=0)
+        return union
+
+    @property
+    def size(self) -> Size:
+        """The image's size."""
+        height, width = self.masks.shape[1:]
+        return Size(width, height)
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """The scores of one completion, part by part. A part that could not be scored is None, which is not 0."""
+
+    parts: Mapping[str, float | None]
+    weights: Mapping[str, float]
+
+    @property
+    def total(self) -> float:
+        """The weighted sum of the parts that were scored; an unscored part adds nothing."""
+        return sum(self.weights.get(name, 1.0) * value for name, value in self.parts.items() if value is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number and how many samples it rests on."""
+
+    value: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an evaluation found, and all that is needed to run it again."""
+
+    benchmark: str
+    model: str
+    metrics: Mapping[str, Metric]
+    by_task: Mapping[str, Mapping[str, Metric]] = field(default_factory=dict)
+    failures: Mapping[str, int] = field(default_factory=dict)
+    protocol: str = "default"
+    data_revision: str = ""
+    commit: str = ""
+    seed: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
