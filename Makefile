@@ -1,0 +1,50 @@
+# The habits of the project; .ci/run calls the same targets. Needs git, make and Python >= 3.11, nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.setup-done
+
+.DEFAULT_GOAL := help
+.PHONY: help setup format check test smoke docs quickstart clean
+
+help:  ## say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
+
+setup: $(STAMP)  ## make .venv with ThinkSeg, its pocket models and the tools to work on it
+
+# Done once; again only when what is to be installed has changed.
+$(STAMP): pyproject.toml constraints.txt pocket/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "ThinkSeg needs Python 3.11 or newer, '$(PYTHON)' is not; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+		{ echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu the package python3-venv has it"; exit 1; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' --editable ./pocket
+	@touch $@
+
+format: setup  ## rewrite the sources as ruff wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: setup  ## lint, types, the direction of imports, spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+test: setup  ## the default tier of the tests
+	$(BIN)/pytest -n 2
+
+smoke: setup  ## the main job with two training steps: does it run at all
+	$(BIN)/thinkseg doctor
+	HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --steps 2 --out runs/smoke
+
+docs: setup  ## the site, with a page of every verb's --help
+	$(BIN)/python scripts/write_cli_page.py docs/command_line.md
+	$(BIN)/mkdocs build --strict
+
+quickstart: setup  ## train by reinforcement, evaluate and segment, offline, on the pocket models
+	HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --out runs/quickstart
+
+clean:  ## remove the environment and the site, not the runs
+	rm -rf .venv site docs/command_line.md

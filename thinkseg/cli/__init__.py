@@ -1,0 +1,146 @@
+"""The command line: ``thinkseg VERB …``.
+
+Each verb is the module of its name in this package, imported only when it is asked for, so that ``thinkseg --help``
+answers at once. A verb's module has
+
+* ``EXAMPLE``: the example at the end of its ``--help``,
+* ``add_arguments(parser)`` and ``run(args) -> int``, the exit code,
+* ``PARSE_KNOWN = True`` if flags that it does not declare are to reach it as ``args.overrides``, a list of words.
+
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done; 1 the work failed; 2 the input or the call is
+wrong; 130 interrupted; 141 the reader of the output went away.
+"""
+
+import argparse
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+
+from thinkseg import __version__
+from thinkseg.errors import InputError
+
+VERBS = {
+    "quickstart": "train the pocket model by reinforcement, offline, and report what it gained",
+    "segment": "think about pictures, point at what was asked for and cut it out",
+    "train": "run a training stage from a recipe: sft or rl",
+    "evaluate": "run a model on a benchmark",
+    "metrics": "compare a folder of masks, made by any system, with the true ones",
+    "score": "score completions part by part, without a model",
+    "doctor": "say what is installed, which devices there are and what is missing",
+}
+
+DONE, FAILED, WRONG_INPUT, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Args:
+        argv: the words after ``thinkseg``; those of the process when None.
+
+    Returns:
+        The exit code, as in the module's docstring. Nothing but a bug in this function raises.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    verbose = "-v" in words or "--verbose" in words
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+    except SystemExit as stop:  # argparse ends this way, after --help and after a wrong call
+        return _flushed(stop.code if isinstance(stop.code, int) else FAILED)
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED, verbose)
+    except BrokenPipeError:
+        return _reader_gone()
+    except InputError as error:
+        return _complain(str(error), WRONG_INPUT, verbose)
+    except Exception as error:  # noqa: BLE001 - the last place where an error can become a sentence
+        return _complain(_sentence(error), FAILED, verbose)
+    return code
+
+
+def create_parser(verb: str | None = None) -> argparse.ArgumentParser:
+    """The parser of a verb, or with None that of ``thinkseg`` itself; building a verb's parser imports its module."""
+    if verb is None:
+        width = max(map(len, VERBS))
+        parser = argparse.ArgumentParser(
+            prog="thinkseg",
+            usage="thinkseg [-h] [-V] [-v] VERB ...",
+            description="A large multimodal model that thinks, points and segments.",
+            epilog="verbs:\n"
+            + "\n".join(f"  {name:{width}}  {text}" for name, text in VERBS.items())
+            + "\n\nexample: thinkseg segment photo.jpg --query 'the animal that gives milk'"
+            + "\n'thinkseg VERB --help' says more about a verb.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        parser.add_argument("-V", "--version", action="version", version=f"thinkseg {__version__}")
+    else:
+        module = import_module(f"thinkseg.cli.{verb}")
+        parser = argparse.ArgumentParser(
+            prog=f"thinkseg {verb}",
+            description=VERBS[verb][0].upper() + VERBS[verb][1:] + ".",
+            epilog=module.EXAMPLE,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(parser)
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _dispatch(words: list[str]) -> int:
+    """Find the verb, parse its arguments and run it."""
+    verb_at = next((index for index, word in enumerate(words) if not word.startswith("-")), len(words))
+    parser = create_parser()
+    parser.parse_args(words[:verb_at])
+    if verb_at == len(words):
+        parser.print_help(sys.stderr)
+        return WRONG_INPUT
+    verb, rest = words[verb_at], words[verb_at + 1 :]
+    if verb not in VERBS:
+        nearest = difflib.get_close_matches(verb, VERBS, n=1)
+        hint = f"did you mean '{nearest[0]}'?" if nearest else f"the verbs are {', '.join(VERBS)}."
+        raise InputError(f"there is no verb '{verb}'; {hint}")
+    verb_parser = create_parser(verb)
+    module = import_module(f"thinkseg.cli.{verb}")
+    if getattr(module, "PARSE_KNOWN", False):
+        args, args.overrides = verb_parser.parse_known_args(rest)
+    else:
+        args = verb_parser.parse_args(rest)
+    code: int = module.run(args)
+    return code
+
+
+def _sentence(error: Exception) -> str:
+    """An error that nobody foresaw, as one line that says how to learn more."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"the package '{error.name}' is not installed; 'thinkseg doctor' says what is missing and how to get it"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return f"{told} (--verbose shows the traceback)"
+
+
+def _complain(sentence: str, code: int, verbose: bool) -> int:
+    """Print the sentence, with the traceback before it if that is wanted, and hand the exit code through."""
+    if verbose:
+        traceback.print_exc()
+    sys.stderr.write(f"thinkseg: error: {sentence}\n")
+    return code
+
+
+def _flushed(code: int) -> int:
+    """Flush what argparse has printed and hand the exit code through."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _reader_gone()
+    return code
+
+
+def _reader_gone() -> int:
+    """Point stdout at nothing, so that the interpreter's own flush at exit does not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return READER_GONE
