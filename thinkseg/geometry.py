@@ -1,0 +1,164 @@
+"""Boxes and points from masks, and how much two boxes overlap.
+
+Pixels are counted from the top left: x is the column, y the row. A point that is taken from a mask is the index of one
+of its pixels, a box the smallest and the largest index on each axis, as the published data sets have it.
+
+Everything that reads a distance transform counts what lies beyond the image's border as background, so that the centre
+of an object that is cut off by the border lies in the object's middle and not in the corner.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Shaped
+from scipy.ndimage import distance_transform_edt
+
+from thinkseg.types import Answer, Box, Mask, Masks, ObjectPrompt, Point, Size
+
+AnyMask = Shaped[np.ndarray, "height width"]
+"""A mask of any number type: what is greater than zero is the object (summed polygons give 2, so 1 is not the test)."""
+
+
+def box_from_mask(mask: AnyMask) -> Box | None:
+    """The smallest box around the pixels greater than zero, largest index included; None for an empty mask."""
+    rows = np.flatnonzero((mask > 0).any(axis=1))
+    columns = np.flatnonzero((mask > 0).any(axis=0))
+    if not len(rows):
+        return None
+    return Box(float(columns[0]), float(rows[0]), float(columns[-1]), float(rows[-1]))
+
+
+def centre_of_largest_circle(mask: AnyMask) -> Point | None:
+    """The pixel of the object that is farthest from everything that is not the object; None for an empty mask.
+
+    It is the maximum of the Euclidean distance transform, the image's border counted as background; the first one in
+    reading order where there are several.
+    """
+    found = _depths(mask)
+    if found is None:
+        return None
+    depths, x_offset, y_offset = found
+    y, x = np.unravel_index(int(depths.argmax()), depths.shape)
+    return Point(float(x + x_offset), float(y + y_offset))
+
+
+def second_point(mask: AnyMask, first: Point) -> Point | None:
+    """Seg-Zero's other point: deep in the object too, but in another part of it; None for an empty mask.
+
+    Among the object's pixels that are farther from `first` than half of them are, it is the one with the largest
+    distance transform. An object of so few pixels that none is farther gives its pixel farthest from `first`.
+    """
+    found = _depths(mask)
+    if found is None:
+        return None
+    depths, x_offset, y_offset = found
+    rows, columns = np.nonzero(depths)
+    distances = np.hypot(columns + x_offset - first.x, rows + y_offset - first.y)
+    far = distances > np.median(distances)
+    chosen = np.where(far, depths[rows, columns], 0).argmax() if far.any() else distances.argmax()
+    return Point(float(columns[chosen] + x_offset), float(rows[chosen] + y_offset))
+
+
+def background_points(mask: AnyMask, count: int) -> tuple[Point, ...]:
+    """At most `count` pixels of the background, label 0, in the object's box and as far from the object as possible.
+
+    The first is the deepest; each next one lies outside the circles that the earlier ones have free around them. There
+    are fewer where the object leaves less room in its box, none for an empty mask.
+    """
+    box = box_from_mask(mask)
+    if box is None:
+        return ()
+    x_offset, y_offset = int(box.x_min), int(box.y_min)
+    outside = mask[y_offset : int(box.y_max) + 1, x_offset : int(box.x_max) + 1] <= 0
+    depths = distance_transform_edt(outside)
+    rows, columns = np.indices(depths.shape)
+    points: list[Point] = []
+    while len(points) < count and depths.max() > 1:  # the object's own rim is blurred: keep off it
+        y, x = np.unravel_index(int(depths.argmax()), depths.shape)
+        points.append(Point(float(x + x_offset), float(y + y_offset), label=0))
+        depths[np.hypot(columns - x, rows - y) <= depths[y, x]] = 0
+    return tuple(points)
+
+
+def reference_answer(
+    masks: Masks | Mask | Sequence[Mask], *, points: int = 1, negatives: int = 0, think: str = ""
+) -> Answer:
+    """The answer that describes true masks: for each object its box and its points.
+
+    Args:
+        masks: one mask per object, all at the image's size: an array (objects, height, width), a sequence of masks,
+            or a single mask. Empty ones are left out: all of them empty says "nothing there".
+        points: 1 for the centre of the largest circle, 2 to add Seg-Zero's second point, 0 for the box alone.
+        negatives: at most so many points on the background of the object's box.
+        think: the thinking that goes with it.
+
+    Returns:
+        The answer in the frame of the image. Objects keep their order.
+    """
+    if isinstance(masks, np.ndarray) and masks.ndim == 2:
+        masks = masks[None]
+    if not len(masks) and not isinstance(masks, np.ndarray):
+        raise ValueError("reference_answer needs at least one mask, or an array (0, height, width), to know the frame")
+    height, width = masks.shape[1:] if isinstance(masks, np.ndarray) else masks[0].shape
+    prompts = (_object_prompt(mask, points, negatives) for mask in masks)
+    return Answer(Size(width, height), tuple(prompt for prompt in prompts if prompt is not None), think)
+
+
+def box_iou(first: Box, second: Box) -> float:
+    """Intersection over union of two boxes as areas of the plane; 0 where neither has an area."""
+    return float(pairwise_box_iou(np.array([first.xyxy]), np.array([second.xyxy]))[0, 0])
+
+
+def box_iou_inclusive(first: Box, second: Box) -> float:
+    """Intersection over union of two boxes of pixel indices: a side counts x_max - x_min + 1 pixels."""
+    return float(pairwise_box_iou(np.array([first.xyxy]), np.array([second.xyxy]), inclusive=True)[0, 0])
+
+
+def pairwise_box_iou(
+    first: Float[np.ndarray, "*batch m 4"], second: Float[np.ndarray, "*batch n 4"], *, inclusive: bool = False
+) -> Float[np.ndarray, "*batch m n"]:
+    """Intersection over union of every box of one set with every box of another.
+
+    Args:
+        first: x_min, y_min, x_max, y_max; any leading axes.
+        second: the same, with the same leading axes.
+        inclusive: whether a side counts its last pixel (+1), as for boxes of pixel indices.
+
+    Returns:
+        0…1; 0 where a pair has no area, not a number where a box is not.
+    """
+    a, b = first[..., :, None, :], second[..., None, :, :]
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + inclusive
+    intersection = np.maximum(sides, 0).prod(axis=-1)
+    union = _areas(a, inclusive) + _areas(b, inclusive) - intersection
+    return np.asarray(np.divide(intersection, union, out=np.zeros_like(intersection), where=union != 0))
+
+
+def _areas(boxes: np.ndarray, inclusive: bool) -> np.ndarray:
+    """Areas of boxes (…, 4)."""
+    return np.asarray((boxes[..., 2:] - boxes[..., :2] + inclusive).prod(axis=-1))
+
+
+def _depths(mask: AnyMask) -> tuple[np.ndarray, int, int] | None:
+    """The distance transform over the object's box, with the box's corner; None for an empty mask.
+
+    Nothing outside the box belongs to the object, so one ring of background around the cut-out stands for all of it,
+    and for what is beyond the image's border.
+    """
+    box = box_from_mask(mask)
+    if box is None:
+        return None
+    x_offset, y_offset = int(box.x_min), int(box.y_min)
+    inside = mask[y_offset : int(box.y_max) + 1, x_offset : int(box.x_max) + 1] > 0
+    return distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1], x_offset, y_offset
+
+
+def _object_prompt(mask: Mask, points: int, negatives: int) -> ObjectPrompt | None:
+    """Box and points of one object; None for an empty mask."""
+    box, first = box_from_mask(mask), centre_of_largest_circle(mask)
+    if box is None or first is None:
+        return None
+    second = second_point(mask, first) if points > 1 else None
+    positives = (first, second)[:points] if second is not None else (first,)[:points]
+    chosen = tuple(point for point in positives if point is not None)
+    return ObjectPrompt(box, chosen + background_points(mask, negatives))
