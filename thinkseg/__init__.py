@@ -35,7 +35,10 @@ __all__ = [
 
 
 def load(model: str = "pocket", **options: Any) -> "Pipeline":
-    """Build a pipeline from ``"pocket"``, a checkpoint folder or a hub id; options as in `models.pipeline.load_pipeline`."""
+    """Build a pipeline from ``"pocket"``, a checkpoint folder or a hub id.
+
+    The options are those of `thinkseg.models.pipeline.load_pipeline`.
+    """
     from thinkseg.models.pipeline import load_pipeline
 
     return load_pipeline(model, **options)

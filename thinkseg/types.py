@@ -210,7 +210,7 @@ class Prediction:
     @property
     def mask(self) -> Mask:
         """The union of the objects' masks: (height, width), all False when there is none."""
-        union: Mask = self.masks.any(axis=0)
+        union: Mask = np.logical_or.reduce(self.masks, axis=0)
         return union
 
     @property

@@ -107,7 +107,8 @@ def _dispatch(words: list[str]) -> int:
     verb_parser = create_parser(verb)
     module = import_module(f"thinkseg.cli.{verb}")
     if getattr(module, "PARSE_KNOWN", False):
-        args, args.overrides = verb_parser.parse_known_args(rest)
+        args, overrides = verb_parser.parse_known_args(rest)
+        args.overrides = overrides
     else:
         args = verb_parser.parse_args(rest)
     code: int = module.run(args)

@@ -70,7 +70,9 @@ def examine(requirements: Iterable[str] | None) -> dict[str, Any]:
     """
     packages = check_packages(requirements or (), installed_version)
     pocket = installed_version("thinkseg-pocket")
-    problems = [f"{p.name} {_state(p)}. Install it with: pip install '{p.name}{p.wanted}'" for p in packages if _fails(p)]
+    problems = [
+        f"{p.name} {_state(p)}. Install it with: pip install '{p.name}{p.wanted}'" for p in packages if _fails(p)
+    ]
     if requirements is None:
         problems.append(f"thinkseg is not installed, only its sources are here. Install it with: {GET_THINKSEG}")
     return {

@@ -1,0 +1,97 @@
+"""The doctor tells what is there, what is missing and how to get it."""
+
+import json
+import tomllib
+from importlib import metadata
+
+import pytest
+
+from thinkseg import cli
+from thinkseg.cli import doctor
+
+REQUIREMENTS = ["torch<3,>=2.11", "numpy>=2.1", 'ruff>=0.14; extra == "dev"', 'thinkseg[docs]; extra == "dev"']
+
+
+def versions(**found):
+    """A machine on which only these are installed."""
+    return found.get
+
+
+def test_a_version_in_the_admitted_range_fits_even_with_a_local_part():
+    numpy, torch, _ = doctor.check_packages(REQUIREMENTS, versions(torch="2.15.0+cu130", numpy="2.3.4"))
+    assert (torch.name, torch.found, torch.fits, torch.extra) == ("torch", "2.15.0+cu130", True, "")
+    assert numpy.fits
+
+
+@pytest.mark.parametrize("version", ["2.10.1", "3.0", None])
+def test_a_version_that_is_too_old_too_new_or_absent_does_not_fit(version):
+    (torch,) = doctor.check_packages(["torch<3,>=2.11"], versions(torch=version))
+    assert not torch.fits
+
+
+def test_a_package_of_an_extra_is_told_from_a_needed_one_and_thinkseg_does_not_list_itself():
+    packages = doctor.check_packages(REQUIREMENTS, versions())
+    assert [(package.name, package.extra) for package in packages] == [("numpy", ""), ("torch", ""), ("ruff", "dev")]
+
+
+def test_a_requirement_of_another_system_is_left_out():
+    assert doctor.check_packages(['numpy; sys_platform == "amiga"'], versions()) == []
+
+
+def test_a_missing_package_is_a_problem_with_its_command_and_a_missing_extra_only_a_hint():
+    findings = doctor.examine(['no-such-package>=1; extra == "dev"', "another-missing-one<3,>=2"])
+    assert findings["problems"] == [
+        "another-missing-one is not installed. Install it with: pip install 'another-missing-one<3,>=2'"
+    ]
+    assert "The extra 'dev' lacks no-such-package. Get it with: pip install 'thinkseg[dev]'" in findings["hints"]
+
+
+def test_a_package_of_a_wrong_version_says_which_one_is_needed():
+    (problem,) = doctor.examine([f"numpy<{metadata.version('numpy')}"])["problems"]
+    assert f"numpy {metadata.version('numpy')} is installed, <{metadata.version('numpy')} is needed" in problem
+
+
+def test_sources_without_an_installation_are_a_problem_with_a_way_out():
+    assert "pip install -e ." in doctor.examine(None)["problems"][0]
+
+
+def test_what_the_project_declares_is_installed_where_the_tests_run(repository):
+    declared = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["dependencies"]
+    packages = doctor.check_packages(declared, doctor.installed_version)
+    assert len(packages) == len(declared)
+    assert [package for package in packages if not package.fits] == []
+
+
+def test_the_absent_pocket_is_a_hint_with_its_command(monkeypatch):
+    installed = doctor.installed_version
+    monkeypatch.setattr(
+        doctor, "installed_version", lambda name: None if name == "thinkseg-pocket" else installed(name)
+    )
+    findings = doctor.examine(["numpy"])
+    assert any("pip install -e ./pocket" in hint for hint in findings["hints"])
+    assert findings["problems"] == []
+
+
+@pytest.mark.parametrize(("value", "state"), [("1", "offline"), ("true", "offline"), ("0", "online"), ("", "online")])
+def test_the_state_of_the_hub_is_read_from_the_environment(value, state, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    assert doctor.examine([])["hub"] == state
+
+
+@pytest.mark.parametrize(("requirement", "code"), [("numpy", 0), ("no-such-package", 1)])
+def test_the_exit_code_says_whether_something_needed_is_missing(requirement, code, monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "declared_requirements", lambda: [requirement])
+    assert cli.main(["doctor", "--json"]) == code
+    findings = json.loads(capsys.readouterr().out)
+    assert findings["devices"][-1] == "cpu"
+    assert findings["cpus"] >= 1
+    assert [package["name"] for package in findings["packages"]] == [requirement]
+
+
+def test_the_table_marks_what_does_not_fit(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "declared_requirements", lambda: ["numpy", "no-such-package>=7"])
+    assert cli.main(["doctor"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split() == ["numpy", metadata.version("numpy")] for line in lines)
+    assert any(line.startswith("no-such-package  not installed   ← >=7 is needed") for line in lines)
+    assert "problems:" in lines

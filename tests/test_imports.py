@@ -1,0 +1,37 @@
+"""Importing the package is cheap, and its public names are there all the same."""
+
+import subprocess
+import sys
+
+import pytest
+
+import thinkseg
+
+
+def modules_after(code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_loads_none_of_the_heavy_ones():
+    heavy = {"torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets", "cv2", "scipy", "numpy"}
+    assert modules_after("import thinkseg") & heavy == set()
+
+
+@pytest.mark.parametrize(
+    "module", ["types", "errors", "geometry", "imaging", "drawing", "answers.tags", "metrics.overlap", "rewards.rubric"]
+)
+def test_rooms_below_the_models_work_without_pytorch(module):
+    assert modules_after(f"import thinkseg.{module}") & {"torch", "transformers", "trl"} == set()
+
+
+@pytest.mark.parametrize("name", thinkseg.__all__)
+def test_every_public_name_can_be_reached(name):
+    assert getattr(thinkseg, name) is not None
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'thinkseg' has no attribute 'sgement'"):
+        _ = thinkseg.sgement
