@@ -1,0 +1,248 @@
+"""Pictures and masks between files and memory: the only place where a picture is opened.
+
+A picture becomes a PIL image in RGB, turned as its EXIF says. A mask becomes a boolean array (height, width). Files
+that are missing, broken or too large raise an `ImageError` that names them.
+
+A mask file may be of any kind. A pixel is foreground where its value is more than half of the file's range, and the
+range is the smallest of 1, 255 and 65535 that holds the largest value: so masks of 0/1, 0/255 and 16 bits all read
+right, and the grey rim that JPEG leaves goes to the nearer side. Of several channels the largest counts (a red object
+is an object); transparency weighs them, and where only transparency varies it is the mask. In a file with a palette of
+colours, index 0 is the background and every other index foreground.
+"""
+
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Literal, TypedDict
+
+import numpy as np
+from jaxtyping import Bool, Float64, Integer
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from thinkseg.errors import ImageError
+from thinkseg.types import Mask, Size
+
+PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+"""What counts as a picture in a folder, in lower case."""
+
+MAX_PIXELS = 89_478_485
+"""Larger pictures are refused, as a small file may unpack to all of a machine's memory. It is Pillow's own limit."""
+
+Source = Path | str | Image.Image
+
+
+class RunLengths(TypedDict):
+    """A mask as COCO writes it: `size` is [height, width], `counts` the compressed runs, column by column."""
+
+    size: list[int]
+    counts: str
+
+
+def load_image(source: Source) -> Image.Image:
+    """Open a picture of any mode.
+
+    Args:
+        source: a path, or an image in memory.
+
+    Returns:
+        RGB, turned as its EXIF says. Transparency is laid on white, 16 bits are scaled to 8; of several frames, the
+        first.
+
+    Raises:
+        ImageError: missing, not a picture, truncated, or larger than `MAX_PIXELS`.
+    """
+    with _opened(source) as picture:
+        if picture.mode.startswith("I") or picture.mode == "F":
+            grey = np.asarray(picture, dtype=np.float64)
+            limit = 65535.0 if picture.mode.startswith("I;16") else _range_of(grey)
+            return Image.fromarray((grey.clip(0, limit) * (255 / limit)).round().astype(np.uint8)).convert("RGB")
+        if picture.has_transparency_data:
+            layer = picture.convert("RGBA")
+            return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+        return picture.convert("RGB")
+
+
+def load_mask(source: Source) -> Mask:
+    """Read a mask of any mode; True where a value is more than half of the file's range (see the module's text).
+
+    Raises:
+        ImageError: as for `load_image`.
+    """
+    mask: Mask = load_map(source) > 0.5
+    return mask
+
+
+def load_map(source: Source) -> Float64[np.ndarray, "height width"]:
+    """Read a mask with soft edges, as foreground detectors write it.
+
+    Returns:
+        0…1: the values over the file's range (see the module's text).
+
+    Raises:
+        ImageError: as for `load_image`.
+    """
+    with _opened(source) as picture:
+        values = _grey_values(picture)
+    return np.asarray(values.clip(0) / _range_of(values))
+
+
+def save_mask(mask: Mask, path: Path | str) -> None:
+    """Write a mask as an 8-bit PNG, 255 on the object; folders that are missing are made.
+
+    Raises:
+        ImageError: the name does not end in .png. A lossy file would change the mask.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ImageError(f"masks are written as PNG, and '{path}' ends in '{path.suffix}': name it '.png'")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(mask.astype(np.uint8) * 255).save(path, format="PNG")
+
+
+def resize_mask(
+    mask: Mask, size: Size, method: Literal["nearest", "area"] = "nearest"
+) -> Bool[np.ndarray, "new_height new_width"]:
+    """A mask at another size.
+
+    Args:
+        mask: the mask.
+        size: the new width and height.
+        method: "nearest" takes the nearest pixel; "area" asks whether the object covers at least half of the new pixel,
+            which keeps outlines truer when a mask is made much smaller.
+    """
+    if size.hw == mask.shape:
+        return mask
+    if method == "nearest":
+        return np.asarray(Image.fromarray(mask).resize(size.wh, Image.Resampling.NEAREST))
+    coverage = Image.fromarray(mask.astype(np.float32)).resize(size.wh, Image.Resampling.BOX)
+    return np.asarray(coverage) >= 0.5
+
+
+def find_pictures(folder: Path | str) -> dict[str, Path]:
+    """The pictures directly in a folder by their stems, sorted; hidden files are passed over.
+
+    Raises:
+        ImageError: the folder is missing, or two pictures share a stem and it is not clear which one is meant.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ImageError(f"expected a folder of pictures, found none at '{folder}'")
+    pictures: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in PICTURE_SUFFIXES or path.name.startswith(".") or not path.is_file():
+            continue
+        if path.stem in pictures:
+            raise ImageError(f"'{pictures[path.stem]}' and '{path}' share a name: keep only the one that is meant")
+        pictures[path.stem] = path
+    return pictures
+
+
+def rle_from_mask(mask: Mask) -> RunLengths:
+    """A mask as COCO's compressed run lengths, for JSON."""
+    pixels = mask.ravel(order="F")
+    ends = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    runs = np.diff(np.concatenate([[0], ends, [pixels.size]])).tolist()
+    if pixels.size and pixels[0]:
+        runs.insert(0, 0)  # the first run is always background
+    height, width = mask.shape
+    return {"size": [height, width], "counts": _compressed(runs)}
+
+
+def mask_from_rle(rle: RunLengths) -> Mask:
+    """The mask that `rle_from_mask`, or any tool that writes COCO's compressed run lengths, has written.
+
+    Raises:
+        ImageError: the counts are damaged or do not fill the size.
+    """
+    height, width = rle["size"]
+    if height < 0 or width < 0 or height * width > MAX_PIXELS:
+        raise ImageError(f"a mask of {height}×{width} (height×width) is not possible, or too large")
+    runs = _decompressed(rle["counts"])
+    if sum(runs) != height * width or min(runs, default=0) < 0:
+        raise ImageError(f"run lengths of {height}×{width} pixels must add up to {height * width}, found {sum(runs)}")
+    pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return pixels.reshape((height, width), order="F")
+
+
+def _compressed(runs: list[int]) -> str:
+    """Runs as text: each from the fourth on less the one two before, five bits a character, lowest first."""
+    letters = []
+    for index, run in enumerate(runs):
+        rest = run - runs[index - 2] if index > 2 else run
+        more = True
+        while more:
+            bits = rest & 0x1F
+            rest >>= 5
+            more = rest != (-1 if bits & 0x10 else 0)
+            letters.append(chr(bits + 48 + 0x20 * more))
+    return "".join(letters)
+
+
+def _decompressed(counts: str) -> list[int]:
+    """The runs in a text; the reverse of `_compressed`."""
+    runs: list[int] = []
+    value = shift = 0
+    for letter in counts:
+        code = ord(letter) - 48
+        if not 0 <= code < 64:
+            raise ImageError(f"run lengths are written in the characters '0' to 'o', found {letter!r}")
+        value |= (code & 0x1F) << shift
+        shift += 5
+        if not code & 0x20:
+            value -= (1 << shift) if code & 0x10 else 0
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise ImageError("run lengths end in the middle of a number: the text is cut short")
+    return runs
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[Image.Image]:
+    """The picture, decoded and turned as its EXIF says; whatever goes wrong becomes an ImageError with its name."""
+    name = "the image in memory" if isinstance(source, Image.Image) else f"'{source}'"
+    with ExitStack() as files:
+        try:
+            picture = source if isinstance(source, Image.Image) else files.enter_context(Image.open(source))
+            if picture.width * picture.height > MAX_PIXELS:
+                raise _too_large(name)
+            yield ImageOps.exif_transpose(picture)  # decodes it
+        except FileNotFoundError as error:
+            raise ImageError(f"expected a picture at {name}, found no such file") from error
+        except IsADirectoryError as error:
+            raise ImageError(f"expected a picture at {name}, found a folder") from error
+        except UnidentifiedImageError as error:
+            raise ImageError(f"{name} is not a picture of a kind that can be read") from error
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise _too_large(name) from error
+        except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
+            raise ImageError(f"{name} is damaged or cut short and cannot be read ({error})") from error
+
+
+def _too_large(name: str) -> ImageError:
+    return ImageError(f"{name} has more than {MAX_PIXELS:,} pixels, which is not read: make it smaller")
+
+
+def _grey_values(picture: Image.Image) -> Float64[np.ndarray, "height width"] | Integer[np.ndarray, "height width"]:
+    """One number per pixel, large on the object (see the module's text)."""
+    if picture.mode == "1" or picture.mode.startswith("I"):
+        return np.asarray(picture, dtype=np.int64)
+    if picture.mode in ("L", "F"):
+        return np.asarray(picture, dtype=np.float64)
+    if picture.mode == "P":
+        colours = np.asarray(picture.convert("RGB"))
+        if (colours == colours[..., :1]).all():
+            return colours[..., 0].astype(np.int64)
+        return (np.asarray(picture) > 0).astype(np.int64)
+    layers = np.asarray(picture.convert("RGBA"), dtype=np.float64)
+    colour, alpha = layers[..., :3].max(axis=-1), layers[..., 3]
+    if np.ptp(alpha) and not np.ptp(colour):
+        return alpha
+    return np.asarray(colour * alpha / 255)
+
+
+def _range_of(values: np.ndarray) -> float:
+    """The smallest of 1, 255 and 65535 that holds the largest value."""
+    largest = float(values.max(initial=0))
+    return next((limit for limit in (1.0, 255.0, 65535.0) if largest <= limit), largest)
