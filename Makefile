@@ -16,9 +16,9 @@ setup: $(STAMP)  ## make .venv with ThinkSeg, its pocket models and the tools to
 $(STAMP): pyproject.toml constraints.txt pocket/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "ThinkSeg needs Python 3.11 or newer, '$(PYTHON)' is not; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || \
 		{ echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu the package python3-venv has it"; exit 1; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' --editable ./pocket
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]' --editable ./pocket
 	@touch $@
 
 format: setup  ## rewrite the sources as ruff wants them
