@@ -1,0 +1,146 @@
+"""Where checkpoints come from: the pocket distribution, a folder or the hub, with every failure as a sentence."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from thinkseg.errors import CheckpointError, InputError
+
+POCKET = "pocket"
+"""The name that stands for the checkpoints of the `thinkseg-pocket` distribution."""
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def pocket_folder(part: str) -> Path | None:
+    """The folder of a pocket checkpoint, ``"reasoner"`` or ``"segmenter"``; None when the distribution has none.
+
+    Raises:
+        InputError: `thinkseg-pocket` is not installed.
+    """
+    try:
+        pocket: Any = importlib.import_module("thinkseg_pocket")
+    except ModuleNotFoundError as error:
+        if error.name != "thinkseg_pocket":
+            raise
+        raise InputError(
+            f"the pocket {part} comes with a small package that is not installed. "
+            "Install it with: pip install thinkseg-pocket"
+        ) from error
+    folder = Path(pocket.path(part))
+    return folder if (folder / "config.json").is_file() else None
+
+
+def locate(name: str | Path, part: str) -> str:
+    """What `from_pretrained` is to be called with: a folder that exists, or a hub id.
+
+    Args:
+        name: ``"pocket"``, a folder, or a hub id.
+        part: ``"reasoner"`` or ``"segmenter"``, for the pocket and for messages.
+
+    Raises:
+        CheckpointError: the name is neither.
+    """
+    if str(name) == POCKET:
+        folder = pocket_folder(part)
+        if folder is None:
+            raise CheckpointError(f"the installed thinkseg-pocket has no {part}; update it, or name a folder or hub id")
+        return str(folder)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            adapter = (folder / "adapter_config.json").is_file()
+            hint = "it holds an adapter that has to be merged into its base first" if adapter else "it is no model"
+            raise CheckpointError(f"the {part} folder '{folder}' has no config.json: {hint}")
+        return str(folder)
+    if isinstance(name, Path) or not _HUB_ID.fullmatch(name):
+        raise CheckpointError(f"there is no {part} folder '{name}', and it is not 'pocket' or a hub id (owner/name)")
+    return name
+
+
+def model_type(source: str) -> str:
+    """The `model_type` of a checkpoint's config.json: what decides about its class, whatever the folder is called."""
+    from transformers import PreTrainedConfig
+
+    kind = PreTrainedConfig.get_config_dict(source)[0].get("model_type")
+    if not isinstance(kind, str):
+        raise CheckpointError(f"the config.json of '{source}' names no model_type, so its kind is not known")
+    return kind
+
+
+def load_weights(model_class: Any, source: str, **options: Any) -> Any:
+    """A model from its checkpoint, with every weight accounted for.
+
+    Raises:
+        CheckpointError: the files lack weights that the model has, which would leave them random.
+    """
+    model, found = model_class.from_pretrained(source, output_loading_info=True, **options)
+    parameters = {name for name, _ in model.named_parameters()}
+    missing = sorted(parameters.intersection(found["missing_keys"]))
+    if missing:
+        raise CheckpointError(
+            f"the checkpoint '{source}' is incomplete: {len(missing)} of {len(parameters)} weights are missing, "
+            f"the first is {missing[0]}"
+        )
+    return model
+
+
+@contextmanager
+def explained(source: str) -> Iterator[None]:
+    """Turn what can go wrong while a checkpoint is read into a CheckpointError of one sentence."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        reason = reason if len(reason) <= 200 else f"{reason[:200]}…"
+        if Path(source).is_dir():
+            raise CheckpointError(f"the checkpoint folder '{source}' cannot be read: {reason}") from error
+        raise CheckpointError(
+            f"there is no folder '{source}', and as a hub id it could not be loaded; check the name and the network, "
+            f"or download it elsewhere and give the folder ({reason})"
+        ) from error
+
+
+def torch_device(name: str) -> Any:
+    """The torch device of this name; ``"auto"`` is a GPU where there is one.
+
+    Raises:
+        InputError: the name is not a device, or there is no such device here.
+    """
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"there is no device {name!r} here; use 'auto', 'cpu', or 'cuda' on a machine with one") from (
+            error
+        )
+    return device
+
+
+def torch_dtype(name: str, device: Any) -> Any:
+    """The dtype to load weights in; ``"auto"`` is the checkpoint's own, or float32 on a CPU, where that is faster.
+
+    Raises:
+        InputError: the name is not a floating-point dtype of torch.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise InputError(f"a dtype is 'auto', 'float32', 'bfloat16' or 'float16', found {name!r}")
+    return dtype

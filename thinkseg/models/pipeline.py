@@ -1,0 +1,214 @@
+"""The two models and their duet: the path that everybody takes from a picture and a query to masks.
+
+>>> pipeline = load_pipeline("pocket")                                    # doctest: +SKIP
+>>> prediction = pipeline.segment("photo.jpg", "what could fly away")     # doctest: +SKIP
+
+The reasoner writes a completion, the answer format reads it, the segmenter turns what it read into masks at the
+picture's size. Text that cannot be read is data: the prediction says so and has no mask of its own. There is exactly
+one prediction per sample.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from thinkseg.answers import get_format
+from thinkseg.answers.base import AnswerFormat
+from thinkseg.errors import CheckpointError, InputError, MalformedAnswer
+from thinkseg.imaging import load_image
+from thinkseg.models import loading
+from thinkseg.models.base import Reasoner, Segmenter
+from thinkseg.models.known import SETTINGS_FILE, Settings, settings_for
+from thinkseg.types import Answer, Completion, Failure, FinishReason, Instruction, Masks, Prediction, Request, Sample
+
+if TYPE_CHECKING:
+    from thinkseg.types import ImageSource
+
+_DEFAULT_MAX_NEW_TOKENS = 512
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A reasoner, a segmenter, and the format in which the one tells the other where to look."""
+
+    reasoner: Reasoner
+    segmenter: Segmenter
+    answer_format: AnswerFormat
+
+    def segment(self, image: ImageSource, query: str) -> Prediction:
+        """Answer one query about one picture.
+
+        Args:
+            image: a path, or a PIL image.
+            query: what to look for, in words.
+
+        Returns:
+            The prediction: masks at the picture's size, the answer with its thinking, the completion.
+
+        Raises:
+            ImageError: the picture is missing or cannot be read.
+            InputError: the query is empty.
+        """
+        name = image.name if isinstance(image, Path) else image if isinstance(image, str) else "image"
+        return next(self.predict([Sample(id=name, image=image, query=query)], batch_size=1))
+
+    def predict(self, samples: Iterable[Sample], batch_size: int = 8) -> Iterator[Prediction]:
+        """One prediction per sample, in order, whatever the model writes.
+
+        Args:
+            samples: any number, read as they are needed.
+            batch_size: how many of them the reasoner is handed at a time. Samples of a batch that share a picture share
+                its encoding, too.
+
+        Raises:
+            ImageError: a picture is missing or cannot be read.
+            InputError: a query is empty.
+        """
+        if batch_size < 1:
+            raise InputError(f"a batch holds at least 1 sample, found {batch_size}")
+        remaining = iter(samples)
+        while batch := list(islice(remaining, batch_size)):
+            yield from self._predict_batch(batch)
+
+    def _predict_batch(self, samples: Sequence[Sample]) -> list[Prediction]:
+        keys = [_picture_key(sample) for sample in samples]
+        pictures = {key: sample.image for key, sample in zip(keys, samples, strict=True)}
+        images = {key: load_image(source) for key, source in pictures.items()}
+        requests = [self._request(images[key], sample) for key, sample in zip(keys, samples, strict=True)]
+        completions = self.reasoner.complete(requests)
+        read = [self._read(completion, images[key]) for completion, key in zip(completions, keys, strict=True)]
+
+        masks: dict[int, Masks] = {}
+        for key, image in images.items():
+            members = [i for i, own in enumerate(keys) if own == key]
+            answers = [(i, answer) for i in members if isinstance(answer := read[i], Answer)]
+            found = self.segmenter.segment(image, [answer for _, answer in answers])
+            masks.update(zip((i for i, _ in answers), found, strict=True))
+        return [
+            _prediction(sample, completion, outcome, masks.get(i), images[key])
+            for i, (sample, completion, outcome, key) in enumerate(zip(samples, completions, read, keys, strict=True))
+        ]
+
+    def _request(self, image: Image.Image, sample: Sample) -> Request:
+        if not sample.query.strip():
+            raise InputError(f"the query of sample '{sample.id}' is empty: say in words what to look for")
+        return Request(image, self.answer_format.instruction(sample.query))
+
+    def _read(self, completion: Completion, image: Image.Image) -> Answer | MalformedAnswer:
+        """The answer, or why there is none."""
+        try:
+            return self.answer_format.parse(completion.text, self.reasoner.frame_of(image))
+        except MalformedAnswer as reason:
+            return reason
+
+
+def _picture_key(sample: Sample) -> str | int:
+    """Equal for samples that are about the same picture."""
+    return id(sample.image) if isinstance(sample.image, Image.Image) else str(sample.image)
+
+
+def _prediction(
+    sample: Sample,
+    completion: Completion,
+    outcome: Answer | MalformedAnswer,
+    masks: Masks | None,
+    image: Image.Image,
+) -> Prediction:
+    if isinstance(outcome, Answer) and masks is not None:
+        return Prediction(sample.id, completion, outcome, masks)
+    truncated = completion.finish_reason is FinishReason.LENGTH
+    return Prediction(
+        sample.id,
+        completion,
+        answer=None,
+        masks=np.zeros((0, image.height, image.width), dtype=bool),
+        failure=Failure.TRUNCATED if truncated else Failure.MALFORMED_ANSWER,
+        failure_detail=str(outcome),
+    )
+
+
+def load_pipeline(
+    model: str | Path = loading.POCKET,
+    segmenter: str | Path | Segmenter | None = None,
+    format: str | None = None,
+    *,
+    instruction: Instruction | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    batch_size: int | None = None,
+    max_new_tokens: int | None = None,
+    frame: str | None = None,
+    canvas: int | None = None,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+) -> Pipeline:
+    """Load a pipeline. What is not given comes from the checkpoint's `thinkseg.json`, or from what is known about it.
+
+    Args:
+        model: ``"pocket"``, a checkpoint folder, or a hub id.
+        segmenter: as in `load_segmenter`, or a segmenter; the pocket's when nothing else is known.
+        format: name of the answer format.
+        instruction: sentences in place of the format's own, a template with ``{query}``.
+        device: ``"auto"`` (a GPU if there is one), or a torch device; for both models.
+        dtype: of the reasoner, as in `load_reasoner`.
+        batch_size: prompts that the reasoner decodes together.
+        max_new_tokens: length limit of a completion, in tokens.
+        frame: frame rule, see `models.families`.
+        canvas: stretch pictures to this many pixels a side before the reasoner sees them.
+        min_pixels: smallest number of pixels that a picture is resized to for the reasoner.
+        max_pixels: largest number of pixels, likewise.
+
+    Raises:
+        CheckpointError: a model is missing or incomplete, or nothing says in which format it answers.
+        InputError: an impossible setting, or the pocket is asked for and not installed.
+    """
+    from thinkseg.models.reasoner import load_reasoner
+    from thinkseg.models.segmenter import load_segmenter
+
+    given = Settings(
+        format=format,
+        instruction=instruction,
+        max_new_tokens=max_new_tokens,
+        segmenter=str(segmenter) if isinstance(segmenter, str | Path) else None,
+        frame=frame,
+        canvas=canvas,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+    )
+    settings = settings_for(model, loading.locate(model, "reasoner"), given)
+    answer_format = _answer_format(model, settings)
+    if segmenter is None and settings.segmenter is None:
+        _log.info("nothing says which segmenter '%s' was trained with, so the pocket's is used", model)
+    reasoner = load_reasoner(
+        model,
+        device=device,
+        dtype=dtype,
+        frame=settings.frame,
+        max_new_tokens=settings.max_new_tokens or _DEFAULT_MAX_NEW_TOKENS,
+        batch_size=batch_size,
+        canvas=settings.canvas,
+        min_pixels=settings.min_pixels,
+        max_pixels=settings.max_pixels,
+    )
+    if segmenter is None or isinstance(segmenter, str | Path):
+        segmenter = load_segmenter(settings.segmenter or loading.POCKET, device)
+    return Pipeline(reasoner, segmenter, answer_format)
+
+
+def _answer_format(model: str | Path, settings: Settings) -> AnswerFormat:
+    if settings.format is None:
+        raise CheckpointError(
+            f"nothing says in which format '{model}' answers; name the format (seg-r1, seg-zero, …), or write it into "
+            f"a {SETTINGS_FILE} in the model's folder"
+        )
+    return get_format(settings.format, template=settings.instruction)

@@ -1,0 +1,280 @@
+"""The reasoner: any multimodal model of transformers that writes text about a picture.
+
+>>> from thinkseg.models.reasoner import load_reasoner
+>>> reasoner = load_reasoner("Qwen/Qwen2.5-VL-3B-Instruct", device="cuda")  # doctest: +SKIP
+>>> reasoner.complete([Request(image, Instruction("Where is the cat?"))])  # doctest: +SKIP
+
+Text is decoded greedily and without a repetition penalty, whatever the checkpoint's `generation_config.json` says: some
+carry a penalty of 1.05, which bends strings of digits and which training does not use. Prompts are padded on the left
+and never truncated; a completion cannot contain the tokens that stand for pictures.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from thinkseg.errors import CheckpointError, ImageError, InputError
+from thinkseg.models import families, loading
+from thinkseg.types import Completion, FinishReason, Instruction, Request, Size
+
+ANSWER_TAGS = ("think", "answer", "bbox", "points", "labels")
+"""Tags that stay in the text even where a tokenizer has them as special tokens."""
+
+_VISION_IDS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+_OPENED_THINKING = re.compile(r"<think>\s*(?:</think>\s*)?$")
+
+Message = dict[str, Any]
+
+
+class TransformersReasoner:
+    """A `Reasoner` on a model of `AutoModelForImageTextToText` and its processor.
+
+    Args:
+        model: the model, in evaluation mode on its device.
+        processor: its processor: image processor, tokenizer and chat template.
+        rule: in which frame the model writes coordinates; by its family when None.
+        max_new_tokens: the length limit of a completion, in tokens.
+        batch_size: how many prompts are decoded together; changes the speed, not the text.
+        canvas: stretch every picture to this many pixels a side before the processor sees it (some checkpoints were
+            trained so), or None to leave the shape alone.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        rule: families.FrameRule | None = None,
+        *,
+        max_new_tokens: int = 512,
+        batch_size: int = 8,
+        canvas: int | None = None,
+    ) -> None:
+        if max_new_tokens < 1 or batch_size < 1 or (canvas is not None and canvas < 1):
+            raise InputError(
+                f"max_new_tokens, batch_size and canvas are at least 1, found {max_new_tokens}, {batch_size}, {canvas}"
+            )
+        self.model = model
+        self.processor = processor
+        self.rule = rule if rule is not None else families.frame_rule(model.config.model_type)
+        self.max_new_tokens = max_new_tokens
+        self.batch_size = batch_size
+        self.canvas = canvas
+        self._frames: dict[Size, Size] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = self.model.device
+        return device
+
+    def frame_of(self, image: Image.Image) -> Size:
+        """The frame of this picture's coordinates, read back from the processor (see `models.families`)."""
+        size = Size(*image.size)
+        if size not in self._frames:
+            seen = size if self.canvas is None else Size(self.canvas, self.canvas)
+            self._frames[size] = families.frame_of(self.rule, self.processor, seen)
+        return self._frames[size]
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """One greedy completion per request, in order."""
+        return [completions[0] for completions in self.sample(requests, temperature=0.0)]
+
+    def sample(
+        self, requests: Sequence[Request], count: int = 1, *, temperature: float = 1.0, top_p: float = 1.0
+    ) -> list[list[Completion]]:
+        """Several completions per request, in order.
+
+        Args:
+            requests: what to ask; duplicates are answered one by one.
+            count: how many completions per request.
+            temperature: 0 is greedy; 1 samples from the model's own distribution (set the seed with torch).
+            top_p: keep the likeliest tokens that hold this share of the probability.
+        """
+        if temperature == 0.0 and count > 1:
+            raise InputError(f"greedy decoding gives one completion per request, {count} were asked for")
+        prompts = [self._prompt(request.instruction) for request in requests]
+        completions: dict[int, list[Completion]] = {}
+        with torch.inference_mode():
+            for batch in self._batches(requests, prompts):
+                inputs = self._inputs([requests[i].image for i in batch], [prompts[i] for i in batch])
+                written = self._generate(inputs, count, temperature, top_p)
+                for row, index in enumerate(batch):
+                    own = written[row * count : (row + 1) * count]
+                    completions[index] = [self._completion(prompts[index], tokens) for tokens in own]
+        return [completions[index] for index in range(len(requests))]
+
+    def _batches(self, requests: Sequence[Request], prompts: Sequence[str]) -> Iterator[list[int]]:
+        """Indices of requests that are of like length, so that little is padded."""
+
+        def length(index: int) -> tuple[int, int]:
+            image = requests[index].image
+            return image.width * image.height, len(prompts[index])
+
+        order = sorted(range(len(requests)), key=length, reverse=True)
+        for start in range(0, len(order), self.batch_size):
+            yield order[start : start + self.batch_size]
+
+    def _prompt(self, instruction: Instruction) -> str:
+        """The instruction in the model's chat layout, up to where the model begins to write."""
+        tokenizer = self.processor.tokenizer
+        said = f"{instruction.system or ''}\n{instruction.user}"
+        for token in self._control_tokens.values():
+            if token in said:
+                raise InputError(f"the query contains {token!r}, which is a control token of this model; leave it out")
+        if not (self.processor.chat_template or tokenizer.chat_template):
+            raise CheckpointError(
+                "this checkpoint has no chat template, so it cannot be asked: add  chat_template.jinja"
+            )
+        prompt: str = self.processor.apply_chat_template(
+            chat_messages(instruction), add_generation_prompt=True, tokenize=False
+        )
+        return prompt
+
+    def _inputs(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> Any:
+        """The model's inputs, padded on the left, on the model's device."""
+        if self.canvas is not None:
+            images = [image.resize((self.canvas, self.canvas), Image.Resampling.BICUBIC) for image in images]
+        try:
+            inputs = self.processor(
+                images=[[image] for image in images],
+                text=list(prompts),
+                padding=True,
+                padding_side="left",
+                return_tensors="pt",
+            )
+        except ValueError as error:
+            sizes = ", ".join(f"{image.width}×{image.height}" for image in images)
+            raise ImageError(f"the model's processor refuses a picture among those of {sizes}: {error}") from error
+        return inputs.to(self.device, dtype=self.model.dtype)
+
+    def _generate(self, inputs: Mapping[str, Any], count: int, temperature: float, top_p: float) -> list[list[int]]:
+        """The new tokens of each row, up to and including the one that ended it."""
+        sampling: dict[str, Any] = {"do_sample": False, "temperature": 1.0, "top_p": 1.0, "top_k": 50}
+        if temperature > 0.0:
+            sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
+        tokens = self.model.generate(
+            **inputs,
+            **sampling,
+            num_beams=1,
+            num_return_sequences=count,
+            repetition_penalty=1.0,
+            max_new_tokens=self.max_new_tokens,
+            eos_token_id=sorted(self._stop_ids),
+            pad_token_id=self._pad_id,
+            suppress_tokens=sorted(self._vision_ids) or None,
+        )
+        rows: list[list[int]] = tokens[:, inputs["input_ids"].shape[1] :].tolist()
+        return [self._until_stop(row) for row in rows]
+
+    def _until_stop(self, row: list[int]) -> list[int]:
+        for position, token in enumerate(row):
+            if token in self._stop_ids:
+                return row[: position + 1]
+        return row
+
+    def _completion(self, prompt: str, tokens: Sequence[int]) -> Completion:
+        """The text without control tokens, together with thinking that the chat template has opened for the model."""
+        stopped = bool(tokens) and tokens[-1] in self._stop_ids
+        kept = [token for token in tokens if token not in self._control_tokens]
+        text = self.processor.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        opened = _OPENED_THINKING.search(prompt)
+        return Completion(
+            text=(opened.group() if opened else "") + text,
+            finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
+        )
+
+    @cached_property
+    def _vision_ids(self) -> frozenset[int]:
+        """Tokens that stand for pictures: one of them in a completion would break the next forward pass."""
+        holders = (self.model.config, self.processor)
+        ids = {getattr(holder, name, None) for holder in holders for name in _VISION_IDS}
+        return frozenset(token for token in ids if isinstance(token, int))
+
+    @cached_property
+    def _stop_ids(self) -> frozenset[int]:
+        configured = self.model.generation_config.eos_token_id
+        ids = configured if isinstance(configured, list) else [configured]
+        stops = frozenset(token for token in (*ids, self.processor.tokenizer.eos_token_id) if token is not None)
+        if not stops:
+            raise CheckpointError("this checkpoint names no end-of-text token, so its completions would never stop")
+        return stops
+
+    @cached_property
+    def _pad_id(self) -> int:
+        pad = self.processor.tokenizer.pad_token_id
+        return min(self._stop_ids) if pad is None else int(pad)
+
+    @cached_property
+    def _control_tokens(self) -> dict[int, str]:
+        """Special tokens by id, those that write an answer excepted."""
+        tokenizer = self.processor.tokenizer
+        tags = {form.format(tag) for tag in ANSWER_TAGS for form in ("<{}>", "</{}>")}
+        added = {token: entry.content for token, entry in tokenizer.added_tokens_decoder.items() if entry.special}
+        vision = {token: str(tokenizer.convert_ids_to_tokens(token)) for token in self._vision_ids}
+        return {token: text for token, text in {**added, **vision}.items() if text not in tags}
+
+
+def chat_messages(instruction: Instruction) -> list[Message]:
+    """The instruction as chat messages in the order that training uses too: system if any, then picture, then text."""
+    user: Message = {
+        "role": "user",
+        "content": [{"type": "image"}, {"type": "text", "text": instruction.user}],
+    }
+    if instruction.system is None:
+        return [user]
+    return [{"role": "system", "content": [{"type": "text", "text": instruction.system}]}, user]
+
+
+def load_reasoner(
+    name: str | Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    frame: str | None = None,
+    max_new_tokens: int = 512,
+    batch_size: int | None = None,
+    canvas: int | None = None,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+) -> TransformersReasoner:
+    """Load a reasoner from a folder or from the hub.
+
+    Args:
+        name: ``"pocket"``, a checkpoint folder, or a hub id. The model's class follows from its `config.json`.
+        device: ``"auto"`` (a GPU if there is one), or a torch device.
+        dtype: ``"auto"`` (the checkpoint's on a GPU, float32 on a CPU), or the name of a torch dtype.
+        frame: a rule of `models.families.FrameRule` that overrules the family's.
+        max_new_tokens: the length limit of a completion, in tokens.
+        batch_size: prompts decoded together; None is 8 on a GPU and 4 on a CPU.
+        canvas: as in `TransformersReasoner`.
+        min_pixels: smallest number of pixels that a picture is resized to, None for the checkpoint's own.
+        max_pixels: largest number of pixels, likewise.
+
+    Raises:
+        CheckpointError: the folder is missing or incomplete, the hub cannot be reached, or the family is not known.
+        InputError: a setting that this model cannot have.
+    """
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    target = loading.torch_device(device)
+    source = loading.locate(name, "reasoner")
+    with loading.explained(source):
+        rule = families.frame_rule(loading.model_type(source), frame)
+        processor = AutoProcessor.from_pretrained(source)
+        families.set_pixel_limits(processor, min_pixels, max_pixels)
+        model = loading.load_weights(AutoModelForImageTextToText, source, dtype=loading.torch_dtype(dtype, target))
+    return TransformersReasoner(
+        model.to(target).eval(),
+        processor,
+        rule,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size or (4 if target.type == "cpu" else 8),
+        canvas=canvas,
+    )

@@ -1,0 +1,204 @@
+"""The segmenter: a promptable model of the SAM line, which turns the boxes and points of an answer into masks.
+
+>>> segmenter = load_segmenter("facebook/sam2.1-hiera-large", device="cuda")  # doctest: +SKIP
+>>> masks = segmenter.segment(image, [answer])                                # doctest: +SKIP
+
+A picture is encoded once, however many answers are about it, and equal prompts are decoded once: when a group of
+completions is scored, most of the work is shared. Prompts are decoded in chunks of the same form, so that none is
+padded: a padding token still takes part in the decoder's attention, and a mask would depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from thinkseg.errors import CheckpointError, InputError
+from thinkseg.models import loading
+from thinkseg.models.base import Segmenter
+from thinkseg.models.grabcut import GrabCutSegmenter
+from thinkseg.types import Answer, Masks, ObjectPrompt, Size
+
+GRABCUT = "grabcut"
+"""The name of the segmenter that needs no weights."""
+
+MODEL_CLASSES: Mapping[str, tuple[str, str]] = {
+    "sam2": ("Sam2Model", "Sam2Processor"),
+    # The published SAM 2 and EdgeTAM folders hold the video model; its image part is what is needed here.
+    "sam2_video": ("Sam2Model", "Sam2Processor"),
+    "edgetam": ("EdgeTamModel", "Sam2Processor"),
+    "edgetam_video": ("EdgeTamModel", "Sam2Processor"),
+    "sam3_tracker": ("Sam3TrackerModel", "Sam3TrackerProcessor"),
+    "sam3_tracker_video": ("Sam3TrackerModel", "Sam3TrackerProcessor"),
+    "sam3_video": ("Sam3TrackerModel", "Sam3TrackerProcessor"),
+    "sam": ("SamModel", "SamProcessor"),
+    "sam_hq": ("SamHQModel", "SamHQProcessor"),
+}
+"""Model and processor class of transformers by the `model_type` of a checkpoint's config."""
+
+# Measured on CPUs at inputs of 256 and 1024 pixels: four prompts at a time are as fast as one or faster at both, more
+# do not help, and at 1024 pixels eight are slower.
+_CPU_CHUNK = 4
+_GPU_CHUNK = 64
+_UPSAMPLED_PIXELS = 64 * 2**20
+"""How many logits may be brought to the picture's size at once: 256 MB."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A picture that is ready to be prompted."""
+
+    embeddings: Mapping[str, Any]
+    frame: Size
+    """Where the picture lies in the model's square input: prompts are measured in it."""
+    restore: Mapping[str, Any]
+    """What `post_process_masks` needs to bring masks back to the picture's size."""
+
+
+class PromptableSegmenter:
+    """A `Segmenter` on `Sam2Model`, `EdgeTamModel`, `Sam3TrackerModel`, `SamModel` or `SamHQModel`.
+
+    Args:
+        model: the model in float32 and in evaluation mode, on its device.
+        processor: its processor, which knows the size of the model's input.
+        chunk: how many prompts are decoded at once; None for a number that suits the device.
+
+    Attributes:
+        encode_count: how many pictures have been encoded so far.
+    """
+
+    def __init__(self, model: Any, processor: Any, *, chunk: int | None = None) -> None:
+        if chunk is not None and chunk < 1:
+            raise InputError(f"a chunk holds at least 1 prompt, found {chunk}")
+        self.model = model
+        self.processor = processor
+        self.chunk = chunk or (_CPU_CHUNK if self.device.type == "cpu" else _GPU_CHUNK)
+        self.encode_count = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = self.model.device
+        return device
+
+    def segment(self, image: Image.Image, answers: Sequence[Answer]) -> list[Masks]:
+        """The masks of several answers about one picture, which is encoded once.
+
+        Args:
+            image: RGB, any size.
+            answers: each in any frame.
+
+        Returns:
+            For each answer (objects, height, width) at the picture's size, objects in the answer's order; a pixel is
+            True where the model's logit, interpolated bilinearly, is above 0.
+        """
+        height, width = image.height, image.width
+        if not any(answer.objects for answer in answers):
+            return [np.zeros((0, height, width), dtype=bool) for _ in answers]
+        with torch.inference_mode():
+            encoded = self._encode(image)
+            asked = [answer.rescaled(encoded.frame).objects for answer in answers]
+            mask_of = self._masks(encoded, (prompt for prompts in asked for prompt in prompts), height * width)
+        empty: Masks = np.zeros((0, height, width), dtype=bool)
+        return [np.stack([mask_of[prompt] for prompt in prompts]) if prompts else empty.copy() for prompts in asked]
+
+    def _encode(self, image: Image.Image) -> _Encoded:
+        if image.mode != "RGB":
+            raise InputError(f"the segmenter takes RGB pictures, found mode {image.mode!r}")
+        inputs = self.processor(images=image, return_tensors="pt")
+        self.encode_count += 1
+        pixels = inputs["pixel_values"].to(self.device, dtype=self.model.dtype)
+        embeddings = self.model.get_image_embeddings(pixels)
+        named = {"image_embeddings": embeddings}
+        if isinstance(embeddings, tuple):  # SAM-HQ: the tower's early features besides its last ones
+            named = dict(zip(("image_embeddings", "intermediate_embeddings"), embeddings, strict=True))
+        restore = {key: inputs[key] for key in ("original_sizes", "reshaped_input_sizes") if key in inputs}
+        # SAM keeps the picture's shape and pads the rest of the square; its successors stretch it over the square.
+        height, width = (
+            restore["reshaped_input_sizes"][0].tolist() if "reshaped_input_sizes" in restore else pixels.shape[-2:]
+        )
+        return _Encoded(named, Size(width, height), restore)
+
+    def _masks(self, encoded: _Encoded, prompts: Iterable[ObjectPrompt], pixels: int) -> dict[ObjectPrompt, np.ndarray]:
+        """A boolean mask (height, width) for every distinct prompt."""
+        limit = max(1, min(self.chunk, _UPSAMPLED_PIXELS // pixels))
+        masks: dict[ObjectPrompt, np.ndarray] = {}
+        for chunk in _chunks(prompts, limit):
+            outputs = self.model(**encoded.embeddings, **self._tensors(chunk), multimask_output=False)
+            logits = outputs.pred_masks[0].float()
+            restored = self.processor.post_process_masks([logits], **encoded.restore)[0][:, 0].cpu().numpy()
+            masks.update(zip(chunk, restored, strict=True))
+        return masks
+
+    def _tensors(self, chunk: Sequence[ObjectPrompt]) -> dict[str, torch.Tensor]:
+        """Prompts of one form as the model wants them: a batch of one picture with several objects."""
+        tensors: dict[str, torch.Tensor] = {}
+        if chunk[0].box is not None:
+            boxes = [prompt.box.xyxy for prompt in chunk if prompt.box is not None]
+            tensors["input_boxes"] = torch.tensor([boxes], dtype=torch.float32)
+        if chunk[0].points:
+            points = [[(point.x, point.y) for point in prompt.points] for prompt in chunk]
+            labels = [[point.label for point in prompt.points] for prompt in chunk]
+            tensors["input_points"] = torch.tensor([points], dtype=torch.float32)
+            tensors["input_labels"] = torch.tensor([labels], dtype=torch.long)
+        return {name: tensor.to(self.device) for name, tensor in tensors.items()}
+
+
+def _chunks(prompts: Iterable[ObjectPrompt], limit: int) -> Iterator[tuple[ObjectPrompt, ...]]:
+    """Distinct prompts in chunks of the same form: with a box or without, and so many points."""
+    forms: dict[tuple[bool, int], list[ObjectPrompt]] = {}
+    for prompt in dict.fromkeys(prompts):
+        forms.setdefault((prompt.box is not None, len(prompt.points)), []).append(prompt)
+    for same in forms.values():
+        for start in range(0, len(same), limit):
+            yield tuple(same[start : start + limit])
+
+
+def load_segmenter(name: str | Path = loading.POCKET, device: str = "auto", *, chunk: int | None = None) -> Segmenter:
+    """Load a segmenter.
+
+    Args:
+        name: ``"grabcut"`` (no weights), ``"pocket"`` (falls back to GrabCut where the pocket has none), a checkpoint
+            folder, or a hub id such as ``"facebook/sam2.1-hiera-large"``.
+        device: ``"auto"`` (a GPU if there is one), or a torch device.
+        chunk: prompts decoded at once; None for a number that suits the device.
+
+    Raises:
+        CheckpointError: the folder is missing or incomplete, the hub cannot be reached, or the kind is not known.
+    """
+    if str(name) == GRABCUT:
+        return GrabCutSegmenter()
+    if str(name) == loading.POCKET and loading.pocket_folder("segmenter") is None:
+        _log.warning("the installed thinkseg-pocket has no segmenter, so GrabCut is used in its place")
+        return GrabCutSegmenter()
+    target = loading.torch_device(device)
+    source = loading.locate(name, "segmenter")
+    with loading.explained(source):
+        model_class, processor_class = _classes(source)
+        processor = processor_class.from_pretrained(source)
+        # float32: coordinates up to 1024 would lose whole pixels in a 16-bit prompt encoder.
+        model = loading.load_weights(model_class, source, dtype=torch.float32)
+    return PromptableSegmenter(model.to(target).eval(), processor, chunk=chunk)
+
+
+def _classes(source: str) -> tuple[Any, Any]:
+    """Model and processor class of a checkpoint, by its `model_type`."""
+    import transformers
+
+    kind = loading.model_type(source)
+    if kind not in MODEL_CLASSES:
+        raise CheckpointError(
+            f"'{source}' is a {kind!r}, and a segmenter is one of {', '.join(MODEL_CLASSES)}; name another one, or "
+            f"'{GRABCUT}', which needs no weights"
+        )
+    model_class, processor_class = MODEL_CLASSES[kind]
+    return getattr(transformers, model_class), getattr(transformers, processor_class)

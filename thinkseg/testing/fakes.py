@@ -1,0 +1,102 @@
+"""A reasoner that says what it is told to say, and a segmenter that fills boxes; both keep count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PIL import Image
+
+from thinkseg.types import Answer, Completion, Mask, Masks, ObjectPrompt, Point, Request, Size
+
+Script = Sequence[str | Completion] | Callable[[Request], str | Completion]
+
+
+class FakeReasoner:
+    """A `Reasoner` that follows a script.
+
+    Args:
+        script: completions in the order in which requests come, or a function from request to completion.
+        frame: the frame of every answer; the picture's own size when None.
+
+    Attributes:
+        requests: every request so far, in order.
+        batches: how many requests each call of `complete` brought.
+    """
+
+    def __init__(self, script: Script, frame: Size | None = None) -> None:
+        self._script = script
+        self._frame = frame
+        self.requests: list[Request] = []
+        self.batches: list[int] = []
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """The next completions of the script. An exhausted script raises an AssertionError."""
+        self.batches.append(len(requests))
+        return [self._next(request) for request in requests]
+
+    def frame_of(self, image: Image.Image) -> Size:
+        """The frame that was given, or the picture's size."""
+        return Size(*image.size) if self._frame is None else self._frame
+
+    def _next(self, request: Request) -> Completion:
+        position = len(self.requests)
+        self.requests.append(request)
+        if callable(self._script):
+            said = self._script(request)
+        else:
+            assert position < len(self._script), (
+                f"the script has {len(self._script)} completions, one more was asked for"
+            )
+            said = self._script[position]
+        return said if isinstance(said, Completion) else Completion(said)
+
+
+class FakeSegmenter:
+    """A `Segmenter` that fills each object's box, or discs around its points when it has no box.
+
+    Args:
+        radius: of the discs, as a share of the picture's shorter side. Discs of label 0 are cut out.
+
+    Attributes:
+        encoded: every picture that was encoded, in order: one per call of `segment` that had an object to segment.
+        prompted: how many objects have been segmented.
+    """
+
+    def __init__(self, radius: float = 0.1) -> None:
+        self._radius = radius
+        self.encoded: list[Image.Image] = []
+        self.prompted = 0
+
+    def segment(self, image: Image.Image, answers: Sequence[Answer]) -> list[Masks]:
+        """As in `models.base.Segmenter`."""
+        size = Size(*image.size)
+        if any(answer.objects for answer in answers):
+            self.encoded.append(image)
+        return [self._masks(answer.rescaled(size)) for answer in answers]
+
+    def _masks(self, answer: Answer) -> Masks:
+        self.prompted += len(answer.objects)
+        masks: Masks = np.zeros((len(answer.objects), *answer.frame.hw), dtype=bool)
+        for mask, prompt in zip(masks, answer.objects, strict=True):
+            self._fill(mask, prompt)
+        return masks
+
+    def _fill(self, mask: Mask, prompt: ObjectPrompt) -> None:
+        if prompt.box is not None:
+            left, top, right, bottom = (round(value) for value in prompt.box.xyxy)
+            mask[top : bottom + 1, left : right + 1] = True
+        else:
+            for point in prompt.points:
+                mask[self._disc(mask.shape, point)] |= point.label == 1
+        for point in prompt.points:
+            if point.label == 0:
+                mask[self._disc(mask.shape, point)] = False
+
+    def _disc(self, shape: tuple[int, ...], point: Point) -> Mask:
+        height, width = shape
+        rows, columns = np.ogrid[:height, :width]
+        # Half a pixel keeps a disc from being empty where the picture is tiny.
+        radius = max(self._radius * min(height, width), 0.5)
+        disc: Mask = (columns + 0.5 - point.x) ** 2 + (rows + 0.5 - point.y) ** 2 <= max(radius, 1.0) ** 2
+        return disc
