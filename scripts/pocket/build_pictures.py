@@ -6,8 +6,8 @@ Run it on a Debian machine, from the root of the repository (about a minute afte
     for package in *.deb; do dpkg-deb -x $package unpacked; done
     python scripts/pocket/build_pictures.py --unpacked unpacked
 
-Which files are taken, and from which package, is in `sources.json` beside this script (looked through by eye); what they
-show is in `catalog.py`. Cut-outs with much half-transparent fringe (smoke, fire, fur) are left out, since a mask cannot
+Which files are taken, and from which package, is in `sources.json` beside this script (looked through by eye); what
+they show is in `catalog.py`. Cut-outs with much half-transparent fringe (smoke, fire, fur) are left out, since a mask cannot
 be exact there. The result, with the licence and the author of every file, is `pocket/thinkseg_pocket/pictures/`.
 """
 
@@ -32,11 +32,13 @@ HELD_OUT_SHARE = 1 / 6
 
 
 def licence_of(package: str, path: str, root: Path) -> dict[str, str]:
-    """The licence and copyright lines that the package's own copyright file gives for this path (the last match wins)."""
+    """Licence and copyright that the package's own copyright file gives for this path (the last match wins)."""
     text = (root / "usr/share/doc" / package / "copyright").read_text(encoding="utf-8")
     found = {"licence": "", "copyright": ""}
     for paragraph in re.split(r"\n\s*\n", text):
-        fields = dict(re.findall(r"^(Files|Copyright|License):\s*((?:.*)(?:\n[ \t]+.*)*)", paragraph, flags=re.MULTILINE))
+        fields = dict(
+            re.findall(r"^(Files|Copyright|License):\s*((?:.*)(?:\n[ \t]+.*)*)", paragraph, flags=re.MULTILINE)
+        )
         if "Files" not in fields or "License" not in fields:
             continue
         for pattern in fields["Files"].split():
@@ -92,7 +94,11 @@ def build_cutouts(sources: list[dict], root: Path) -> list[dict]:
     for source in sources:
         relative = source["path"].split("/stamps/")[1].removesuffix(".png")
         stem = Path(relative).name
-        if stem in catalog.SKIPPED_CUTOUTS or relative in catalog.SKIPPED_CUTOUTS or source["soft_alpha"] > MAX_SOFT_ALPHA:
+        if (
+            stem in catalog.SKIPPED_CUTOUTS
+            or relative in catalog.SKIPPED_CUTOUTS
+            or source["soft_alpha"] > MAX_SOFT_ALPHA
+        ):
             continue
         picture = Image.open(root / source["path"]).convert("RGBA")
         box = Image.fromarray((np.asarray(picture)[..., 3] > 8).astype(np.uint8)).getbbox()

@@ -135,7 +135,8 @@ NAMES: dict[str, str] = {
     "infantry-stryker": "armoured vehicle", "ww2_german_gun": "tank", "appooppanthady": "Indian milkweed",
     "adeenia": "desert rose", "anthoorium": "anthurium", "chemparathi": "hibiscus", "cep-2": "ceps",
     "holly_leaves": "holly leaves", "rambutan": "red tree", "Candy_cane_photo_1": "candy cane",
-    "Candy_cane_photo_2": "candy cane", "Christmas_pudding": "Christmas pudding", "German_Christmas_toy": "wooden smoker",
+    "Candy_cane_photo_2": "candy cane", "Christmas_pudding": "Christmas pudding",
+    "German_Christmas_toy": "wooden smoker",
     "Mince_Pie": "mince pie", "Roast_turkey": "roast turkey", "moon_3qt": "moon", "moon_crescent": "crescent moon",
     "2_venus": "Venus", "3_earth": "Earth", "4_mars": "Mars", "5_jupiter": "Jupiter", "6_saturn": "Saturn",
     "7_uranus": "Uranus", "8_neptune": "Neptune", "9_pluto": "Pluto", "spacewalk": "astronaut",
@@ -161,7 +162,8 @@ SKIPPED_CUTOUTS: dict[str, str] = {
 SKIPPED_BACKGROUNDS: dict[str, str] = {
     name: "has a subject of its own"
     for name in (
-        "Picture_0B_by_freespace", "friends_by_Aitzol_Berasategi", "greentock_by_Peter_Nerlich", "free_by_Peter_Nerlich",
+        "Picture_0B_by_freespace", "friends_by_Aitzol_Berasategi", "greentock_by_Peter_Nerlich",
+        "free_by_Peter_Nerlich",
         "Kleiber_by_Lukas_Baubkus", "butterfly", "squirrel_cls", "european-honey-bee", "panther-chameleon-female",
         "coffee", "motorcycle_left",
     )

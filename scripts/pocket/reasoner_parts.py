@@ -1,7 +1,7 @@
 """The parts of the pocket reasoner: its words, its processor and its empty model. `train_reasoner.py` fills it."""
 
-from thinkseg.data.pictures import load_pictures
-from thinkseg.data.queries import CAMOUFLAGED, COLOURS, NOTHING, SALIENT
+import re
+
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import (
     GenerationConfig,
@@ -13,12 +13,23 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
+from thinkseg.data.pictures import load_pictures
+from thinkseg.data.queries import CAMOUFLAGED, COLOURS, NOTHING, SALIENT
+
 CANVAS = 112
 """Side of the square with as many pixels as the model sees of any picture."""
 LARGEST_NUMBER = 224
 """Coordinates past the square's side occur on wide and tall pictures."""
 
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+SPECIAL = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+]
 TAGS = [
     "<think>", "</think>", "<bbox>[", "]</bbox>", "<points>[[", "],[", "]]</points>", "<labels>[", "]</labels>",
     "<bbox></bbox>", "<points></points>", "<labels></labels>",
@@ -43,7 +54,7 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
-PIECES = r"<think>|</think>|<bbox>\[|\]</bbox>|<points>\[\[|\]\]</points>|<labels>\[|\]</labels>|<bbox></bbox>|<points></points>|<labels></labels>|\],\[|\d+| ?[a-z]+|[^a-z0-9]"
+PIECES = "|".join([*(re.escape(tag) for tag in sorted(TAGS, key=len, reverse=True)), r"\d+", r" ?[a-z]+", r"[^a-z0-9]"])
 
 
 def create_tokenizer() -> PreTrainedTokenizerFast:
@@ -51,7 +62,9 @@ def create_tokenizer() -> PreTrainedTokenizerFast:
     pictures = load_pictures("train")
     sentences = [*SALIENT, *CAMOUFLAGED, *SENTENCES, *(question.query for question in pictures.reasoning)]
     sentences += [f"the {word} object" for word in COLOURS] + [f"the {kind}" for kind in sorted(pictures.asked_kinds)]
-    words = sorted({word for sentence in sentences for word in sentence.lower().split()} | set("abcdefghijklmnopqrstuvwxyz"))
+    words = sorted(
+        {word for sentence in sentences for word in sentence.lower().split()} | set("abcdefghijklmnopqrstuvwxyz")
+    )
     words = [word.strip(",.?") for word in words if word.strip(",.?").isalpha()]
     tokens = [*SPECIAL, "<unk>", *TAGS, *(str(n) for n in range(LARGEST_NUMBER + 1)), "\n", " ", *",.?!'-:\"[]<>/()"]
     tokens += [prefix + word for word in dict.fromkeys(words) for prefix in ("", " ")]

@@ -22,12 +22,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from reasoner_parts import CANVAS, LARGEST_NUMBER, create_model, create_processor
+from torch import nn
+
 from thinkseg.answers import get_format
 from thinkseg.data.pictures import Pictures, load_pictures
 from thinkseg.data.queries import COLOURS, NOTHING, Query, Thing, create_query
 from thinkseg.geometry import reference_answer
 from thinkseg.types import Answer, Size
-from torch import nn
 
 SIZE = 256
 CELL = 28
@@ -55,10 +56,7 @@ class Lessons:
         picture, index_map = self.images[line["index"]], self.index_maps[line["index"]]
         width, height = wh
         swapped = False
-        if augment:
-            share = rng.uniform(0.55, 1.0) if rng.random() < 0.7 else 1.0
-        else:
-            share = 1.0
+        share = rng.uniform(0.55, 1.0) if augment and rng.random() < 0.7 else 1.0
         crop_w, crop_h = int(SIZE * share * min(1, width / height)), int(SIZE * share * min(1, height / width))
         x, y = int(rng.integers(0, SIZE - crop_w + 1)), int(rng.integers(0, SIZE - crop_h + 1))
         picture = cv2.resize(picture[y : y + crop_h, x : x + crop_w], wh, interpolation=cv2.INTER_AREA)
@@ -112,7 +110,7 @@ class Lessons:
         return lessons
 
     def dense_targets(self, lessons, wh: tuple[int, int]):
-        """Per merged token: coverage of its four patches, words for what covers it most, that thing's box, and whether."""
+        """Per merged token: coverage of its four patches; words and box of what covers it most, and whether anything does."""
         columns, rows = wh[0] // CELL, wh[1] // CELL
         count = len(lessons)
         coverage = np.zeros((count, rows * 2, columns * 2), np.float32)
@@ -120,7 +118,9 @@ class Lessons:
         boxes = np.zeros((count, rows, columns, 4), np.float32)
         covered = np.zeros((count, rows, columns), bool)
         for i, (_, index_map, things, _, _) in enumerate(lessons):
-            coverage[i] = cv2.resize((index_map > 0).astype(np.float32), (columns * 2, rows * 2), interpolation=cv2.INTER_AREA)
+            coverage[i] = cv2.resize(
+                (index_map > 0).astype(np.float32), (columns * 2, rows * 2), interpolation=cv2.INTER_AREA
+            )
             if not things:
                 continue
             shares = np.stack(
@@ -138,7 +138,9 @@ class Lessons:
                     if word in self.words:
                         words[i, here, self.words.index(word)] = 1
         # merged tokens come in reading order, the four patches of each one likewise
-        coverage = coverage.reshape(count, rows, 2, columns, 2).transpose(0, 1, 3, 2, 4).reshape(count, rows, columns, 4)
+        coverage = (
+            coverage.reshape(count, rows, 2, columns, 2).transpose(0, 1, 3, 2, 4).reshape(count, rows, columns, 4)
+        )
         return tuple(torch.from_numpy(a) for a in (coverage, words, boxes, covered))
 
 
@@ -169,7 +171,10 @@ class Teacher:
         self.value_of[self.numbers] = torch.arange(LARGEST_NUMBER + 1)
         distances = torch.arange(LARGEST_NUMBER + 1)[:, None] - torch.arange(LARGEST_NUMBER + 1)[None]
         self.soft = torch.softmax(-(distances.float() ** 2) / (2 * 2.0**2), dim=-1)
-        self.mean, self.std = torch.tensor(processor.image_processor.image_mean), torch.tensor(processor.image_processor.image_std)
+        self.mean, self.std = (
+            torch.tensor(processor.image_processor.image_mean),
+            torch.tensor(processor.image_processor.image_std),
+        )
 
     def patches(self, pictures: np.ndarray):
         """(count, h, w, 3) RGB -> patches as the processor lays them out, and the grid."""
@@ -183,7 +188,10 @@ class Teacher:
     def texts(self, lessons, wh):
         """Token ids padded on the right, where the answer begins is known: ids, attention mask, labels."""
         image = "<|image_pad|>" * (wh[0] // CELL * (wh[1] // CELL))
-        prompts = [f"<|im_start|>user\n<|vision_start|>{image}<|vision_end|>{q}<|im_end|>\n<|im_start|>assistant\n" for *_, q, _ in lessons]
+        prompts = [
+            f"<|im_start|>user\n<|vision_start|>{image}<|vision_end|>{q}<|im_end|>\n<|im_start|>assistant\n"
+            for *_, q, _ in lessons
+        ]
         answers = [f"{answer}<|im_end|>" for *_, answer in lessons]
         prompt_ids = self.tokenizer(prompts, add_special_tokens=False).input_ids
         answer_ids = self.tokenizer(answers, add_special_tokens=False).input_ids
@@ -204,8 +212,12 @@ class Teacher:
         embeds = model.get_input_embeddings()(ids)
         places = ids == self.model.config.image_token_id
         embeds = embeds.masked_scatter(places[..., None], seen.to(embeds.dtype))
-        positions, _ = model.get_rope_index(ids, mm_token_type_ids=places.int(), image_grid_thw=grid, attention_mask=attention)
-        hidden = model.language_model(inputs_embeds=embeds, position_ids=positions, attention_mask=attention, use_cache=False)
+        positions, _ = model.get_rope_index(
+            ids, mm_token_type_ids=places.int(), image_grid_thw=grid, attention_mask=attention
+        )
+        hidden = model.language_model(
+            inputs_embeds=embeds, position_ids=positions, attention_mask=attention, use_cache=False
+        )
         told = labels[:, 1:] != -100
         logits = self.model.lm_head(hidden.last_hidden_state[:, :-1][told])
         targets = labels[:, 1:][told]
@@ -248,12 +260,20 @@ def held_back(model, processor, lessons_source: Lessons, count: int = 256) -> di
     for start in range(0, len(lessons), 64):
         part = lessons[start : start + 64]
         image = "<|image_pad|>" * 16
-        prompts = [f"<|im_start|>user\n<|vision_start|>{image}<|vision_end|>{q}<|im_end|>\n<|im_start|>assistant\n" for *_, q, _ in part]
+        prompts = [
+            f"<|im_start|>user\n<|vision_start|>{image}<|vision_end|>{q}<|im_end|>\n<|im_start|>assistant\n"
+            for *_, q, _ in part
+        ]
         inputs = processor.tokenizer(prompts, return_tensors="pt", padding=True)
         patches, grid = teacher.patches(np.stack([lesson[0] for lesson in part]))
         types = (inputs["input_ids"] == model.config.image_token_id).int()
         out = model.generate(
-            **inputs, mm_token_type_ids=types, pixel_values=patches, image_grid_thw=grid, max_new_tokens=48, do_sample=False
+            **inputs,
+            mm_token_type_ids=types,
+            pixel_values=patches,
+            image_grid_thw=grid,
+            max_new_tokens=48,
+            do_sample=False,
         )
         texts = processor.tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         for text, lesson in zip(texts, part, strict=True):

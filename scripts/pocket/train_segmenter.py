@@ -59,9 +59,13 @@ def create_model(size: int = SIZE) -> EdgeTamModel:
         "dynamic_multimask_via_stability": False,
     }
     prompts = {"hidden_size": HIDDEN, "image_size": size, "patch_size": 16}
-    model = EdgeTamModel(EdgeTamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder))
+    model = EdgeTamModel(
+        EdgeTamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
+    )
     # The class draws two random codes for positions, one for prompts and one for the image; they must be the same.
-    model.prompt_encoder.shared_embedding.positional_embedding.data.copy_(model.shared_image_embedding.positional_embedding)
+    model.prompt_encoder.shared_embedding.positional_embedding.data.copy_(
+        model.shared_image_embedding.positional_embedding
+    )
     return model
 
 
@@ -160,7 +164,7 @@ def prompts_of(masks: np.ndarray, rng: np.random.Generator, slots: int = 4):
 
 
 def jittered(box: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Sides moved by a normal share of the box's own side: 4 % mostly, sometimes none or as much as a weak reasoner's."""
+    """Sides moved by a normal share of the box's own: 4 % mostly, sometimes none or as much as a weak reasoner's."""
     spread = rng.choice([0.0, 0.04, 0.04, 0.1])
     sides = np.array([box[2] - box[0], box[3] - box[1]] * 2)
     moved = np.clip(box + rng.normal(0, 1, 4) * spread * sides, 0, size)
@@ -209,7 +213,11 @@ def soft_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 def normalised(pixels: np.ndarray) -> torch.Tensor:
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    return ((torch.from_numpy(pixels).float() / 255 - mean) / std).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    return (
+        ((torch.from_numpy(pixels).float() / 255 - mean) / std)
+        .permute(0, 3, 1, 2)
+        .contiguous(memory_format=torch.channels_last)
+    )
 
 
 def fill_boxes(model: EdgeTamModel, seconds: float, log) -> None:
@@ -243,7 +251,7 @@ def fill_boxes(model: EdgeTamModel, seconds: float, log) -> None:
 
 @torch.no_grad()
 def held_back_iou(model: EdgeTamModel, batches: SceneBatches, with_point: bool, count: int = 192) -> float:
-    """Mean IoU at full resolution from a box jittered by 4 %, on scenes of training pictures held back from training."""
+    """Mean IoU at full size from a box jittered by 4 %, on scenes of training pictures held back from training."""
     model.eval()
     rng = np.random.default_rng(5)
     ious = []

@@ -1,6 +1,6 @@
 """Compose training scenes once and keep them as flat arrays, so that the two pocket trainings need not wait for them.
 
-    python scripts/pocket/write_scenes.py --out scenes --count 32000 --processes 2     (12 ms a scene and core at 256 px)
+    python scripts/pocket/write_scenes.py --out scenes --count 36000 --processes 2    (12 ms a scene and core)
 
 Writes images.u8 (count, size, size, 3) RGB, index.u8 (count, size, size) with n on the pixels of thing n, and
 things.jsonl with a line per scene: task, and kinds, box, area and colour of every thing. A second run goes on where the
@@ -39,7 +39,7 @@ def write_part(out: Path, part: int, parts: int, count: int, size: int, seed: in
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=32_000)
+    parser.add_argument("--count", type=int, default=36_000)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
@@ -58,7 +58,9 @@ def main() -> int:
         part.start()
     for part in parts:
         part.join()
-    lines = [line for part in range(args.processes) for line in (args.out / f"things.{part}.jsonl").read_text().splitlines()]
+    lines = [
+        line for part in range(args.processes) for line in (args.out / f"things.{part}.jsonl").read_text().splitlines()
+    ]
     lines.sort(key=lambda line: json.loads(line)["index"])
     (args.out / "things.jsonl").write_text("\n".join(lines) + "\n")
     return 0

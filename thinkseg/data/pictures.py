@@ -2,9 +2,8 @@
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -12,8 +11,7 @@ from PIL import Image
 
 from thinkseg.errors import DataError
 
-Split = Literal["train", "test"]
-SPLITS: tuple[Split, ...] = ("train", "test")
+SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +56,15 @@ class Pictures:
         return _pixels(self.folder / self.backgrounds[position], "RGB")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pixels(file: Path, mode: str) -> UInt8[np.ndarray, "height width channels"]:
     pixels = np.asarray(Image.open(file).convert(mode))
     pixels.setflags(write=False)
     return pixels
 
 
-@lru_cache(maxsize=None)
-def load_pictures(split: Split, folder: Path | None = None) -> Pictures:
+@cache
+def load_pictures(split: str, folder: Path | None = None) -> Pictures:
     """The pictures of a split; from the pocket distribution unless a folder is given.
 
     Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from thinkseg.data.pictures import Pictures, Reasoning
 
@@ -107,10 +107,8 @@ def colour_of(pixels: UInt8[np.ndarray, "count 3"]) -> str:
 
 
 def _hue(
-    rgb: np.ndarray[tuple[int, int], np.dtype[np.float32]],
-    high: np.ndarray[tuple[int], np.dtype[np.float32]],
-    chroma: np.ndarray[tuple[int], np.dtype[np.float32]],
-) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    rgb: Float[np.ndarray, "count 3"], high: Float[np.ndarray, " count"], chroma: Float[np.ndarray, " count"]
+) -> Float[np.ndarray, " count"]:
     """Hue in degrees, 0…360 (the hexagonal definition)."""
     red, green, blue = rgb.T
     safe = np.where(chroma > 0, chroma, 1)
@@ -119,7 +117,7 @@ def _hue(
         ((green - blue) / safe) % 6,
         np.where(high == green, (blue - red) / safe + 2, (red - green) / safe + 4),
     )
-    return (hue * 60).astype(np.float32)
+    return np.asarray(hue * 60)
 
 
 # --- askers: (things, pictures, rng) -> (text, position of the target or None), or None when nothing fair can be asked
