@@ -7,8 +7,8 @@ Run it on a Debian machine, from the root of the repository (about a minute afte
     python scripts/pocket/build_pictures.py --unpacked unpacked
 
 Which files are taken, and from which package, is in `sources.json` beside this script (looked through by eye); what
-they show is in `catalog.py`. Cut-outs with much half-transparent fringe (smoke, fire, fur) are left out, since a mask cannot
-be exact there. The result, with the licence and the author of every file, is `pocket/thinkseg_pocket/pictures/`.
+they show is in `catalog.py`. Cut-outs with much half-transparent fringe (smoke, fire, fur) are left out: a mask
+cannot be exact there. The result, with the licence and the author of every file, is `pocket/thinkseg_pocket/pictures/`.
 """
 
 import argparse

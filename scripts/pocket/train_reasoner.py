@@ -110,7 +110,7 @@ class Lessons:
         return lessons
 
     def dense_targets(self, lessons, wh: tuple[int, int]):
-        """Per merged token: coverage of its four patches; words and box of what covers it most, and whether anything does."""
+        """Per merged token: coverage of its four patches; words and box of what covers it most; whether anything does."""
         columns, rows = wh[0] // CELL, wh[1] // CELL
         count = len(lessons)
         coverage = np.zeros((count, rows * 2, columns * 2), np.float32)
