@@ -1,10 +1,11 @@
 """The contract of an answer format: how an answer is asked for, written and read."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from thinkseg.types import Answer, Instruction, Size
 
 
+@runtime_checkable
 class AnswerFormat(Protocol):
     """One way to write an answer as text.
 

@@ -1,0 +1,232 @@
+"""Answers in JSON: `seg-zero` with exactly one object and two points, `vision-reasoner` with a list of objects.
+
+::
+
+    <think>On the left.</think><answer>{"bbox": [10, 20, 90, 80], "points_1": [40, 50], "points_2": [30, 60]}</answer>
+    <think>There are two.</think><answer>[{"bbox_2d": [10, 20, 90, 80], "point_2d": [40, 50]}, …]</answer>
+
+"Nothing there" is ``<answer>[]</answer>`` in both. The answer is what stands in the one <answer> after the thinking;
+braces inside the thinking are thinking. Text around the two tags is passed over: whether the thinking is in its place
+is a reward of its own. Keys that a format does not know are passed over, the others must be right.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from thinkseg.answers.instructions import EXAMPLE, fill
+from thinkseg.answers.reading import MAX_OBJECTS, check_length, excerpt, read_box, read_json, read_point, whole
+from thinkseg.errors import MalformedAnswer
+from thinkseg.types import Answer, Box, Instruction, ObjectPrompt, Point, Size
+
+SEG_ZERO_TEMPLATE = Instruction(
+    user=(
+        'Find "{query}" in this picture. Compare the objects that come into question and choose the one that fits '
+        "best. Write your reasoning between <think> and </think>, then between <answer> and </answer>, as JSON, the "
+        "box of that object and two points on it; if there is no such object, the answer is []. An example: {example}"
+    )
+)
+
+VISION_REASONER_TEMPLATE = Instruction(
+    user=(
+        'Find "{query}" in this picture. Compare the objects that come into question and choose all that fit. Write '
+        "your reasoning between <think> and </think>, then between <answer> and </answer>, as a JSON list, the box of "
+        "each of these objects and a point on it; if there is no such object, the list is empty. An example: {example}"
+    )
+)
+
+_FENCED = re.compile(r"\s*```(?:json)?\s*(.*?)\s*```\s*", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class SegZero:
+    """One object: ``bbox``, ``points_1`` and ``points_2``."""
+
+    instruction_template: Instruction | None = None
+    """Sentences in place of ours, with ``{query}`` and ``{example}``."""
+    tolerant: bool = False
+    """Whether the JSON may stand in a code fence."""
+
+    name = "seg-zero"
+
+    def instruction(self, query: str) -> Instruction:
+        """What to ask the model so that it answers the query in this format."""
+        return fill(self.instruction_template or SEG_ZERO_TEMPLATE, query, self.render(EXAMPLE))
+
+    def canonical(self, answer: Answer) -> Answer:
+        """The answer as this format expresses it: whole numbers and the object's first two points.
+
+        Raises:
+            ValueError: there are several objects, or the one lacks a box or two points on it.
+        """
+        if len(answer.objects) > 1:
+            raise ValueError(f"the format seg-zero has one object, found {len(answer.objects)}")
+        return _canonical(answer, 2, self.name)
+
+    def render(self, answer: Answer) -> str:
+        """The answer as text."""
+        answer = self.canonical(answer)
+        if not answer.objects:
+            return _rendered(answer.think, [])
+        box, points = _parts_of(answer.objects[0])
+        return _rendered(answer.think, {"bbox": box, "points_1": points[0], "points_2": points[1]})
+
+    def parse(self, text: str, frame: Size) -> Answer:
+        """Read a completion.
+
+        Raises:
+            MalformedAnswer: the reason says which tag or key is missing, double, or holds what it should not.
+        """
+        think, payload = read_answer_tag(text, tolerant=self.tolerant)
+        value = read_json(payload, "the answer")
+        if value == []:
+            return Answer(frame, (), think)
+        if not isinstance(value, dict):
+            raise MalformedAnswer(f"the answer should be one JSON object, found {excerpt(payload)}")
+        box_key, *point_keys = self._keys_of(value)
+        box = read_box(value[box_key], frame, f"'{box_key}'")
+        points = tuple(read_point(value[key], frame, f"'{key}'") for key in point_keys)
+        return Answer(frame, (ObjectPrompt(box, points),), think)
+
+    def _keys_of(self, value: Mapping[str, object]) -> Sequence[str]:
+        """The keys of the box and of the two points."""
+        keys = ("bbox", "points_1", "points_2")
+        for key in keys:
+            if key not in value:
+                raise MalformedAnswer(f"the key '{key}' is missing")
+        return keys
+
+
+@dataclass(frozen=True, slots=True)
+class SegZeroSoft(SegZero):
+    """`seg-zero` with other names for its keys: any one with "bbox", any two with "point"."""
+
+    name = "seg-zero-soft"
+
+    def _keys_of(self, value: Mapping[str, object]) -> Sequence[str]:
+        boxes = [key for key in value if "bbox" in key.lower()]
+        points = [key for key in value if "point" in key.lower()]
+        if len(boxes) != 1 or len(points) != 2:
+            raise MalformedAnswer(
+                f"expected one key with 'bbox' and two with 'point', found {len(boxes)} and {len(points)}"
+            )
+        return boxes + points
+
+
+@dataclass(frozen=True, slots=True)
+class VisionReasoner:
+    """A list of objects: ``bbox_2d`` and ``point_2d`` each."""
+
+    instruction_template: Instruction | None = None
+    """Sentences in place of ours, with ``{query}`` and ``{example}``."""
+    tolerant: bool = False
+    """Whether the JSON may stand in a code fence."""
+
+    name = "vision-reasoner"
+
+    def instruction(self, query: str) -> Instruction:
+        """What to ask the model so that it answers the query in this format."""
+        return fill(self.instruction_template or VISION_REASONER_TEMPLATE, query, self.render(EXAMPLE))
+
+    def canonical(self, answer: Answer) -> Answer:
+        """The answer as this format expresses it: whole numbers and the first point of each object.
+
+        Raises:
+            ValueError: an object lacks a box or a point on it.
+        """
+        return _canonical(answer, 1, self.name)
+
+    def render(self, answer: Answer) -> str:
+        """The answer as text."""
+        answer = self.canonical(answer)
+        parts = [_parts_of(prompt) for prompt in answer.objects]
+        return _rendered(answer.think, [{"bbox_2d": box, "point_2d": points[0]} for box, points in parts])
+
+    def parse(self, text: str, frame: Size) -> Answer:
+        """Read a completion.
+
+        Raises:
+            MalformedAnswer: the reason says which tag, item or key is missing, double, or holds what it should not.
+        """
+        think, items = self.read_items(text)
+        objects = tuple(self.read_item(item, frame, f"object {number}") for number, item in enumerate(items, start=1))
+        return Answer(frame, objects, think)
+
+    def read_items(self, text: str) -> tuple[str, list[object]]:
+        """The thinking and the items of the answer's list, whatever they are.
+
+        Raises:
+            MalformedAnswer: there is no answer, it is not a list, or it is too long.
+        """
+        think, payload = read_answer_tag(text, tolerant=self.tolerant)
+        items = read_json(payload, "the answer")
+        if not isinstance(items, list):
+            raise MalformedAnswer(f"the answer should be a JSON list, found {excerpt(payload)}")
+        if len(items) > MAX_OBJECTS:
+            raise MalformedAnswer(f"there are {len(items)} objects, more than the {MAX_OBJECTS} that are read")
+        return think, items
+
+    def read_item(self, item: object, frame: Size, what: str) -> ObjectPrompt:
+        """One item of the list.
+
+        Raises:
+            MalformedAnswer: a key is missing or holds what it should not.
+        """
+        if not isinstance(item, dict):
+            raise MalformedAnswer(f"{what} should be a JSON object, found {excerpt(item)}")
+        for key in ("bbox_2d", "point_2d"):
+            if key not in item:
+                raise MalformedAnswer(f"{what} has no key '{key}'")
+        box = read_box(item["bbox_2d"], frame, f"'bbox_2d' of {what}")
+        return ObjectPrompt(box, (read_point(item["point_2d"], frame, f"'point_2d' of {what}"),))
+
+
+def read_answer_tag(text: str, *, tolerant: bool = False) -> tuple[str, str]:
+    """The thinking and what stands in the answer tag after it; thinking that is missing is empty.
+
+    Args:
+        text: a completion. When it starts inside the thinking, as with a chat template that opens it, the thinking goes
+            from its beginning to </think>.
+        tolerant: whether to take the answer out of a code fence.
+
+    Raises:
+        MalformedAnswer: the text is too long, a tag is not closed, or there is not exactly one answer.
+    """
+    check_length(text)
+    before, closing, after = text.partition("</think>")
+    if not closing and "<think>" in text:
+        raise MalformedAnswer("the tag <think> is not closed")
+    think = before.rpartition("<think>")[2].strip() if closing else ""
+    rest = after if closing else text
+    pieces = rest.split("<answer>")
+    if len(pieces) != 2:
+        raise MalformedAnswer("there is no <answer>" if len(pieces) < 2 else f"there are {len(pieces) - 1} answers")
+    payload, closing, _ = pieces[1].partition("</answer>")
+    if not closing:
+        raise MalformedAnswer("the tag <answer> is not closed")
+    fenced = _FENCED.fullmatch(payload) if tolerant else None
+    return think, fenced[1] if fenced else payload
+
+
+def _canonical(answer: Answer, point_count: int, name: str) -> Answer:
+    objects = []
+    for number, prompt in enumerate(answer.objects, start=1):
+        points = [point for point in prompt.points if point.label == 1][:point_count]
+        if prompt.box is None or len(points) < point_count:
+            raise ValueError(f"the format {name} needs a box and {point_count} point(s) on object {number}")
+        box = Box(*(float(whole(value)) for value in prompt.box.xyxy))
+        objects.append(ObjectPrompt(box, tuple(Point(float(whole(p.x)), float(whole(p.y))) for p in points)))
+    if "<think>" in answer.think or "</think>" in answer.think:
+        raise ValueError("thinking cannot hold the tags <think> and </think>: it would begin or end there")
+    return Answer(answer.frame, tuple(objects), answer.think.strip())
+
+
+def _parts_of(prompt: ObjectPrompt) -> tuple[list[int], list[list[int]]]:
+    """Box and points of an object in canonical form, as JSON has them."""
+    box = [int(value) for value in prompt.box.xyxy] if prompt.box else []
+    return box, [[int(point.x), int(point.y)] for point in prompt.points]
+
+
+def _rendered(think: str, value: object) -> str:
+    return f"<think>{think}</think><answer>{json.dumps(value)}</answer>"

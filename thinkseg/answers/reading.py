@@ -1,0 +1,108 @@
+"""What all readers of model text share: limits, numbers, and their way into boxes and points.
+
+A model's text is read by grammar and by `json`, never by `eval`. Everything that is not as it should be ends in a
+`MalformedAnswer` whose reason says where.
+"""
+
+import json
+import math
+import re
+from itertools import accumulate
+from typing import Any, NoReturn
+
+from thinkseg.errors import MalformedAnswer
+from thinkseg.types import Box, Point, Size
+
+MAX_TEXT = 20_000
+"""Characters. The longest published completions have 2,000 tokens, which is less than half of it."""
+
+MAX_OBJECTS = 120
+"""Objects in an answer; VisionReasoner's rewards look at so many, and no published answer has more than a few dozen."""
+
+MAX_POINTS = 512
+"""Points in an answer: four for each of the most objects, and some to spare. Seg-R1 writes about eight."""
+
+MAX_NESTING = 8
+"""Brackets within brackets. An answer needs three."""
+
+_BRACKET = re.compile(r"[\[\]{}]")
+
+
+def check_length(text: str) -> None:
+    """Refuse a text that is too long to be an answer."""
+    if len(text) > MAX_TEXT:
+        raise MalformedAnswer(f"the text has {len(text):,} characters, more than the {MAX_TEXT:,} that are read")
+
+
+def read_json(text: str, what: str) -> Any:
+    """The value that a JSON text holds. A key twice, NaN, Infinity and deep nesting are refused.
+
+    Args:
+        text: the JSON, white space around it allowed.
+        what: what it is, for the reason.
+    """
+    deepest = max(accumulate(1 if bracket in "[{" else -1 for bracket in _BRACKET.findall(text)), default=0)
+    if deepest > MAX_NESTING:
+        raise MalformedAnswer(f"{what} has brackets {deepest} deep, more than the {MAX_NESTING} that are read")
+    try:
+        return json.loads(text, object_pairs_hook=_no_key_twice, parse_constant=_not_a_number)
+    except json.JSONDecodeError as error:
+        raise MalformedAnswer(f"{what} is not JSON: {error.msg} at character {error.pos}: {excerpt(text)}") from error
+    except ValueError as error:  # a whole number of thousands of digits
+        raise MalformedAnswer(f"{what} has a number that is too long") from error
+
+
+def read_box(value: object, frame: Size, what: str) -> Box:
+    """A box from a list of four numbers, clipped to the frame; negative and reversed ones are refused."""
+    x_min, y_min, x_max, y_max = read_numbers(value, 4, what)
+    if min(x_min, y_min, x_max, y_max) < 0:
+        raise MalformedAnswer(f"{what} has a negative coordinate: {excerpt(value)}")
+    if x_min > x_max or y_min > y_max:
+        raise MalformedAnswer(f"{what} is reversed, expected x_min ≤ x_max and y_min ≤ y_max: {excerpt(value)}")
+    width, height = frame.wh
+    return Box(min(x_min, width), min(y_min, height), min(x_max, width), min(y_max, height))
+
+
+def read_point(value: object, frame: Size, what: str, label: int = 1) -> Point:
+    """A point from a list of two numbers, clipped to the frame; a negative one is refused."""
+    x, y = read_numbers(value, 2, what)
+    if x < 0 or y < 0:
+        raise MalformedAnswer(f"{what} has a negative coordinate: {excerpt(value)}")
+    return Point(min(x, float(frame.width)), min(y, float(frame.height)), label)
+
+
+def read_numbers(value: object, count: int, what: str) -> list[float]:
+    """A list of so many finite numbers."""
+    if not isinstance(value, list) or len(value) != count:
+        raise MalformedAnswer(f"{what} should be a list of {count} numbers, found {excerpt(value)}")
+    for position, number in enumerate(value):
+        if (
+            type(number) not in (int, float) or not -1e9 < number < 1e9
+        ):  # a truth value is no number; NaN compares False
+            raise MalformedAnswer(f"{what}, position {position}, is not a number in reach: {excerpt(number)}")
+    return [float(number) for number in value]
+
+
+def whole(value: float) -> int:
+    """The nearest whole number, halves up."""
+    return math.floor(value + 0.5)
+
+
+def excerpt(value: object, length: int = 48) -> str:
+    """A value, cut short for a sentence."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = " ".join(text.split())
+    return f"'{text[:length]}…'" if len(text) > length else f"'{text}'"
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise MalformedAnswer(f"the key {excerpt(twice)} appears twice in an object")
+    return made
+
+
+def _not_a_number(name: str) -> NoReturn:
+    raise MalformedAnswer(f"{name} is not a coordinate")
