@@ -21,7 +21,18 @@ def test_importing_the_package_loads_none_of_the_heavy_ones():
 
 
 @pytest.mark.parametrize(
-    "module", ["types", "errors", "geometry", "imaging", "drawing", "answers.tags", "metrics.overlap", "rewards.rubric"]
+    "module",
+    [
+        "types",
+        "errors",
+        "geometry",
+        "imaging",
+        "drawing",
+        "answers.tags",
+        "data.scenes",
+        "metrics.overlap",
+        "rewards.rubric",
+    ],
 )
 def test_rooms_below_the_models_work_without_pytorch(module):
     assert modules_after(f"import thinkseg.{module}") & {"torch", "transformers", "trl"} == set()

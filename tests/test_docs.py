@@ -1,0 +1,55 @@
+"""The documentation says what is so: its commands are accepted, its targets and linked files exist."""
+
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from thinkseg import cli
+
+REPOSITORY = Path(__file__).parent.parent
+PAGES = sorted(
+    {*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("pocket/*.md")}
+    - {REPOSITORY / "docs/command_line.md"}  # written for each build, by scripts/write_cli_page.py
+)
+
+
+def shell_lines():
+    """Page and line of every line in the pages' blocks of shell commands, continued lines joined."""
+    for page in PAGES:
+        for block in re.findall(r"```(?:sh|bash|console)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                yield page.name, line.removeprefix("$ ").strip()
+
+
+COMMANDS = [(page, line.split("|")[0]) for page, line in shell_lines() if line.startswith("thinkseg ")]
+TARGETS = [(page, line) for page, line in shell_lines() if line.startswith("make ")]
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_a_command_in_the_documentation_is_one_that_its_verb_accepts(page, command):
+    verb, *words = shlex.split(command, comments=True)[1:]
+    assert verb in cli.VERBS, page
+    _, unknown = cli.create_parser(verb).parse_known_args(words)
+    assert not unknown or import_module(f"thinkseg.cli.{verb}").PARSE_KNOWN
+
+
+@pytest.mark.parametrize(("page", "command"), TARGETS)
+def test_a_make_target_in_the_documentation_exists(page, command):
+    targets = re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    for word in shlex.split(command, comments=True)[1:]:
+        assert "=" in word or word in targets, page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_what_a_page_links_to_exists(page):
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+        if "://" not in target and target != "command_line.md":
+            assert (page.parent / target).exists(), target
+
+
+def test_there_are_commands_and_targets_to_check():
+    assert COMMANDS
+    assert TARGETS
