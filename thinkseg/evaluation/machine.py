@@ -1,0 +1,90 @@
+"""What a number depends on besides the model: versions, commit, machine. A report carries all of it."""
+
+import hashlib
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+import thinkseg
+
+PACKAGES = (
+    "thinkseg-pocket",
+    "torch",
+    "transformers",
+    "trl",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "pysodmetrics",
+)
+"""The packages whose versions can move a number."""
+
+READ_SUFFIXES = frozenset({".safetensors", ".bin", ".json", ".jinja", ".txt"})
+SAMPLED_BYTES = 1 << 16
+SAMPLED_PLACES = 32
+
+
+def package_versions() -> dict[str, str]:
+    """The installed versions of what can move a number; a package that is not there is left out."""
+    versions = {"python": platform.python_version(), "thinkseg": thinkseg.__version__}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def commit() -> str:
+    """The commit of the sources that run, with ``+changes`` when they differ from it; empty outside a clone."""
+    root = Path(thinkseg.__file__).resolve().parent.parent
+    if not (root / ".git").exists():  # an installed copy may lie inside somebody else's repository
+        return ""
+    revision = _git(root, "rev-parse", "--short=12", "HEAD")
+    return revision + ("+changes" if revision and _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _git(root: Path, *words: str) -> str:
+    try:
+        result = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return result.stdout.strip()
+
+
+def machine(device: str = "cpu") -> dict[str, str | int]:
+    """The machine: system, processor architecture, CPUs that this process may use, and the device of the models."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {"system": platform.system(), "architecture": platform.machine(), "cpus": cpus, "device": device}
+
+
+def command_line(words: Sequence[str] | None = None) -> str:
+    """The command that runs, as it could be typed again."""
+    program, *arguments = sys.argv if words is None else words
+    return shlex.join([Path(program).name, *arguments])
+
+
+def checkpoint_revision(source: str | Path) -> str:
+    """A short digest of a checkpoint folder, by which a changed one is noticed; empty for anything else.
+
+    Settings are read whole; of each weight file its size and 64 KiB at 32 places, which is quick on many gigabytes.
+    """
+    folder = Path(source)
+    files = sorted(path for path in folder.iterdir() if path.suffix in READ_SUFFIXES) if folder.is_dir() else []
+    if not files:
+        return ""
+    digest = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size};".encode())
+        places = SAMPLED_PLACES if size > SAMPLED_PLACES * SAMPLED_BYTES else 1
+        with path.open("rb") as file:
+            for place in range(places):
+                file.seek(size * place // places)
+                digest.update(file.read(SAMPLED_BYTES if places > 1 else size))
+    return digest.hexdigest()[:12]

@@ -1,0 +1,44 @@
+"""A bar on stderr with rate, time left and the running mean IoU."""
+
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+from tqdm import tqdm
+
+from thinkseg.evaluation.records import Record
+
+
+class ProgressBar:
+    """What `evaluate` is told goes into the bar. Use it in a ``with``.
+
+    Args:
+        title: what stands before the bar.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._bar: Any = None
+        self._sum = 0.0
+        self._count = 0
+
+    def update(self, done: int, total: int, record: Record | None) -> None:
+        """Draw the bar at the first call, move it at the others."""
+        if self._bar is None:
+            self._bar = tqdm(
+                total=total, initial=done, desc=self._title, unit="sample", file=sys.stderr, dynamic_ncols=True
+            )
+        if record is not None:
+            self._sum += record.iou
+            self._count += 1
+            self._bar.set_postfix_str(f"mean IoU {self._sum / self._count:.3f}", refresh=False)
+            self._bar.update(done - self._bar.n)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,199 @@
+"""What an evaluation writes down for every sample: one line of JSON in ``predictions.jsonl``.
+
+A line has everything that the metrics, the pictures and the comparisons need, so that no number ever asks for the
+models again. Lines are flushed one by one; whoever is killed leaves at most one torn line, which the next start cuts
+off. The file ``run.json`` beside it says of what the lines are, and two different runs are never mixed in one folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thinkseg.errors import DataError
+from thinkseg.imaging import RunLengths, mask_from_rle
+from thinkseg.types import Answer, Box, Mask, ObjectPrompt, Point, Size
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The outcome for one sample. Coordinates are in `frame`, the frame that the model wrote them in."""
+
+    id: str
+    task: str
+    query: str
+    text: str
+    """What the model wrote."""
+    finish_reason: str
+    frame: tuple[int, int] | None
+    """Width and height; None when the text could not be read."""
+    objects: list[dict[str, Any]]
+    """One ``{"box": [x_min, y_min, x_max, y_max] | null, "points": [[x, y, label], …]}`` per object."""
+    failure: str | None
+    """Name of a `Failure`, or None."""
+    failure_detail: str
+    intersection: int
+    """Pixels of prediction and target."""
+    union: int
+    """Pixels of prediction or target."""
+    iou: float
+    """1 when prediction and target are both empty."""
+    s_measure: float
+    mae: float
+    """Mean absolute error: the share of pixels that are wrong."""
+    target_empty: bool
+    predicted_empty: bool
+    rle: RunLengths
+    """The union of the predicted masks at the image's size, run-length encoded as in COCO."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the model said, readably, that what it was asked for is not there."""
+        return self.failure is None and not self.objects
+
+    @property
+    def mask(self) -> Mask:
+        """The union of the predicted masks at the image's size."""
+        return mask_from_rle(self.rle)
+
+    @property
+    def answer(self) -> Answer | None:
+        """The answer in the model's frame, without its thinking; None when the text could not be read."""
+        if self.frame is None:
+            return None
+        return Answer(Size(*self.frame), tuple(_prompt_from_json(prompt) for prompt in self.objects))
+
+
+@dataclass(frozen=True, slots=True)
+class RunHeader:
+    """What the lines of one folder are the outcome of; a run goes on only where all of it is the same."""
+
+    benchmark: str
+    model: str
+    model_revision: str
+    """A digest of the checkpoint's folder; empty for a hub id."""
+    segmenter: str
+    seed: int
+    answer_format: str = ""
+    protocol: str = "default"
+
+
+def prompt_to_json(prompt: ObjectPrompt) -> dict[str, Any]:
+    """One object of an answer as plain JSON."""
+    box = list(prompt.box.xyxy) if prompt.box is not None else None
+    return {"box": box, "points": [[point.x, point.y, point.label] for point in prompt.points]}
+
+
+def _prompt_from_json(prompt: Mapping[str, Any]) -> ObjectPrompt:
+    box = Box(*prompt["box"]) if prompt["box"] is not None else None
+    return ObjectPrompt(box, tuple(Point(x, y, label) for x, y, label in prompt["points"]))
+
+
+class RecordFile:
+    """A file of records that is only ever appended to.
+
+    Opening it drops a torn last line, reads the others and leaves the file ready for the next. Use it in a ``with``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            _drop_torn_line(path)
+        self.records = read_records(path) if path.exists() else []
+        self._file = path.open("a", encoding="utf-8", newline="\n")
+
+    def append(self, record: Record) -> None:
+        """Write one line and hand it to the operating system at once."""
+        line = json.dumps(asdict(record), ensure_ascii=False, allow_nan=False)
+        self._file.write(line + "\n")
+        self._file.flush()
+        self.records.append(record)
+
+    def __enter__(self) -> RecordFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def read_records(path: Path) -> list[Record]:
+    """All records of a file, in the order in which they were written.
+
+    Raises:
+        DataError: the file is missing, or one of its lines is not a record; the sentence has the line's number.
+    """
+    if not path.is_file():
+        raise DataError(f"Expected the predictions of a run in {path}, found no such file.")
+    return list(_parse_lines(path))
+
+
+def _parse_lines(path: Path) -> Iterator[Record]:
+    names = {field.name for field in fields(Record)}
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith("\n"):
+                return  # torn, or still being written
+            try:
+                values = json.loads(line)
+                values["frame"] = tuple(values["frame"]) if values["frame"] is not None else None
+                yield Record(**{name: values[name] for name in names})
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataError(
+                    f"Line {number} of {path} is not a record of an evaluation ({type(error).__name__}: {error}). "
+                    "Remove the line, or the file to start again."
+                ) from error
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut off what follows the last line break: a process was killed while it wrote it."""
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(content.rfind(b"\n") + 1)
+
+
+def claim_folder(path: Path, header: RunHeader) -> None:
+    """Write the header where there is none yet, or make sure that the one that is there says the same.
+
+    Raises:
+        DataError: the folder holds another run; the sentence says what differs.
+    """
+    if not path.exists():
+        write_json(path, asdict(header))
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is not the header of a run: {error}. Choose another folder with --out.") from error
+    differing = [
+        f"{name} {wanted!r} (there: {found.get(name)!r})"
+        for name, wanted in asdict(header).items()
+        if found.get(name) != wanted
+    ]
+    if differing:
+        raise DataError(
+            f"{path.parent} holds another run, with which this one must not be mixed: asked for "
+            f"{', '.join(differing)}. Choose another folder with --out."
+        )
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON so that a reader finds the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(path.name + ".part")
+    half.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n", encoding="utf-8")
+    os.replace(half, path)
+
+
+def _plain(value: object) -> object:
+    """NumPy's numbers as Python's, which is what JSON knows."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
