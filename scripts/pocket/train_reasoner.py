@@ -3,11 +3,12 @@
     python scripts/pocket/write_scenes.py --out scenes
     python scripts/pocket/train_reasoner.py --scenes scenes --out reasoner --minutes 85
 
-The model learns to write worked answers (`Sample.reference` in the format seg-r1) to queries of every task. Two helps,
-both dropped afterwards: the vision tower's tokens are read by linear heads for what covers them, of which kind and
-colour it is and where its box ends; and the targets of coordinates are softened by a Gaussian of 2 pixels, since a near
-miss is better than a far one. The rate falls with the share of the minutes that is used up; weights are averaged (EMA).
-A checkpoint is kept every few minutes, and a second run goes on from it.
+The model learns to write worked answers (`Sample.reference` in the format seg-r1) to queries of every task. Helps,
+all dropped afterwards: the vision tower's tokens are read by linear heads for what covers them, of which kind and
+colour it is and where its box ends; the language model's states are read for the coming coordinate; and the targets
+of coordinates are softened by a Gaussian that narrows from 8 to 2 pixels, since a near miss is better than a far one.
+The rate falls with the share of the minutes that is used up; weights are averaged (EMA). A checkpoint is kept every
+few minutes, and a second run goes on from it.
 """
 
 import argparse
@@ -41,7 +42,10 @@ MIXED_TASKS = (["referring", "reasoning", "nothing"], [0.5, 0.27, 0.23])
 class Lessons:
     """Augmented scenes with a query and a worked answer each."""
 
-    def __init__(self, folder: Path, pictures: Pictures, kinds: list[str], rng: np.random.Generator) -> None:
+    def __init__(
+        self, folder: Path, pictures: Pictures, kinds: list[str], rng: np.random.Generator, queries: int = 3
+    ) -> None:
+        self.queries = queries
         self.lines = [json.loads(line) for line in (folder / "things.jsonl").read_text().splitlines()]
         count = (folder / "index.u8").stat().st_size // SIZE**2
         self.images = np.memmap(folder / "images.u8", np.uint8, "r", shape=(count, SIZE, SIZE, 3))
@@ -51,7 +55,7 @@ class Lessons:
         self.format = get_format("seg-r1")
 
     def lesson(self, line: dict, wh: tuple[int, int], augment: bool = True):
-        """Pixels (h, w, 3), index map (h, w), things in it, query and worked answer; None when nothing can be asked."""
+        """Pixels (h, w, 3), index map (h, w), things in it, and queries with worked answers; None without any."""
         rng = self.rng
         picture, index_map = self.images[line["index"]], self.index_maps[line["index"]]
         width, height = wh
@@ -79,19 +83,24 @@ class Lessons:
             box = (columns[0] / crop_w, rows[0] / crop_h, (columns[-1] + 1) / crop_w, (rows[-1] + 1) / crop_h)
             things.append(Thing(thing["name"], tuple(thing["kinds"]), box, area, "" if swapped else thing["colour"]))
             numbers.append(number)
-        query = self._query(line["task"], things)
-        if query is None:
-            return None
         frame = Size(width, height)
-        if query.target is None:
-            answer = Answer(frame, (), NOTHING)
-        else:
-            mask = index_map == numbers[query.target]
-            answer = reference_answer(mask, think=query.think).rescaled(frame)
+        exchanges: dict[str, str] = {}
+        for _ in range(self.queries if augment else 1):
+            query = self._query(line["task"], things)
+            if query is None:
+                continue
+            if query.target is None:
+                answer = Answer(frame, (), NOTHING)
+            else:
+                mask = index_map == numbers[query.target]
+                answer = reference_answer(mask, think=query.think).rescaled(frame)
+            exchanges[query.text] = self.format.render(answer)
+        if not exchanges:
+            return None
         shown = np.zeros_like(index_map)
         for position, number in enumerate(numbers, start=1):
             shown[index_map == number] = position
-        return picture, shown, things, query.text, self.format.render(answer)
+        return picture, shown, things, list(exchanges.items())
 
     def _query(self, task: str, things: list[Thing]) -> Query | None:
         if not things:
@@ -110,14 +119,14 @@ class Lessons:
         return lessons
 
     def dense_targets(self, lessons, wh: tuple[int, int]):
-        """Per merged token: coverage of its four patches; words and box of what covers it most; whether anything does."""
+        """Per merged token: coverage of its four patches; words and box of what covers it most; whether so."""
         columns, rows = wh[0] // CELL, wh[1] // CELL
         count = len(lessons)
         coverage = np.zeros((count, rows * 2, columns * 2), np.float32)
         words = np.zeros((count, rows, columns, len(self.words)), np.float32)
         boxes = np.zeros((count, rows, columns, 4), np.float32)
         covered = np.zeros((count, rows, columns), bool)
-        for i, (_, index_map, things, _, _) in enumerate(lessons):
+        for i, (_, index_map, things, _) in enumerate(lessons):
             coverage[i] = cv2.resize(
                 (index_map > 0).astype(np.float32), (columns * 2, rows * 2), interpolation=cv2.INTER_AREA
             )
@@ -144,12 +153,19 @@ class Lessons:
         return tuple(torch.from_numpy(a) for a in (coverage, words, boxes, covered))
 
 
+def prompt_of(query: str, image: str) -> str:
+    """What the chat template makes of one image and one query; `image` is the run of image tokens."""
+    return f"<|im_start|>user\n<|vision_start|>{image}<|vision_end|>{query}<|im_end|>\n<|im_start|>assistant\n"
+
+
 class Heads(nn.Module):
-    """What the vision tower's tokens are read for while it learns."""
+    """What the model's inner states are read for while it learns."""
 
     def __init__(self, hidden: int, words: int) -> None:
         super().__init__()
         self.coverage, self.words, self.box = nn.Linear(hidden, 4), nn.Linear(hidden, words), nn.Linear(hidden, 4)
+        # Reads the coming coordinate from the language model's state: a miss by far costs more than one by little.
+        self.number = nn.Linear(hidden, 1)
 
     def forward(self, tokens, coverage, words, boxes, covered):
         """Loss of tokens (count, rows * columns, hidden) against the dense targets."""
@@ -169,12 +185,16 @@ class Teacher:
         self.numbers = torch.tensor(self.tokenizer.convert_tokens_to_ids([str(n) for n in range(LARGEST_NUMBER + 1)]))
         self.value_of = torch.full((len(self.tokenizer),), -1)
         self.value_of[self.numbers] = torch.arange(LARGEST_NUMBER + 1)
-        distances = torch.arange(LARGEST_NUMBER + 1)[:, None] - torch.arange(LARGEST_NUMBER + 1)[None]
-        self.soft = torch.softmax(-(distances.float() ** 2) / (2 * 2.0**2), dim=-1)
+        self.soften(2.0)
         self.mean, self.std = (
             torch.tensor(processor.image_processor.image_mean),
             torch.tensor(processor.image_processor.image_std),
         )
+
+    def soften(self, sigma: float) -> None:
+        """Spread the target of every number over its neighbours: a Gaussian of so many pixels."""
+        distances = torch.arange(LARGEST_NUMBER + 1)[:, None] - torch.arange(LARGEST_NUMBER + 1)[None]
+        self.soft = torch.softmax(-(distances.float() ** 2) / (2 * sigma**2), dim=-1)
 
     def patches(self, pictures: np.ndarray):
         """(count, h, w, 3) RGB -> patches as the processor lays them out, and the grid."""
@@ -186,18 +206,16 @@ class Teacher:
         return x, torch.tensor([[1, rows, columns]] * count)
 
     def texts(self, lessons, wh):
-        """Token ids padded on the right, where the answer begins is known: ids, attention mask, labels."""
+        """Token ids padded on the right and labels, a row for every exchange of every lesson."""
         image = "<|image_pad|>" * (wh[0] // CELL * (wh[1] // CELL))
-        prompts = [
-            f"<|im_start|>user\n<|vision_start|>{image}<|vision_end|>{q}<|im_end|>\n<|im_start|>assistant\n"
-            for *_, q, _ in lessons
-        ]
-        answers = [f"{answer}<|im_end|>" for *_, answer in lessons]
+        exchanges = [exchange for *_, exchanges in lessons for exchange in exchanges]
+        prompts = [prompt_of(query, image) for query, _ in exchanges]
+        answers = [f"{answer}<|im_end|>" for _, answer in exchanges]
         prompt_ids = self.tokenizer(prompts, add_special_tokens=False).input_ids
         answer_ids = self.tokenizer(answers, add_special_tokens=False).input_ids
         length = max(len(p) + len(a) for p, a in zip(prompt_ids, answer_ids, strict=True))
-        ids = torch.full((len(lessons), length), self.tokenizer.pad_token_id)
-        labels = torch.full((len(lessons), length), -100)
+        ids = torch.full((len(exchanges), length), self.tokenizer.pad_token_id)
+        labels = torch.full((len(exchanges), length), -100)
         for i, (p, a) in enumerate(zip(prompt_ids, answer_ids, strict=True)):
             ids[i, : len(p) + len(a)] = torch.tensor(p + a)
             labels[i, len(p) : len(p) + len(a)] = torch.tensor(a)
@@ -211,15 +229,21 @@ class Teacher:
         attention = (ids != self.tokenizer.pad_token_id).long()
         embeds = model.get_input_embeddings()(ids)
         places = ids == self.model.config.image_token_id
-        embeds = embeds.masked_scatter(places[..., None], seen.to(embeds.dtype))
+        repeats = torch.tensor([len(exchanges) for *_, exchanges in lessons])
+        per_lesson = seen.reshape(len(lessons), -1, seen.shape[-1])
+        embeds = embeds.masked_scatter(places[..., None], per_lesson.repeat_interleave(repeats, dim=0))
         positions, _ = model.get_rope_index(
-            ids, mm_token_type_ids=places.int(), image_grid_thw=grid, attention_mask=attention
+            ids,
+            mm_token_type_ids=places.int(),
+            image_grid_thw=grid.repeat_interleave(repeats, dim=0),
+            attention_mask=attention,
         )
         hidden = model.language_model(
             inputs_embeds=embeds, position_ids=positions, attention_mask=attention, use_cache=False
         )
         told = labels[:, 1:] != -100
-        logits = self.model.lm_head(hidden.last_hidden_state[:, :-1][told])
+        states = hidden.last_hidden_state[:, :-1][told]
+        logits = self.model.lm_head(states)
         targets = labels[:, 1:][told]
         values = self.value_of[targets]
         is_number = values >= 0
@@ -227,7 +251,9 @@ class Teacher:
         log_probabilities = F.log_softmax(logits[is_number], dim=-1)[:, self.numbers]
         coordinates = -(self.soft[values[is_number]] * log_probabilities).sum()
         answer_loss = (words + coordinates) / len(targets)
-        return answer_loss, heads(seen.reshape(len(lessons), -1, seen.shape[-1]), *dense)
+        guesses = heads.number(states[is_number])[:, 0]
+        answer_loss = answer_loss + 3 * F.smooth_l1_loss(guesses, values[is_number] / CANVAS, beta=0.02)
+        return answer_loss, heads(per_lesson, *dense)
 
 
 def check_layout(teacher: Teacher) -> None:
@@ -260,10 +286,7 @@ def held_back(model, processor, lessons_source: Lessons, count: int = 256) -> di
     for start in range(0, len(lessons), 64):
         part = lessons[start : start + 64]
         image = "<|image_pad|>" * 16
-        prompts = [
-            f"<|im_start|>user\n<|vision_start|>{image}<|vision_end|>{q}<|im_end|>\n<|im_start|>assistant\n"
-            for *_, q, _ in part
-        ]
+        prompts = [prompt_of(exchanges[0][0], image) for *_, exchanges in part]
         inputs = processor.tokenizer(prompts, return_tensors="pt", padding=True)
         patches, grid = teacher.patches(np.stack([lesson[0] for lesson in part]))
         types = (inputs["input_ids"] == model.config.image_token_id).int()
@@ -277,7 +300,7 @@ def held_back(model, processor, lessons_source: Lessons, count: int = 256) -> di
         )
         texts = processor.tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         for text, lesson in zip(texts, part, strict=True):
-            truth = reader.parse(lesson[4], Size(CANVAS, CANVAS))
+            truth = reader.parse(lesson[3][0][1], Size(CANVAS, CANVAS))
             try:
                 answer = reader.parse(text, Size(CANVAS, CANVAS))
             except MalformedAnswer:
@@ -313,7 +336,7 @@ def main() -> int:
     parser.add_argument("--scenes", type=Path, required=True, help="what write_scenes.py wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the log")
     parser.add_argument("--minutes", type=float, default=85, help="the rate falls to 2 %% over them")
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=48, help="pictures a step, up to three queries each")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -354,7 +377,10 @@ def main() -> int:
     while used < args.minutes:
         share = used / args.minutes
         for group in optimizer.param_groups:
-            group["lr"] = args.lr * min(1.0, (step + 1) / 300) * (0.02 + 0.98 * (0.5 + 0.5 * np.cos(np.pi * share)))
+            group["lr"] = float(
+                args.lr * min(1.0, (step + 1) / 300) * (0.02 + 0.98 * (0.5 + 0.5 * np.cos(np.pi * share)))
+            )
+        teacher.soften(2.0 + 6.0 * max(0.0, 1 - 2 * share))
         wh = SHAPES_WH[int(lessons_source.rng.choice(len(SHAPES_WH), p=SHAPE_SHARES))]
         lessons = lessons_source.batch(args.batch, wh)
         answer_loss, dense_loss = teacher.losses(lessons, wh, heads, lessons_source.dense_targets(lessons, wh))

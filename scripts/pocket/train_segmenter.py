@@ -330,7 +330,7 @@ def main() -> int:
         set_size(model, size)
         warm = min(1.0, (step + 1) / 200)
         for group in optimizer.param_groups:
-            group["lr"] = args.lr * warm * (0.02 + 0.98 * (0.5 + 0.5 * np.cos(np.pi * share)))
+            group["lr"] = float(args.lr * warm * (0.02 + 0.98 * (0.5 + 0.5 * np.cos(np.pi * share))))
         pixels, masks = batches.batch(images, args.prompts, size)
         boxes, points, labels = prompts_of(masks, rng)
         targets = F.avg_pool2d(torch.from_numpy(masks).float(), 4)
