@@ -1,13 +1,14 @@
 """The two models, as the rest of ThinkSeg sees them."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
 from thinkseg.types import Answer, Completion, Masks, Request, Size
 
 
+@runtime_checkable
 class Reasoner(Protocol):
     """A multimodal model that writes an answer about an image."""
 
@@ -20,6 +21,7 @@ class Reasoner(Protocol):
         ...
 
 
+@runtime_checkable
 class Segmenter(Protocol):
     """A promptable model that turns boxes and points into masks."""
 

@@ -89,7 +89,9 @@ class GrabCutSegmenter:
         background_model, foreground_model = np.zeros((1, 65)), np.zeros((1, 65))
         no_box = (0, 0, 0, 0)  # the labels say more than a box could
         cv2.grabCut(pixels, labels, no_box, background_model, foreground_model, self._iterations, cv2.GC_INIT_WITH_MASK)
-        return np.asarray(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)))
+        found: Mask = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+        # Where the object's colours go on outside of the box, all of it can be lost: the guess is nearer than nothing.
+        return found if found.any() else np.asarray(foreground)
 
 
 def _neighbourhood(shape: tuple[int, ...], box: Box | None) -> tuple[slice, slice]:

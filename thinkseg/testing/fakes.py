@@ -45,9 +45,7 @@ class FakeReasoner:
         if callable(self._script):
             said = self._script(request)
         else:
-            assert position < len(self._script), (
-                f"the script has {len(self._script)} completions, one more was asked for"
-            )
+            assert position < len(self._script), f"the script ends after {position} completions"
             said = self._script[position]
         return said if isinstance(said, Completion) else Completion(said)
 

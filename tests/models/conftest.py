@@ -1,0 +1,73 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import transformers
+from PIL import Image, ImageDraw
+
+from thinkseg import testing
+from thinkseg.models.reasoner import TransformersReasoner
+
+REASONERS = {
+    "qwen2_vl": testing.tiny_qwen2_vl,
+    "qwen2_5_vl": testing.tiny_qwen2_5_vl,
+    "qwen3_vl": testing.tiny_qwen3_vl,
+    "qwen3_5": testing.tiny_qwen3_5,
+    "internvl": testing.tiny_internvl,
+}
+SEGMENTERS = {
+    "sam2": testing.tiny_sam2,
+    "edgetam": testing.tiny_edgetam,
+    "sam3_tracker": testing.tiny_sam3_tracker,
+    "sam": testing.tiny_sam,
+    "sam_hq": testing.tiny_sam_hq,
+}
+
+
+@pytest.fixture(autouse=True)
+def _quiet_transformers() -> None:
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
+@pytest.fixture(params=REASONERS)
+def family(request: pytest.FixtureRequest) -> str:
+    """The model type of each family in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def tiny_reasoner() -> Callable[..., TransformersReasoner]:
+    """Builds a reasoner on a tiny real model of a family."""
+
+    def build(family: str, **options: Any) -> TransformersReasoner:
+        return TransformersReasoner(*REASONERS[family](), **{"max_new_tokens": 12, **options})
+
+    return build
+
+
+@pytest.fixture(params=SEGMENTERS)
+def tiny_segmenter(request: pytest.FixtureRequest) -> tuple[Any, Any]:
+    """Each kind of segmenter in turn: a tiny real model and its processor."""
+    return SEGMENTERS[request.param]()
+
+
+@pytest.fixture
+def noise() -> Callable[[int, int], Image.Image]:
+    """Makes a picture of coloured noise, a different one for every size."""
+
+    def picture(width: int, height: int) -> Image.Image:
+        pixels = np.random.default_rng([width, height]).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        return Image.fromarray(pixels)
+
+    return picture
+
+
+@pytest.fixture
+def red_disc() -> Image.Image:
+    """A red disc of radius 40 around (120, 80) on a green ground, 200 × 150."""
+    picture = Image.new("RGB", (200, 150), (40, 120, 60))
+    ImageDraw.Draw(picture).ellipse((80, 40, 160, 120), fill=(210, 40, 40))
+    rough = np.random.default_rng(0).normal(np.asarray(picture), 6)
+    return Image.fromarray(rough.clip(0, 255).astype(np.uint8))

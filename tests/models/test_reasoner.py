@@ -1,0 +1,246 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from tokenizers import AddedToken
+
+from thinkseg import testing
+from thinkseg.errors import CheckpointError, InputError
+from thinkseg.models.families import FrameRule
+from thinkseg.models.reasoner import TransformersReasoner, load_reasoner
+from thinkseg.testing.tiny_reasoners import CHAT_TEMPLATE
+from thinkseg.types import Completion, FinishReason, Instruction, Request, Size
+
+Build = Callable[..., TransformersReasoner]
+Noise = Callable[[int, int], Image.Image]
+
+
+@pytest.fixture
+def requests(noise: Noise) -> list[Request]:
+    """Four requests of very different lengths, two of them with a system message."""
+    asked = [((200, 100), "find it"), ((70, 140), "find the other one, " * 4), ((30, 30), "a"), ((640, 480), "where")]
+    return [
+        Request(noise(*size), Instruction(text, system="Be brief." if i % 2 else None))
+        for i, (size, text) in enumerate(asked)
+    ]
+
+
+def biased(reasoner: TransformersReasoner, towards: int) -> TransformersReasoner:
+    """The reasoner, with a model that wants to write one token above all."""
+
+    def push(_module: Any, _inputs: Any, logits: torch.Tensor) -> torch.Tensor:
+        return logits + 1e4 * torch.nn.functional.one_hot(torch.tensor(towards), logits.shape[-1])
+
+    reasoner.model.lm_head.register_forward_hook(push)
+    return reasoner
+
+
+def writing(reasoner: TransformersReasoner, tokens: list[int]) -> TransformersReasoner:
+    reasoner._generate = lambda inputs, *_: [tokens] * len(inputs["input_ids"])  # type: ignore[method-assign]
+    return reasoner
+
+
+def test_batch_size_and_padding_do_not_change_what_is_written(
+    family: str, tiny_reasoner: Build, requests: list[Request]
+) -> None:
+    """A mismatch of padded inputs corrupts pictures without a word: the text alone shows it."""
+    together = tiny_reasoner(family, batch_size=4).complete(requests)
+    assert together == tiny_reasoner(family, batch_size=1).complete(requests)
+    assert together == list(reversed(tiny_reasoner(family, batch_size=3).complete(requests[::-1])))
+    assert len(set(together)) == len(requests)
+
+
+def test_the_text_depends_on_the_picture(family: str, tiny_reasoner: Build, noise: Noise) -> None:
+    instruction = Instruction("find it")
+    texts = tiny_reasoner(family).complete([Request(noise(100, 100 + i), instruction) for i in range(4)])
+    assert len(set(texts)) > 1
+
+
+def test_prompts_are_padded_on_the_left_with_the_picture_marked_where_it_is(
+    tiny_reasoner: Build, requests: list[Request]
+) -> None:
+    reasoner = tiny_reasoner("qwen2_5_vl")
+    reasoner.processor.tokenizer.padding_side = "right"
+    inputs = reasoner._inputs([r.image for r in requests], [reasoner._prompt(r.instruction) for r in requests])
+    assert inputs["attention_mask"][:, -1].all()
+    assert not inputs["attention_mask"].all()
+    pictures = inputs["input_ids"] == reasoner.model.config.image_token_id
+    assert torch.equal(pictures.long(), inputs["mm_token_type_ids"])
+
+
+def test_a_long_prompt_is_not_cut(tiny_reasoner: Build, noise: Noise) -> None:
+    reasoner = tiny_reasoner("qwen2_5_vl", max_new_tokens=1)
+    reasoner.processor.tokenizer.model_max_length = 16
+    words = "word " * 50
+    inputs = reasoner._inputs([noise(100, 100)], [reasoner._prompt(Instruction(words))])
+    assert words in reasoner.processor.tokenizer.decode(inputs["input_ids"][0])
+
+
+def test_the_checkpoints_own_sampling_settings_do_not_bend_greedy_text(
+    tiny_reasoner: Build, requests: list[Request]
+) -> None:
+    plain = tiny_reasoner("qwen2_5_vl").complete(requests)
+    bent = tiny_reasoner("qwen2_5_vl")
+    settings = bent.model.generation_config
+    settings.update(do_sample=True, temperature=0.1, top_p=0.001, top_k=1, repetition_penalty=1.5)
+    assert bent.complete(requests) == plain
+
+
+def test_a_checkpoint_with_sampling_settings_gives_no_warning(tiny_reasoner: Build, requests: list[Request]) -> None:
+    reasoner = tiny_reasoner("qwen2_vl")
+    reasoner.model.generation_config.update(do_sample=True, temperature=0.01, top_k=1, top_p=0.001)
+    assert len(reasoner.complete(requests[:1])) == 1
+
+
+@pytest.mark.parametrize("token", ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"])
+def test_tokens_that_stand_for_pictures_are_never_written(
+    token: str, tiny_reasoner: Build, requests: list[Request]
+) -> None:
+    reasoner = tiny_reasoner("qwen2_5_vl")
+    forbidden = reasoner.processor.tokenizer.convert_tokens_to_ids(token)
+    biased(reasoner, towards=forbidden)
+    with torch.inference_mode():
+        inputs = reasoner._inputs([requests[0].image], [reasoner._prompt(requests[0].instruction)])
+        for temperature in (0.0, 1.0):
+            assert forbidden not in reasoner._generate(inputs, 1, temperature, 1.0)[0]
+
+
+def test_a_completion_stops_at_the_end_token_or_at_the_length_limit(
+    tiny_reasoner: Build, requests: list[Request]
+) -> None:
+    endless = tiny_reasoner("qwen2_5_vl", max_new_tokens=3)
+    biased(endless, towards=endless.processor.tokenizer.convert_tokens_to_ids("!"))
+    assert endless.complete(requests[:1]) == [Completion("!!!", FinishReason.LENGTH)]
+    silent = tiny_reasoner("qwen2_5_vl")
+    biased(silent, towards=silent.processor.tokenizer.eos_token_id)
+    assert silent.complete(requests[:2]) == [Completion("", FinishReason.STOP)] * 2
+
+
+def test_a_pad_token_that_equals_the_end_token_does_not_lose_the_stop(
+    tiny_reasoner: Build, requests: list[Request]
+) -> None:
+    reasoner = tiny_reasoner("qwen2_5_vl", max_new_tokens=6)
+    reasoner.processor.tokenizer.pad_token = reasoner.processor.tokenizer.eos_token
+    assert {c.finish_reason for c in reasoner.complete(requests)} == {FinishReason.LENGTH}
+    biased(reasoner, towards=reasoner.processor.tokenizer.eos_token_id)
+    assert {c.finish_reason for c in reasoner.complete(requests)} == {FinishReason.STOP}
+
+
+def test_answer_tags_stay_in_the_text_and_control_tokens_do_not(tiny_reasoner: Build, requests: list[Request]) -> None:
+    reasoner = tiny_reasoner("qwen2_5_vl")
+    tokenizer = reasoner.processor.tokenizer
+    tokenizer.add_tokens([AddedToken("<think>", special=True), AddedToken("</think>", special=True)])
+    written = "<think>a b</think><bbox>[1,2,3,4]</bbox>"
+    tokens = tokenizer(f"<|im_start|>{written}<|endoftext|><|im_end|>")["input_ids"]
+    assert writing(reasoner, tokens).complete(requests[:1]) == [Completion(written, FinishReason.STOP)]
+
+
+def test_thinking_that_the_chat_template_opens_belongs_to_the_text(
+    tiny_reasoner: Build, requests: list[Request]
+) -> None:
+    reasoner = tiny_reasoner("qwen3_5")
+    tokens = [*reasoner.processor.tokenizer("a dog</think>")["input_ids"], reasoner.processor.tokenizer.eos_token_id]
+    opening = CHAT_TEMPLATE.replace("assistant\n", "assistant\n<think>\n")
+    reasoner.processor.chat_template = opening
+    assert writing(reasoner, tokens).complete(requests[:1])[0].text == "<think>\na dog</think>"
+    reasoner.processor.chat_template = opening.replace("<think>\n", "<think>\n\n</think>\n\n")
+    tokens = reasoner.processor.tokenizer("a dog")["input_ids"]
+    assert writing(reasoner, tokens).complete(requests[:1])[0].text == "<think>\n\n</think>\n\na dog"
+
+
+def test_the_picture_comes_first_and_the_system_message_before_all(tiny_reasoner: Build) -> None:
+    prompt = tiny_reasoner("qwen2_5_vl")._prompt(Instruction("the dog", system="Be brief."))
+    assert prompt == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n"
+        "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>the dog<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+
+
+@pytest.mark.parametrize("token", ["<|im_end|>", "<|image_pad|>"])
+def test_a_query_cannot_smuggle_control_tokens_into_the_prompt(token: str, tiny_reasoner: Build, noise: Noise) -> None:
+    with pytest.raises(InputError, match="control token"):
+        tiny_reasoner("qwen2_5_vl").complete([Request(noise(50, 50), Instruction(f"a {token} b"))])
+
+
+def test_several_completions_of_one_request_are_sampled(tiny_reasoner: Build, requests: list[Request]) -> None:
+    reasoner = tiny_reasoner("qwen2_5_vl", batch_size=2)
+    torch.manual_seed(0)
+    sampled = reasoner.sample(requests[:3], count=4, temperature=2.0)
+    assert [len(group) for group in sampled] == [4, 4, 4]
+    assert len(set(sampled[0])) > 1
+    torch.manual_seed(0)
+    assert reasoner.sample(requests[:3], count=4, temperature=2.0) == sampled
+    greedy = reasoner.complete(requests[:3])
+    assert [group[0] for group in reasoner.sample(requests[:3], temperature=1e-6)] == greedy
+    with pytest.raises(InputError, match="greedy decoding gives one completion"):
+        reasoner.sample(requests, count=2, temperature=0.0)
+
+
+def test_nothing_asked_is_nothing_answered(tiny_reasoner: Build) -> None:
+    assert tiny_reasoner("qwen2_5_vl").complete([]) == []
+
+
+def test_a_canvas_stretches_the_picture_before_the_processor(tiny_reasoner: Build, noise: Noise) -> None:
+    reasoner = tiny_reasoner("qwen2_5_vl", canvas=84, max_new_tokens=2)
+    assert reasoner.frame_of(noise(200, 50)) == Size(84, 84)
+    assert reasoner._inputs([noise(200, 50)], [reasoner._prompt(Instruction("x"))])["image_grid_thw"].tolist() == [
+        [1, 6, 6]
+    ]
+
+
+@pytest.mark.parametrize("option", ["max_new_tokens", "batch_size", "canvas"])
+def test_settings_below_one_are_refused(option: str, tiny_reasoner: Build) -> None:
+    with pytest.raises(InputError, match="are at least 1"):
+        tiny_reasoner("qwen2_5_vl", **{option: 0})
+
+
+def test_a_model_without_chat_template_or_end_token_is_refused(tiny_reasoner: Build, noise: Noise) -> None:
+    request = Request(noise(50, 50), Instruction("x"))
+    mute = tiny_reasoner("qwen2_5_vl")
+    mute.processor.chat_template = None
+    with pytest.raises(CheckpointError, match="no chat template"):
+        mute.complete([request])
+    endless = tiny_reasoner("qwen2_5_vl")
+    endless.model.generation_config.eos_token_id = endless.processor.tokenizer.eos_token = None
+    with pytest.raises(CheckpointError, match="no end-of-text token"):
+        endless.complete([request])
+
+
+def test_the_class_follows_from_the_config_and_not_from_the_folders_name(
+    tmp_path: Path, requests: list[Request]
+) -> None:
+    """The published code looks for a family's name in the path, so training cannot go on from a folder (defect 10)."""
+    tiny = testing.tiny_qwen3_vl()
+    folder = testing.save(tmp_path / "Qwen2.5-VL-run" / "checkpoint-40", tiny)
+    reasoner = load_reasoner(folder, device="cpu", max_new_tokens=12)
+    assert type(reasoner.model).__name__ == "Qwen3VLForConditionalGeneration"
+    assert reasoner.rule is FrameRule.RELATIVE_1000
+    assert not reasoner.model.training
+    assert reasoner.model.dtype == torch.float32
+    assert reasoner.complete(requests) == TransformersReasoner(*tiny, max_new_tokens=12).complete(requests)
+
+
+def test_every_family_survives_being_saved_and_loaded(
+    family: str, tiny_reasoner: Build, tmp_path: Path, requests: list[Request]
+) -> None:
+    made = tiny_reasoner(family)
+    folder = testing.save(tmp_path / "model", (made.model, made.processor))
+    assert load_reasoner(folder, device="cpu", max_new_tokens=12).complete(requests) == made.complete(requests)
+
+
+def test_settings_reach_the_loaded_reasoner(tmp_path: Path) -> None:
+    folder = testing.save(tmp_path / "model", testing.tiny_qwen2_5_vl())
+    options: dict[str, Any] = {"frame": "relative-1000", "canvas": 56, "batch_size": 3, "max_new_tokens": 7}
+    reasoner = load_reasoner(folder, device="cpu", dtype="bfloat16", min_pixels=3136, max_pixels=6272, **options)
+    assert reasoner.model.dtype == torch.bfloat16
+    assert (reasoner.rule, reasoner.canvas, reasoner.batch_size, reasoner.max_new_tokens) == (
+        FrameRule.RELATIVE_1000,
+        56,
+        3,
+        7,
+    )
+    assert reasoner.processor.image_processor.size["longest_edge"] == 6272

@@ -1,0 +1,189 @@
+import logging
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from thinkseg import testing
+from thinkseg.errors import CheckpointError, InputError
+from thinkseg.models.grabcut import GrabCutSegmenter
+from thinkseg.models.segmenter import PromptableSegmenter, load_segmenter
+from thinkseg.testing.tiny_segmenters import tiny_sam2_video
+from thinkseg.types import Answer, Box, Masks, ObjectPrompt, Point, Size
+
+Noise = Callable[[int, int], Image.Image]
+
+FRAME = Size(120, 90)
+BOX = Box(20, 10, 80, 60)
+ON, BESIDE = Point(50, 30), Point(100, 80, label=0)
+PROMPTS = {
+    "box": ObjectPrompt(BOX),
+    "box and point": ObjectPrompt(BOX, (ON,)),
+    "box and two points": ObjectPrompt(BOX, (ON, BESIDE)),
+    "point": ObjectPrompt(None, (ON,)),
+    "three points": ObjectPrompt(None, (ON, BESIDE, Point(30, 30))),
+}
+
+
+def published_path(model: Any, processor: Any, image: Image.Image, prompt: ObjectPrompt) -> np.ndarray:
+    """One object through the processor's own handling of prompts, which are in the picture's pixels."""
+    prompts: dict[str, Any] = {}
+    if prompt.box is not None:
+        prompts["input_boxes"] = [[list(prompt.box.xyxy)]]
+    if prompt.points:
+        prompts["input_points"] = [[[[point.x, point.y] for point in prompt.points]]]
+        prompts["input_labels"] = [[[point.label for point in prompt.points]]]
+    inputs = processor(images=image, return_tensors="pt", **prompts)
+    sizes = {key: inputs.pop(key) for key in ("original_sizes", "reshaped_input_sizes") if key in inputs}
+    with torch.inference_mode():
+        logits = model(**inputs, multimask_output=False).pred_masks
+    return np.asarray(processor.post_process_masks([logits[0]], **sizes)[0][0, 0])
+
+
+def agree(first: Masks, second: Masks) -> bool:
+    """Whether masks are the same but for a pixel in a thousand, whose logit may be within rounding of zero."""
+    return first.shape == second.shape and float((first != second).mean()) <= 1e-3
+
+
+@pytest.mark.parametrize("size", [(120, 90), (300, 60), (40, 220), (7, 5), (64, 64)])
+def test_every_kind_of_segmenter_gives_what_its_own_processor_gives(
+    size: tuple[int, int], tiny_segmenter: tuple[Any, Any], noise: Noise
+) -> None:
+    image = noise(*size)
+    answer = Answer(FRAME, tuple(PROMPTS.values()))
+    masks = PromptableSegmenter(*tiny_segmenter).segment(image, [answer])[0]
+    expected = [published_path(*tiny_segmenter, image, p) for p in answer.rescaled(Size(*size)).objects]
+    assert masks.dtype == bool
+    assert agree(masks, np.stack(expected))
+
+
+def test_chunks_do_not_change_masks(tiny_segmenter: tuple[Any, Any], noise: Noise) -> None:
+    """Prompts of different forms share a batch only at the price of padding, which the decoder does not ignore."""
+    image = noise(120, 90)
+    shifted = [ObjectPrompt(Box(i, i, 40 + i, 50), (Point(20 + i, 20),)) for i in range(7)]
+    answers = [Answer(FRAME, (*PROMPTS.values(), *shifted)), Answer(FRAME, tuple(shifted[::-1]))]
+    one_by_one = PromptableSegmenter(*tiny_segmenter, chunk=1).segment(image, answers)
+    for chunk in (2, 5, 64):
+        together = PromptableSegmenter(*tiny_segmenter, chunk=chunk).segment(image, answers)
+        assert all(agree(a, b) for a, b in zip(one_by_one, together, strict=True))
+
+
+def test_objects_keep_their_order(tiny_segmenter: tuple[Any, Any], noise: Noise) -> None:
+    segmenter, image = PromptableSegmenter(*tiny_segmenter), noise(120, 90)
+    prompts = tuple(PROMPTS.values())
+    forwards, backwards = segmenter.segment(image, [Answer(FRAME, prompts), Answer(FRAME, prompts[::-1])])
+    assert np.array_equal(forwards, backwards[::-1])
+    assert len({mask.tobytes() for mask in forwards}) > 1
+
+
+def test_a_picture_is_encoded_once_and_equal_prompts_are_decoded_once(noise: Noise) -> None:
+    """The published reward encodes the picture again for every completion and every box (defect 6)."""
+    model, processor = testing.tiny_sam2()
+    segmenter = PromptableSegmenter(model, processor)
+    decoded: list[int] = []
+    model.mask_decoder.register_forward_hook(lambda _m, _i, outputs: decoded.append(outputs[0].shape[1]))
+    group = [Answer(FRAME, (PROMPTS["box"], PROMPTS["box and point"]))] * 8 + [Answer(FRAME)]
+    masks = segmenter.segment(noise(120, 90), group)
+    assert segmenter.encode_count == 1
+    assert sum(decoded) == 2
+    assert [len(own) for own in masks] == [2] * 8 + [0]
+    segmenter.segment(noise(120, 91), group)
+    assert segmenter.encode_count == 2
+
+
+def test_nothing_there_costs_nothing_and_has_no_masks(noise: Noise) -> None:
+    segmenter = PromptableSegmenter(*testing.tiny_sam2())
+    masks = segmenter.segment(noise(30, 20), [Answer(FRAME), Answer(FRAME)])
+    assert [own.shape for own in masks] == [(0, 20, 30)] * 2
+    assert segmenter.segment(noise(30, 20), []) == []
+    assert segmenter.encode_count == 0
+
+
+def test_the_same_answer_in_another_frame_gives_the_same_masks(noise: Noise) -> None:
+    segmenter = PromptableSegmenter(*testing.tiny_sam2())
+    answer = Answer(FRAME, tuple(PROMPTS.values()))
+    here, there = segmenter.segment(noise(200, 100), [answer, answer.rescaled(Size(1000, 1000))])
+    assert agree(here, there)
+
+
+def test_red_arrives_as_red(tiny_segmenter: tuple[Any, Any]) -> None:
+    """The published reward swaps red and blue before SAM 2 (defect 2)."""
+    model, processor = tiny_segmenter
+    seen: list[torch.Tensor] = []
+    encode = model.get_image_embeddings
+    model.get_image_embeddings = lambda pixels: (seen.append(pixels), encode(pixels))[1]
+    PromptableSegmenter(model, processor).segment(
+        Image.new("RGB", (64, 64), (255, 0, 0)), [Answer(FRAME, (PROMPTS["box"],))]
+    )
+    red, green, blue = seen[0][0].mean(dim=(1, 2)).tolist()
+    assert red > green
+    assert red > blue
+
+
+def test_a_picture_that_is_not_rgb_is_refused() -> None:
+    answers = [Answer(FRAME, (PROMPTS["box"],))]
+    for segmenter in (PromptableSegmenter(*testing.tiny_sam2()), GrabCutSegmenter()):
+        with pytest.raises(InputError, match="takes RGB pictures, found mode 'L'"):
+            segmenter.segment(Image.new("L", (30, 20)), answers)
+
+
+def test_a_large_picture_is_decoded_in_smaller_chunks(noise: Noise, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thinkseg.models.segmenter._UPSAMPLED_PIXELS", 2 * 120 * 90)
+    model, processor = testing.tiny_sam2()
+    decoded: list[int] = []
+    model.mask_decoder.register_forward_hook(lambda _m, _i, outputs: decoded.append(outputs[0].shape[1]))
+    prompts = tuple(ObjectPrompt(Box(i, i, 40 + i, 50)) for i in range(5))
+    PromptableSegmenter(model, processor, chunk=64).segment(noise(120, 90), [Answer(FRAME, prompts)])
+    assert decoded == [2, 2, 1]
+
+
+def test_a_chunk_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="at least 1 prompt"):
+        PromptableSegmenter(*testing.tiny_sam2(), chunk=0)
+
+
+def test_a_segmenter_is_loaded_by_its_model_type(tiny_segmenter: tuple[Any, Any], tmp_path: Path, noise: Noise) -> None:
+    folder = testing.save(tmp_path / "any-name", tiny_segmenter)
+    loaded = load_segmenter(folder, device="cpu")
+    assert isinstance(loaded, PromptableSegmenter)
+    assert type(loaded.model) is type(tiny_segmenter[0])
+    answers = [Answer(FRAME, tuple(PROMPTS.values()))]
+    again = loaded.segment(noise(120, 90), answers)[0]
+    assert agree(again, PromptableSegmenter(*tiny_segmenter).segment(noise(120, 90), answers)[0])
+
+
+def test_the_image_part_of_a_published_video_checkpoint_is_taken(tmp_path: Path, noise: Noise) -> None:
+    model, processor = tiny_sam2_video()
+    loaded = load_segmenter(testing.save(tmp_path / "sam2.1-hiera", (model, processor)), device="cpu")
+    assert isinstance(loaded, PromptableSegmenter)
+    assert type(loaded.model).__name__ == "Sam2Model"
+    assert type(loaded.processor).__name__ == "Sam2Processor"
+    own = dict(model.named_parameters())
+    assert all(torch.equal(weight, own[name]) for name, weight in loaded.model.named_parameters())
+    assert loaded.segment(noise(50, 40), [Answer(FRAME, (PROMPTS["box"],))])[0].shape == (1, 40, 50)
+
+
+def test_a_model_of_another_kind_is_no_segmenter(tmp_path: Path) -> None:
+    folder = testing.save(tmp_path / "model", testing.tiny_qwen2_5_vl())
+    with pytest.raises(CheckpointError, match="is a 'qwen2_5_vl', and a segmenter is one of sam2, "):
+        load_segmenter(folder)
+
+
+def test_grabcut_stands_in_where_the_pocket_has_no_segmenter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pocket = types.ModuleType("thinkseg_pocket")
+    pocket.path = lambda part: tmp_path / part  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "thinkseg_pocket", pocket)
+    with caplog.at_level(logging.WARNING):
+        assert isinstance(load_segmenter("pocket"), GrabCutSegmenter)
+    assert "GrabCut is used in its place" in caplog.text
+    testing.save(tmp_path / "segmenter", testing.tiny_edgetam())
+    assert isinstance(load_segmenter("pocket", device="cpu"), PromptableSegmenter)
+    assert isinstance(load_segmenter("grabcut"), GrabCutSegmenter)
