@@ -10,7 +10,7 @@ from PIL import Image
 from thinkseg import testing
 from thinkseg.answers import get_format
 from thinkseg.cli import main
-from thinkseg.imaging import load_mask, mask_from_rle
+from thinkseg.imaging import load_image, load_mask, mask_from_rle
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.types import Completion, FinishReason, Size
@@ -74,7 +74,7 @@ def test_it_prints_the_thinking_and_writes_mask_overlay_and_json(
     masks = [mask_from_rle(found["mask"]) for found in record["objects"]]
     assert [int(mask.sum()) for mask in masks] == [found["area"] for found in record["objects"]]
     assert np.array_equal(load_mask(out / "photo.mask.png"), masks[0] | masks[1])
-    assert Image.open(out / "photo.overlay.png").size == (200, 50)
+    assert load_image(out / "photo.overlay.png").size == (200, 50)
 
 
 def test_nothing_there_is_said_in_words(

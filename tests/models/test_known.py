@@ -31,6 +31,13 @@ def test_what_the_caller_says_wins_over_the_file_and_the_file_over_the_table(fol
     assert found.min_pixels is None
 
 
+def test_another_format_takes_neither_the_sentences_nor_the_length_of_the_one_in_the_file(folder: Path) -> None:
+    write(folder, {"format": "seg-r1", "instruction": {"user": "Find {query}."}, "max_new_tokens": 64, "canvas": 112})
+    found = settings_for(folder, str(folder), Settings(format="seg-zero"))
+    assert found == Settings(format="seg-zero", canvas=112)
+    assert settings_for(folder, str(folder), Settings(format="seg-r1")).max_new_tokens == 64
+
+
 def test_published_checkpoints_are_known_by_formats_that_exist() -> None:
     assert {settings.format for settings in KNOWN.values()} <= set(FORMATS)
     assert set(KNOWN) == {

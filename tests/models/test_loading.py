@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
 
 def pocket_with(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     pocket = types.ModuleType("thinkseg_pocket")
-    pocket.path = lambda part: root / part  # type: ignore[attr-defined]
+    pocket.path = lambda part: (root / part).resolve(strict=True)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "thinkseg_pocket", pocket)
 
 

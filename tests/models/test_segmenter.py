@@ -179,7 +179,7 @@ def test_grabcut_stands_in_where_the_pocket_has_no_segmenter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     pocket = types.ModuleType("thinkseg_pocket")
-    pocket.path = lambda part: tmp_path / part  # type: ignore[attr-defined]
+    pocket.path = lambda part: (tmp_path / part).resolve(strict=True)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "thinkseg_pocket", pocket)
     with caplog.at_level(logging.WARNING):
         assert isinstance(load_segmenter("pocket"), GrabCutSegmenter)

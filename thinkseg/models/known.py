@@ -66,15 +66,18 @@ def settings_for(name: str | Path, source: str, given: Settings) -> Settings:
     """All that is known about a checkpoint.
 
     Args:
-        name: as the caller calls it, a folder or a hub id.
+        name: as the caller calls it, a folder or a hub id; the table goes by it.
         source: where its files are, a folder or a hub id.
         given: what the caller says, which wins.
 
     Raises:
         CheckpointError: its `thinkseg.json` cannot be read.
     """
-    written = read_settings(source)
-    return given.filled_from(written).filled_from(KNOWN.get(str(name), Settings()))
+    known = read_settings(source).filled_from(KNOWN.get(str(name), Settings()))
+    if given.format not in (None, known.format):
+        # Another format has other sentences and other lengths.
+        known = dataclasses.replace(known, instruction=None, max_new_tokens=None)
+    return given.filled_from(known)
 
 
 def read_settings(source: str | Path) -> Settings:

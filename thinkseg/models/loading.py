@@ -32,7 +32,10 @@ def pocket_folder(part: str) -> Path | None:
             f"the pocket {part} comes with a small package that is not installed. "
             "Install it with: pip install thinkseg-pocket"
         ) from error
-    folder = Path(pocket.path(part))
+    try:
+        folder = Path(pocket.path(part))
+    except FileNotFoundError:
+        return None
     return folder if (folder / "config.json").is_file() else None
 
 

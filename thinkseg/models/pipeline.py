@@ -172,9 +172,6 @@ def load_pipeline(
         CheckpointError: a model is missing or incomplete, or nothing says in which format it answers.
         InputError: an impossible setting, or the pocket is asked for and not installed.
     """
-    from thinkseg.models.reasoner import load_reasoner
-    from thinkseg.models.segmenter import load_segmenter
-
     given = Settings(
         format=format,
         instruction=instruction,
@@ -187,6 +184,11 @@ def load_pipeline(
     )
     settings = settings_for(model, loading.locate(model, "reasoner"), given)
     answer_format = _answer_format(model, settings)
+
+    # What is wrong with the call is known by now: only then the seconds are spent that it takes to load PyTorch.
+    from thinkseg.models.reasoner import load_reasoner
+    from thinkseg.models.segmenter import load_segmenter
+
     if segmenter is None and settings.segmenter is None:
         _log.info("nothing says which segmenter '%s' was trained with, so the pocket's is used", model)
     reasoner = load_reasoner(
