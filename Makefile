@@ -35,9 +35,9 @@ check: setup  ## lint, types, the direction of imports, spelling
 test: setup  ## the default tier of the tests
 	$(BIN)/pytest -n 2
 
-smoke: setup  ## the main job with two training steps: does it run at all
+smoke: setup  ## the main job in small: does it run at all
 	$(BIN)/thinkseg doctor
-	HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --steps 2 --out runs/smoke
+	HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --steps 2 --scenes 32 --overwrite --out runs/smoke
 
 docs: setup  ## the site, with a page of every verb's --help
 	$(BIN)/python scripts/write_cli_page.py docs/command_line.md
