@@ -1,0 +1,189 @@
+"""A recipe is checked as a whole before anything is loaded, and says what is wrong with it in a sentence."""
+
+import copy
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from thinkseg.answers import FORMATS
+from thinkseg.errors import RecipeError
+from thinkseg.rewards import PARTS
+from thinkseg.training.config import (
+    Recipe,
+    known_settings,
+    load_recipe,
+    recipe_from_settings,
+    settings_of,
+    write_recipe,
+)
+from thinkseg.training.sources import SOURCES
+from thinkseg.training.trl_settings import SAID_ALOUD
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted(
+    path.relative_to(ROOT) for path in (ROOT / "recipes").rglob("*.yaml") if path.parent.name != "accelerate"
+)
+
+GOOD = {
+    "stage": "rl",
+    "output": "runs/x",
+    "rewards": {"segment": 1},
+    "trl": {
+        "beta": 0.0,
+        "loss_type": "grpo",
+        "num_generations": 8,
+        "scale_rewards": "group",
+        "epsilon": 0.2,
+        "num_iterations": 1,
+        "learning_rate": 1e-6,
+    },
+}
+
+
+def changed(**changes):
+    settings = copy.deepcopy(GOOD)
+    for key, value in changes.items():
+        *sections, last = key.split("__")
+        inner = settings
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[last] = value
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"stesp": 3}, "no setting 'stesp'; did you mean 'steps'"),
+        ({"model__pth": "x"}, "no setting 'model.pth'; did you mean 'model.path'"),
+        ({"max_new_tokens": 3}, "did you mean 'generation.max_new_tokens'"),
+        ({"learning_rate": 3}, "did you mean 'trl.learning_rate'"),
+        ({"trl__betta": 0.1}, "GRPOConfig of TRL has no setting 'betta'; did you mean 'trl.beta'"),
+        ({"trl__max_steps": 3}, "'trl.max_steps' is said as 'steps'"),
+        ({"trl__repetition_penalty": 1.1}, "'trl.repetition_penalty' is not a recipe's to change"),
+        ({"trl__beta": "much"}, "'trl.beta' should be a number, found 'much'"),
+        ({"trl__bf16": True, "trl__log_completions": 1}, "'trl.log_completions' should be true or false, found 1"),
+        ({"steps": "many"}, "'steps' should be a whole number or null, found 'many'"),
+        ({"steps": 2.5}, "'steps' should be a whole number or null, found 2.5"),
+        ({"steps": True}, "'steps' should be a whole number or null, found True"),
+        ({"steps": 0}, "'steps' should be at least 1, found 0"),
+        ({"steps": 3, "epochs": 1}, "both 'steps' and 'epochs'"),
+        ({"epochs": 0}, "'epochs' should be above 0"),
+        ({"save_every": 0}, "'save_every' should be at least 1"),
+        ({"stage": "ppo"}, "'stage' should be 'sft' or 'rl', found 'ppo'"),
+        ({"output": None}, "'output' should be a path, found nothing"),
+        ({"model": "pocket"}, "'model' should be a section of settings, found 'pocket'"),
+        ({"model__lora__r": "a"}, "'model.lora.r' should be a whole number, found 'a'"),
+        ({"rewards": {}}, "needs 'rewards'"),
+        ({"rewards": {"segment": 0}}, "needs 'rewards'"),
+        ({"rewards__segment": "all"}, "'rewards.segment' should be a number, found 'all'"),
+        ({"data__tasks": [1]}, "'data.tasks' should be a section of settings or null"),
+        ({"instruction__user": "Look."}, "'instruction.user' should contain {query}"),
+        ({"instruction__system": "Look."}, "has to say 'instruction.user'"),
+        ({"generation__temperature": 0}, "'generation.temperature' should be above 0"),
+        ({"generation__max_new_tokens": 0}, "'generation.max_new_tokens' should be at least 1"),
+        ({"device": "tpu"}, "'device' should be 'auto' or 'cpu', found 'tpu'"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_the_way_out(changes, sentence):
+    with pytest.raises(RecipeError, match=re.escape(sentence)):
+        recipe_from_settings(changed(**changes))
+
+
+@pytest.mark.parametrize("name", SAID_ALOUD)
+def test_a_recipe_for_rl_says_the_settings_in_which_trl_differs_from_the_papers(name):
+    settings = copy.deepcopy(GOOD)
+    del settings["trl"][name]
+    with pytest.raises(RecipeError, match=f"has to say 'trl.{name}'"):
+        recipe_from_settings(settings)
+
+
+def test_a_setting_without_a_default_has_to_be_said():
+    settings = copy.deepcopy(GOOD)
+    del settings["output"]
+    with pytest.raises(RecipeError, match="has to say 'output'"):
+        recipe_from_settings(settings)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=str)
+def test_every_recipe_of_the_project_is_whole_and_names_what_there_is(path, repository):
+    recipe = load_recipe(repository / path)
+    assert recipe.format in FORMATS
+    assert set(recipe.rewards) <= set(PARTS)
+    assert recipe.data.source in SOURCES
+    head = (repository / path).read_text().split("stage:")[0]
+    assert "thinkseg train" in head
+    if recipe.model.path != "pocket":
+        assert "not run here" in head
+
+
+def test_the_recipes_were_found():
+    assert {"pocket", "seg_r1"} <= {path.parent.name for path in RECIPES}
+
+
+def test_flags_win_over_the_file_and_are_read_as_yaml(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(GOOD))
+    words = ["--steps", "7", "--trl.learning_rate=2e-6", "--data.tasks.salient", "2", "--model.lora.r", "8"]
+    recipe = load_recipe(path, words)
+    assert (recipe.steps, recipe.trl["learning_rate"], recipe.data.tasks) == (7, 2e-6, {"salient": 2.0})
+    assert recipe.model.lora is not None
+    assert recipe.model.lora.r == 8
+
+
+def test_values_in_memory_can_replace_settings_too(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(GOOD | {"steps": 3}))
+    assert load_recipe(path, {"steps": None, "epochs": 2}).epochs == 2
+
+
+def test_a_recipe_that_was_written_reads_back_the_same(tmp_path):
+    recipe = recipe_from_settings(changed(model__lora={"r": 4}, data__tasks={"salient": 1}, steps=3))
+    write_recipe(recipe, tmp_path / "recipe.yaml")
+    assert load_recipe(tmp_path / "recipe.yaml") == recipe
+    assert recipe_from_settings(settings_of(recipe)) == recipe
+
+
+def test_a_recipe_built_in_python_is_checked_as_well():
+    recipe = recipe_from_settings(GOOD)
+    with pytest.raises(RecipeError, match="'steps' should be at least 1"):
+        dataclasses.replace(recipe, steps=-1)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("- a\n- b\n", "should be a mapping of settings"),
+        ("", "should be a mapping of settings, found nothing"),
+        ("stage: [", "is not YAML"),
+        ("steps: 1\nsteps: 2\n", "the key 'steps' comes twice"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_named(tmp_path, text, sentence):
+    path = tmp_path / "odd.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=sentence) as caught:
+        load_recipe(path)
+    assert "odd.yaml" in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named():
+    with pytest.raises(RecipeError, match=r"missing\.yaml"):
+        load_recipe("missing.yaml")
+
+
+def test_every_setting_explains_itself_in_the_documentation(repository):
+    text = (repository / "docs" / "recipes.md").read_text()
+    missing = [name for name in known_settings() if f"`{name}`" not in text]
+    assert not missing
+
+
+def test_every_setting_has_its_help_on_the_line_below(repository):
+    lines = (repository / "thinkseg" / "training" / "config.py").read_text().splitlines()
+    inside = lines[lines.index("class Lora:") : next(i for i, line in enumerate(lines) if "__post_init__" in line)]
+    fields = [i for i, line in enumerate(inside) if re.match(r"    \w+: .+", line)]
+    assert len(fields) > len(dataclasses.fields(Recipe))
+    assert all(inside[i + 1].startswith('    """') for i in fields)

@@ -1,0 +1,58 @@
+"""``thinkseg train sft|rl RECIPE``: run a training stage.
+
+Any setting of the recipe can be given as a flag by its dotted name, and wins over the file.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from thinkseg.errors import RecipeError
+
+PARSE_KNOWN = True
+"""Flags that are not declared here are settings of the recipe."""
+
+INTERRUPTED = 130
+
+EXAMPLE = """\
+any setting of the recipe can be replaced: --key VALUE, with dots for sections; docs/recipes.md lists them
+
+examples:
+  thinkseg train rl recipes/pocket/rl.yaml
+  thinkseg train rl recipes/pocket/rl.yaml --steps 100 --trl.learning_rate 1e-5 --output runs/try
+  thinkseg train rl recipes/pocket/rl.yaml --resume
+  accelerate launch --config_file recipes/accelerate/zero2.yaml -m thinkseg train rl recipes/seg_r1/rl.yaml"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of the verb."""
+    parser.add_argument("stage", choices=("sft", "rl"), help="sft imitates reference answers, rl rewards good masks")
+    parser.add_argument("recipe", type=Path, metavar="RECIPE.yaml", help="what to train, how and on what")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the recipe's output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, and print the folder of the trained model."""
+    from thinkseg.training.config import load_recipe
+
+    recipe = load_recipe(args.recipe, args.overrides)
+    if recipe.stage != args.stage:
+        raise RecipeError(f"'{args.recipe}' is a recipe for {recipe.stage}; say: thinkseg train {recipe.stage}")
+
+    from thinkseg.training.grpo import train_rl
+    from thinkseg.training.runs import TrainingStopped
+    from thinkseg.training.sft import train_sft
+
+    train = train_rl if recipe.stage == "rl" else train_sft
+    try:
+        final = train(recipe, resume=args.resume)
+    except TrainingStopped as stopped:
+        again = shlex.join(["thinkseg", "train", args.stage, str(args.recipe), *args.overrides, "--resume"])
+        sys.stderr.write(
+            f"thinkseg: stopped after step {stopped.step} of {stopped.steps} and saved '{stopped.checkpoint}'; "
+            f"to go on: {again}\n"
+        )
+        return INTERRUPTED
+    print(final)
+    return 0

@@ -1,0 +1,244 @@
+"""What happens beside the optimiser's steps: the run log, the progress bar, complete checkpoints, and an orderly stop.
+
+A line of ``log.jsonl`` is a JSON object; `Record` says what it holds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+Record = dict[str, Any]
+"""What is known about a step. What is not known, or not finite, is left out.
+
+``step``; ``seconds`` of this step (mean since the last record) and ``elapsed`` since training began, in this process;
+``loss``, ``grad_norm``, ``learning_rate``.
+
+For rl also ``reward`` (mean of the weighted sum) and ``reward_std`` over the step's completions; ``parts`` and
+``parts_std`` (by name); ``same_reward`` (share of completions whose whole group has one reward, which teach nothing);
+``kl`` (nats per token, only with a reference model); ``entropy`` (nats per token); ``completion_length`` (tokens);
+``truncated`` (share that ran into the length limit); ``unreadable`` and ``refusals`` (shares).
+
+For sft also ``accuracy`` (share of target tokens that are the likeliest ones).
+"""
+
+OnStep = Callable[[int, int, Record], None]
+"""Called with the step, the number of steps in all, and the record."""
+
+_NAMES: Mapping[str, str] = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "frac_reward_zero_std": "same_reward",
+    "kl": "kl",
+    "entropy": "entropy",
+    "completions/mean_length": "completion_length",
+    "completions/clipped_ratio": "truncated",
+    "unreadable": "unreadable",
+    "refusals": "refusals",
+    "mean_token_accuracy": "accuracy",
+}
+"""Our names for the trainers' metrics."""
+
+
+def record_from_logs(logs: Mapping[str, Any]) -> Record:
+    """The part of a record that the trainer's own log holds; values that are not finite are left out."""
+    finite = {key: value for key, value in logs.items() if isinstance(value, int | float) and math.isfinite(value)}
+    record: Record = {ours: finite[theirs] for theirs, ours in _NAMES.items() if theirs in finite}
+    for statistic, ours in (("mean", "parts"), ("std", "parts_std")):
+        keys = [key for key in finite if key.startswith("rewards/") and key.endswith(f"/{statistic}")]
+        if keys:
+            record[ours] = {key.split("/", 1)[1].rsplit("/", 1)[0]: finite[key] for key in keys}
+    return record
+
+
+def read_log(path: Path) -> list[Record]:
+    """The records of a run log, none where there is no file; a last line that was cut off by a kill is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+class RunLog(TrainerCallback):
+    """Writes a record per logged step to a JSONL file, and hands it on.
+
+    Args:
+        path: the file. Records of steps that are trained again after a resume are dropped from it.
+        on_step: called with every record, or None.
+    """
+
+    def __init__(self, path: Path, on_step: OnStep | None = None) -> None:
+        self._path = path
+        self._on_step = on_step
+        self._began = self._last_time = time.monotonic()
+        self._last_step = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Keep what was logged up to the step that the run goes on from."""
+        self._began = self._last_time = time.monotonic()
+        self._last_step = state.global_step
+        if state.is_world_process_zero:
+            kept = [record for record in read_log(self._path) if record["step"] <= state.global_step]
+            self._path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write the record of the step; the trainer's summary at the end of training is no step."""
+        if logs is None or state.global_step == self._last_step:
+            return
+        now = time.monotonic()
+        record: Record = {
+            "step": state.global_step,
+            "seconds": round((now - self._last_time) / (state.global_step - self._last_step), 4),
+            "elapsed": round(now - self._began, 3),
+            **record_from_logs(logs),
+        }
+        self._last_time, self._last_step = now, state.global_step
+        if state.is_world_process_zero:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+            if self._on_step is not None:
+                self._on_step(state.global_step, state.max_steps, record)
+
+
+class ProgressBar(TrainerCallback):
+    """A bar on stderr with rate, time left and the running reward.
+
+    Args:
+        title: what stands before the bar.
+        stream: where it goes; stderr when None.
+    """
+
+    def __init__(self, title: str, stream: TextIO | None = None) -> None:
+        self._title = title
+        self._stream = stream
+        self._bar: Any = None
+        self._reward: float | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Draw the bar, as full as the run is that it goes on from."""
+        if state.is_world_process_zero:
+            self._bar = tqdm(
+                total=state.max_steps,
+                initial=state.global_step,
+                desc=self._title,
+                unit="step",
+                file=self._stream or sys.stderr,
+                dynamic_ncols=True,
+                smoothing=0.1,
+            )
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            self._bar.update(state.global_step - self._bar.n)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Show the running mean of the reward, or the loss where there is no reward."""
+        record = record_from_logs(logs or {})
+        if self._bar is None:
+            return
+        if "reward" in record:
+            self._reward = record["reward"] if self._reward is None else 0.9 * self._reward + 0.1 * record["reward"]
+            self._bar.set_postfix_str(f"reward {self._reward:.3f}")
+        elif "loss" in record:
+            self._bar.set_postfix_str(f"loss {record['loss']:.3f}")
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Close the bar."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave the bar as it is; nothing more is drawn."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class CheckpointFiles(TrainerCallback):
+    """Completes each checkpoint that the trainer writes.
+
+    Args:
+        write: writes what a checkpoint folder holds beside the trainer's files.
+    """
+
+    def __init__(self, write: Callable[[Path], None]) -> None:
+        self._write = write
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Write into the newest checkpoint."""
+        if state.is_world_process_zero and args.output_dir is not None:
+            self._write(Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
+
+
+class OrderlyStop(TrainerCallback):
+    """Turns an interrupt into a checkpoint and the end of training.
+
+    Args:
+        every: a run can be resumed exactly after each so many steps, where a set of rollouts is used up.
+
+    Attributes:
+        asked: whether an interrupt came.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        self._every = every
+        self.asked = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """While this is open, the first SIGINT or SIGTERM asks for the stop; a second SIGINT interrupts at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._heard) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        sys.stderr.write("\nstopping after this step; press Ctrl-C again to stop at once and lose it\n")
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Save and stop, at the first step from which the run can be resumed."""
+        if self.asked and state.global_step % self._every == 0:
+            control.should_save = True
+            control.should_training_stop = True

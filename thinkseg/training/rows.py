@@ -1,0 +1,222 @@
+"""Samples as the rows that TRL trains on: lazily, in constant memory, the same ones at the same step of every run.
+
+A row is made when the data loader asks for it, from the sample that the schedule puts there. The schedule unrolls all
+epochs into one, so that a position in the run says which sample it is, and a run that goes on from a checkpoint goes on
+with the very sample that it stopped at. (TRL's own shuffling starts with the first epoch's order again.)
+
+A row holds the picture twice: `images` is what the model sees, already at the size that the processor makes of it, so
+that a group of completions does not resize a photograph over and over; `image` is the picture as it is, for the
+segmenter. Rows of one batch that show the same sample share its objects, so a picture is encoded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+import numpy as np
+from datasets import Dataset
+from PIL import Image
+
+from thinkseg.answers.base import AnswerFormat
+from thinkseg.errors import DataError, ImageError, InputError
+from thinkseg.geometry import reference_answer
+from thinkseg.imaging import load_image
+from thinkseg.models import families
+from thinkseg.models.reasoner import TransformersReasoner, chat_messages
+from thinkseg.types import Answer, Mask, Sample, Size
+
+
+class Row(TypedDict):
+    """What TRL is given for one prompt; all of it but `prompt` reaches the rewards as columns."""
+
+    prompt: list[dict[str, Any]]
+    """Chat messages: system if any, then the user's with the picture first. The picture is a placeholder."""
+    images: list[Image.Image]
+    """The one picture, as the model sees it."""
+    image: Image.Image
+    """The picture as it is, RGB."""
+    target: Mask | None
+    """The true mask at the picture's size, or None."""
+    ignore: Mask | None
+    """Pixels that count neither way, or None."""
+    reference: Answer | None
+    """The true boxes and points where the sample has them, in any frame."""
+    frame: list[int]
+    """[width, height] of the frame in which this model gives coordinates of this picture."""
+    task: str
+    sample: str
+    """The sample's id."""
+    answer: str
+    """The reference answer as text, in this frame; empty for rl."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Which sample each row of a run shows: epoch after epoch, each in an order of its own."""
+
+    samples: int
+    """How many there are."""
+    seed: int = 0
+    shuffle: bool = True
+    """Whether an epoch is in random order; False keeps the order of the samples."""
+    _orders: dict[int, Sequence[int]] = field(default_factory=dict, compare=False, repr=False)
+
+    def __getitem__(self, row: int) -> int:
+        epoch, position = divmod(row, self.samples)
+        if not self.shuffle:
+            return position
+        if epoch not in self._orders:
+            self._orders.clear()
+            self._orders[epoch] = np.random.default_rng((self.seed, epoch)).permutation(self.samples).tolist()
+        return self._orders[epoch][position]
+
+
+class Rows(Dataset):
+    """A `datasets.Dataset` whose rows are made when they are asked for; what the trainers want to be given.
+
+    Args:
+        builder: makes rows.
+        count: how many rows there are in the whole run.
+    """
+
+    def __init__(self, builder: RowBuilder, count: int) -> None:
+        super().__init__(Dataset.from_dict({"row": np.arange(count)}).data)
+        self.builder = builder
+
+    def __getitem__(self, key: int) -> Row:
+        if not 0 <= key < len(self):
+            raise IndexError(key)
+        return self.builder([key])[0]
+
+    def __getitems__(self, keys: list[int]) -> list[Row]:
+        return self.builder(keys)
+
+    def __iter__(self) -> Iterator[Row]:
+        return (self[key] for key in range(len(self)))
+
+
+class RowBuilder:
+    """Makes rows from samples.
+
+    Args:
+        samples: what to train on; one is asked for only when a row shows it.
+        schedule: which sample each row shows.
+        answer_format: asks for the answer, and renders references.
+        reasoner: the model that is trained, for its frames and its processor.
+        with_answers: whether rows carry the reference answer (sft).
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        schedule: Schedule,
+        answer_format: AnswerFormat,
+        reasoner: TransformersReasoner,
+        *,
+        with_answers: bool = False,
+    ) -> None:
+        self._samples = samples
+        self._schedule = schedule
+        self._format = answer_format
+        self._reasoner = reasoner
+        self._with_answers = with_answers
+        self._eye = Eye(reasoner)
+        tokenizer = reasoner.processor.tokenizer
+        self._control = [entry.content for entry in tokenizer.added_tokens_decoder.values() if entry.special]
+        self._latest: Mapping[int, Row] = {}
+
+    def __call__(self, keys: Sequence[int]) -> list[Row]:
+        """The rows of a batch; equal keys give the same row."""
+        # TRL asks for a batch as often as it is trained on: the latest one is kept, so that it is made once.
+        self._latest = {key: self._latest.get(key) or self._row(key) for key in dict.fromkeys(keys)}
+        return [self._latest[key] for key in keys]
+
+    def _row(self, key: int) -> Row:
+        sample = self._samples[self._schedule[key]]
+        image = load_image(sample.image)
+        size = Size(*image.size)
+        for mask in (sample.target, sample.ignore):
+            if mask is not None and mask.shape != size.hw:
+                raise ImageError(
+                    f"the mask of sample '{sample.id}' should be {size.height}×{size.width} (height×width) like its "
+                    f"picture, found {'×'.join(map(str, mask.shape))}"
+                )
+        if not sample.query.strip():
+            raise DataError(f"the query of sample '{sample.id}' is empty: say in words what to look for")
+        for token in self._control:
+            if token in sample.query:
+                raise DataError(f"the query of sample '{sample.id}' contains {token!r}, a control token of this model")
+        frame = self._reasoner.frame_of(image)
+        return Row(
+            prompt=chat_messages(self._format.instruction(sample.query)),
+            images=[self._eye.seen(image)],
+            image=image,
+            target=sample.target,
+            ignore=sample.ignore,
+            reference=sample.reference,
+            frame=list(frame.wh),
+            task=sample.task,
+            sample=sample.id,
+            answer=self._format.render(_reference(sample).rescaled(frame)) if self._with_answers else "",
+        )
+
+
+class Eye:
+    """Brings pictures to the size that a reasoner's processor makes of them, pixel by pixel as the processor does."""
+
+    def __init__(self, reasoner: TransformersReasoner) -> None:
+        self._reasoner = reasoner
+        self._processor = reasoner.processor
+        self._sizes: dict[Size, Size | None] = {}
+
+    def seen(self, image: Image.Image) -> Image.Image:
+        """The picture to hand to the processor in place of this one; the processor makes the same of both."""
+        canvas = self._reasoner.canvas
+        if canvas is not None:
+            image = image.resize((canvas, canvas), Image.Resampling.BICUBIC)
+        size = Size(*image.size)
+        if size not in self._sizes:
+            self._sizes[size] = self._final_size(size)
+        final = self._sizes[size]
+        return image if final is None or final == size else _resized(image, final)
+
+    def _final_size(self, size: Size) -> Size | None:
+        """The size after the processor's resizing; None where it has to be left to the processor."""
+        image_processor = self._processor.image_processor
+        bicubic = getattr(image_processor, "resample", None) == Image.Resampling.BICUBIC
+        if not bicubic or not hasattr(image_processor, "merge_size"):
+            return None
+        try:
+            final = families.frame_of(families.FrameRule.RESIZED_PIXELS, self._processor, size)
+            again = families.frame_of(families.FrameRule.RESIZED_PIXELS, self._processor, final)
+        except InputError:
+            return None
+        # With tight limits a resized picture can be resized once more (300×448 to 84×112 to 112×140).
+        return final if again == final else None
+
+
+def _resized(image: Image.Image, size: Size) -> Image.Image:
+    """As the processors of the Qwen families resize: torchvision's bicubic on bytes, not quite the same as PIL's."""
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2 import functional as vision
+
+    pixels = vision.pil_to_tensor(image)
+    resized = vision.resize(pixels, list(size.hw), interpolation=InterpolationMode.BICUBIC, antialias=True)
+    picture: Image.Image = vision.to_pil_image(resized)
+    return picture
+
+
+def _reference(sample: Sample) -> Answer:
+    """The answer to imitate: the sample's own, or else the boxes and points of its masks.
+
+    Raises:
+        DataError: the sample has neither.
+    """
+    if sample.reference is not None:
+        return sample.reference
+    masks = sample.instances if sample.instances is not None else sample.target
+    if masks is None:
+        raise DataError(f"sample '{sample.id}' has neither a reference answer nor a mask to make one from")
+    return reference_answer(masks)

@@ -1,0 +1,234 @@
+"""What both stages of training share: the run's folder, the model with all that is known about it, and its last words.
+
+A run's folder holds ``recipe.yaml`` (every setting said), ``log.jsonl``, ``checkpoint-N`` (to go on from: model,
+optimiser, schedule, random numbers, position in the data) and at the end ``final``: a Hugging Face folder of weights in
+safetensors, processor and `thinkseg.json`, which `load_pipeline` and `AutoModelForImageTextToText` load as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from thinkseg.errors import RecipeError
+from thinkseg.training.callbacks import CheckpointFiles, OnStep, OrderlyStop, ProgressBar, RunLog
+from thinkseg.training.config import Recipe, write_recipe
+from thinkseg.training.subjects import Subject
+from thinkseg.training.trl_settings import trl_config_name
+
+FINAL = "final"
+"""The folder of the trained model, inside the run's."""
+LOG = "log.jsonl"
+"""The run log, inside the run's folder."""
+
+SMALLEST_HALF_RATE = 1e-4
+"""A weight of 0.02 in bfloat16 has neighbours 1e-4 away, and AdamW moves it by the learning rate."""
+
+_STEP = re.compile(r"checkpoint-(\d+)")
+
+
+class TrainingStopped(KeyboardInterrupt):
+    """Training was interrupted and has saved itself.
+
+    Attributes:
+        checkpoint: the folder to go on from.
+        step: the last step that was trained.
+        steps: how many there would have been.
+    """
+
+    def __init__(self, checkpoint: Path, step: int, steps: int) -> None:
+        super().__init__(f"stopped after step {step} of {steps} and saved '{checkpoint}'; --resume goes on from there")
+        self.checkpoint = checkpoint
+        self.step = step
+        self.steps = steps
+
+
+def trl_arguments(recipe: Recipe, **own: Any) -> Any:
+    """The recipe as TRL's configuration of its stage, `max_steps` still open.
+
+    Args:
+        recipe: the recipe.
+        own: settings of the stage, which win.
+
+    Raises:
+        RecipeError: TRL refuses the settings.
+    """
+    import torch
+    import trl
+
+    # TRL reports to a server that it is used, unless told not to; the hub's client reads this when it is imported.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    on_cpu = recipe.device == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    given: dict[str, Any] = {"report_to": "none"}
+    if on_cpu:
+        # Half precision is slower there than full, and memory is not what is short.
+        given |= {"bf16": False, "gradient_checkpointing": False, "dataloader_pin_memory": False}
+    given |= recipe.trl
+    given |= {
+        "output_dir": str(recipe.output),
+        "seed": recipe.seed,
+        "use_cpu": on_cpu,
+        "save_strategy": "steps",
+        "save_total_limit": recipe.keep,
+        "logging_strategy": "steps",
+        "logging_steps": recipe.log_every,
+        "remove_unused_columns": False,
+        "disable_tqdm": True,
+        **own,
+    }
+    name = trl_config_name(recipe.stage)
+    try:
+        args = getattr(trl, name)(**given)
+    except (TypeError, ValueError, ImportError) as error:
+        raise RecipeError(f"{name} of TRL refuses the recipe's settings: {' '.join(str(error).split())}") from error
+    _check_precision(recipe, args)
+    return args
+
+
+def _check_precision(recipe: Recipe, args: Any) -> None:
+    """Refuse a run that would seem to train and stand still."""
+    halved = recipe.model.dtype in ("bfloat16", "float16")
+    # An adapter's weights are float32 whatever the model's are, and DeepSpeed keeps float32 copies of its own.
+    if (
+        halved
+        and recipe.model.lora is None
+        and args.deepspeed_plugin is None
+        and args.learning_rate < SMALLEST_HALF_RATE
+    ):
+        raise RecipeError(
+            f"weights in {recipe.model.dtype} cannot take steps of a learning rate of {args.learning_rate:g}: they are "
+            "rounded away; train with --model.lora.r 16, launch with recipes/accelerate/zero2.yaml, or say "
+            "--model.dtype float32"
+        )
+
+
+def open_run(recipe: Recipe, resume: bool) -> Path | None:
+    """Make the run's folder.
+
+    Args:
+        recipe: is written into it.
+        resume: go on from the newest whole checkpoint.
+
+    Returns:
+        The checkpoint to go on from; None for a start from the beginning.
+
+    Raises:
+        RecipeError: there is a run in the folder already, or none to resume.
+    """
+    checkpoint = newest_checkpoint(recipe.output)
+    if resume and checkpoint is None:
+        raise RecipeError(
+            f"there is no checkpoint in '{recipe.output}' to resume from; leave out --resume to start anew"
+        )
+    if checkpoint is not None and not resume:
+        raise RecipeError(
+            f"'{recipe.output}' holds a run already ({checkpoint.name}); add --resume to go on with it, or choose "
+            "another folder with --output"
+        )
+    recipe.output.mkdir(parents=True, exist_ok=True)
+    if int(os.environ.get("RANK", "0")) == 0:
+        write_recipe(recipe, recipe.output / "recipe.yaml")
+    return checkpoint
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint of the latest step that was written to its end, or None."""
+    found = [(int(match[1]), path) for path in folder.glob("checkpoint-*") if (match := _STEP.fullmatch(path.name))]
+    # The trainer writes its state last.
+    whole = [(step, path) for step, path in found if (path / "trainer_state.json").is_file()]
+    return max(whole)[1] if whole else None
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """While this is open, transformers draws no bars of its own, and TRL's use of its old names does not show."""
+    from transformers.utils import logging
+
+    drawn = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing", FutureWarning)
+            yield
+    finally:
+        if drawn:
+            logging.enable_progress_bar()
+
+
+def drive(
+    trainer: Any,
+    recipe: Recipe,
+    subject: Subject,
+    checkpoint: Path | None,
+    on_step: OnStep | None,
+    resumable_every: int = 1,
+) -> None:
+    """Let a trainer of TRL do its steps, with our log, progress bar, complete checkpoints and orderly stop.
+
+    Args:
+        trainer: TRL's, ready to train.
+        recipe: for the run's folder.
+        subject: what is trained.
+        checkpoint: the folder to go on from, or None.
+        on_step: as in `train_rl`.
+        resumable_every: the run can be resumed exactly after each so many steps.
+
+    Raises:
+        TrainingStopped: the run was interrupted and has saved itself.
+    """
+    from transformers import PrinterCallback, ProgressCallback
+
+    trainer.create_model_card = lambda *_, **__: None  # it would say things that nobody has checked
+    for own in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(own)
+    bar = ProgressBar(recipe.stage)
+    stop = OrderlyStop(resumable_every)
+    for callback in (bar, stop, RunLog(recipe.output / LOG, on_step), CheckpointFiles(subject.write_settings)):
+        trainer.add_callback(callback)
+    try:
+        with stop.listening():
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    finally:
+        bar.close()
+    step, steps = trainer.state.global_step, trainer.state.max_steps
+    if stop.asked and step < steps:
+        raise TrainingStopped(recipe.output / f"checkpoint-{step}", step, steps)
+
+
+def save_final(trainer: Any, subject: Subject, output: Path) -> Path:
+    """Write the trained model, adapters merged, as a folder that describes itself."""
+    from peft import PeftModel
+
+    folder = output / FINAL
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if isinstance(model, PeftModel):
+        if trainer.is_world_process_zero():
+            model.merge_and_unload().save_pretrained(folder)
+            subject.reasoner.processor.save_pretrained(folder)
+    else:
+        trainer.save_model(str(folder))  # gathers what is spread over several devices
+    if trainer.is_world_process_zero():
+        (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle that only the trainer reads
+        subject.write_settings(folder)
+    return folder
+
+
+def lora_config(recipe: Recipe) -> Any:
+    """The recipe's adapters as PEFT wants them, or None."""
+    lora = recipe.model.lora
+    if lora is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+    )

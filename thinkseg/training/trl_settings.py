@@ -1,0 +1,87 @@
+"""TRL's own settings inside a recipe: which there are, which one has to say, and which are not a recipe's to change."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from thinkseg.errors import RecipeError
+from thinkseg.training.parsing import kind_of
+
+Stage = Literal["sft", "rl"]
+
+SAID_ALOUD = ("beta", "loss_type", "num_generations", "scale_rewards", "epsilon", "num_iterations", "learning_rate")
+"""TRL settings of the method itself, whose defaults differ from the papers': a recipe for rl says each of them."""
+
+INSTEAD: Mapping[str, str] = {
+    "output_dir": "output",
+    "seed": "seed",
+    "data_seed": "seed",
+    "max_steps": "steps",
+    "num_train_epochs": "epochs",
+    "save_steps": "save_every",
+    "save_strategy": "save_every",
+    "save_total_limit": "keep",
+    "logging_steps": "log_every",
+    "logging_strategy": "log_every",
+    "max_completion_length": "generation.max_new_tokens",
+    "temperature": "generation.temperature",
+    "reward_weights": "rewards",
+    "use_cpu": "device",
+    "model_init_kwargs": "model.dtype",
+}
+"""TRL settings that a recipe says under another name."""
+
+KEPT: Mapping[str, str] = {
+    "resume_from_checkpoint": "resuming is asked for with --resume",
+    "repetition_penalty": "it stays 1.0, since a penalty bends strings of digits",
+    "remove_unused_columns": "the rewards need every column",
+    "shuffle_dataset": "samples are shuffled by 'seed', so that a run can be resumed exactly",
+    "max_length": "sequences are never truncated, since that would cut off image tokens",
+    "packing": "a packed sequence cannot hold pictures",
+    "dataset_kwargs": "rows are ready for training as they come",
+    "completion_only_loss": "the prompt is always masked",
+    "assistant_only_loss": "the prompt is always masked",
+    "disable_tqdm": "progress is shown on stderr by ThinkSeg itself",
+}
+"""TRL settings that are not a recipe's to change, and why."""
+
+
+def check_trl(stage: Stage, settings: Mapping[str, Any]) -> None:
+    """Refuse TRL settings that do not exist, that belong elsewhere, or that an rl recipe forgets to say."""
+    fields = trl_fields(stage)
+    for key, value in settings.items():
+        if key in INSTEAD:
+            raise RecipeError(f"'trl.{key}' is said as '{INSTEAD[key]}' in a recipe")
+        if key in KEPT:
+            raise RecipeError(f"'trl.{key}' is not a recipe's to change: {KEPT[key]}")
+        if key not in fields:
+            close = difflib.get_close_matches(key, list(fields), n=1)
+            hint = f"; did you mean 'trl.{close[0]}'?" if close else ""
+            raise RecipeError(f"{trl_config_name(stage)} of TRL has no setting '{key}'{hint}")
+        default = fields[key].default
+        if type(default) in (int, float) and type(value) not in (int, float):
+            raise RecipeError(f"'trl.{key}' should be a number, found {kind_of(value)}")
+        if type(default) is bool and type(value) is not bool:
+            raise RecipeError(f"'trl.{key}' should be true or false, found {kind_of(value)}")
+    if stage == "rl":
+        unsaid = [key for key in SAID_ALOUD if key not in settings]
+        if unsaid:
+            raise RecipeError(
+                f"a recipe for rl has to say 'trl.{unsaid[0]}', since TRL's default ({fields[unsaid[0]].default!r}) is "
+                "not what the papers use"
+            )
+
+
+def trl_config_name(stage: Stage) -> str:
+    """The name of TRL's configuration class for a stage."""
+    return "GRPOConfig" if stage == "rl" else "SFTConfig"
+
+
+def trl_fields(stage: Stage) -> dict[str, dataclasses.Field[Any]]:
+    """The settings of TRL's configuration by name."""
+    import trl
+
+    return {item.name: item for item in dataclasses.fields(getattr(trl, trl_config_name(stage)))}
