@@ -32,7 +32,7 @@ def test_where_nothing_changed_on_average_the_interval_holds_zero() -> None:
 def test_a_loss_is_called_a_loss() -> None:
     gain = paired_bootstrap(*noisy_pairs(-0.05))
     assert gain.high < 0
-    assert gain.in_words().startswith("mean IoU fell by 0.0")
+    assert gain.in_words().startswith("Mean IoU fell by 0.0")
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:

@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 EXAMPLE = """\
 benchmarks:
   scenes    pocket scenes that no training scene shares a cut-out or background with (512; offline)
+  folder    your own: pictures in ROOT/images, masks in ROOT/masks; asks for the main object
 
 examples:
   thinkseg evaluate scenes --model pocket --out runs/start
   thinkseg evaluate scenes --model runs/rl/final --segmenter grabcut --limit 64 --out runs/try --json
-  thinkseg evaluate scenes --model pocket --shard 2/4 --out runs/start"""
+  thinkseg evaluate scenes --model pocket --shard 2/4 --out runs/start
+  thinkseg evaluate folder --data my_pictures --out runs/mine"""
 
 DONE = 0
 
@@ -100,7 +102,15 @@ def evaluate_benchmark(
     from thinkseg.evaluation.tables import text_table
 
     answer_format = pipeline.answer_format.name
-    header = create_header(benchmark.name, args.model, args.segmenter, answer_format, args.seed, args.protocol)
+    header = create_header(
+        benchmark.name,
+        args.model,
+        args.segmenter,
+        answer_format,
+        args.seed,
+        protocol=args.protocol,
+        data="" if args.data is None else str(args.data.resolve()),
+    )
     began = time.monotonic()
     with ProgressBar(benchmark.name) as bar:
         report = evaluate(pipeline, samples, out, header, batch_size=args.batch_size, shard=shard, progress=bar.update)

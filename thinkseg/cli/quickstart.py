@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -68,22 +69,22 @@ def run(args: argparse.Namespace) -> int:
 
 def do(args: argparse.Namespace, recipe: Recipe, tools: Tools) -> int:
     """Do the main job with these tools, and say what comes of it."""
-    from thinkseg.evaluation.quickstart import Settings, claim_folder, run_quickstart
+    from thinkseg.evaluation.quickstart import Settings, claim_folder, finish, run_quickstart
     from thinkseg.training.config import settings_of
 
-    settings = Settings(
-        recipe.steps, args.scenes, args.seed, recipe.model.path, recipe.segmenter, recipe=settings_of(recipe)
-    )
+    trained_by = {name: value for name, value in settings_of(recipe).items() if name != "output"}
+    settings = Settings(recipe.steps, args.scenes, args.seed, recipe.model.path, recipe.segmenter, trained_by)
     claim_folder(args.out, settings, overwrite=args.overwrite)
     _say(_plan_in_words(args, settings))
     try:
         story = run_quickstart(args.out, settings, tools)
         example = segment_example(args.out, story, tools)
+        content = finish(args.out, story)
     except KeyboardInterrupt as stop:
         _say(f"\n{str(stop) or 'interrupted'}\nThe same command goes on from there.")
         return INTERRUPTED
     if args.json:
-        print((args.out / "report.json").read_text(encoding="utf-8"), end="")
+        print(json.dumps(content, ensure_ascii=False))
     else:
         print(_last_words(args.out, story, example))
     return DONE
@@ -174,7 +175,7 @@ def _load_recipe(args: argparse.Namespace) -> Recipe:
     from thinkseg.evaluation.quickstart import TRAINING
     from thinkseg.training.config import load_recipe
 
-    overrides: dict[str, Any] = {"output": str(args.out / TRAINING), "seed": args.seed}
+    overrides: dict[str, Any] = {"output": str(args.out / TRAINING), "seed": args.seed, "data.seed": args.seed}
     if args.steps is not None:
         overrides |= {"steps": args.steps, "epochs": None}
     recipe = load_recipe(args.recipe or find_recipe(RECIPE), overrides)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from thinkseg.data.folders import list_folders
 from thinkseg.data.scenes import load_scenes
-from thinkseg.errors import InputError
+from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.measures import MEASURES
 from thinkseg.types import Sample
 
@@ -35,18 +36,27 @@ class Benchmark:
     task: str
     """The kind of request; ``mixed`` where each sample has its own."""
     load: Callable[[LoadOptions], Sequence[Sample]]
-    expected_count: int
-    """How many samples the whole benchmark has."""
+    expected_count: int | None
+    """How many samples the whole benchmark has; None where that is the user's."""
     measures: tuple[str, ...] = tuple(MEASURES)
     """Names in `MEASURES`, in the order of the table's columns."""
     protocols: tuple[str, ...] = ("default",)
 
 
 SCENES = 512
+FOLDER_QUERY = "the main object"
 
 
 def _load_scenes(options: LoadOptions) -> Sequence[Sample]:
     return load_scenes("test", SCENES if options.limit is None else options.limit, options.seed)
+
+
+def _load_folder(options: LoadOptions) -> Sequence[Sample]:
+    if options.root is None:
+        raise InputError("'folder' needs --data ROOT, a folder with 'images' and 'masks' in it.")
+    # A picture that has no mask would shrink the denominator, so that only a whole listing is taken.
+    listing = list_folders(options.root / "images", options.root / "masks", FOLDER_QUERY, "salient").whole()
+    return listing if options.limit is None else listing[: options.limit]
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -59,6 +69,13 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             load=_load_scenes,
             expected_count=SCENES,
         ),
+        Benchmark(
+            name="folder",
+            summary=f"your own pictures in ROOT/images and masks in ROOT/masks; asks for {FOLDER_QUERY}",
+            task="salient",
+            load=_load_folder,
+            expected_count=None,
+        ),
     )
 }
 
@@ -68,7 +85,7 @@ def load_benchmark(name: str, options: LoadOptions, protocol: str = "default") -
 
     Raises:
         InputError: an unknown name or protocol, or a limit below 1.
-        DataError: the data are missing, or fewer or more than the benchmark has.
+        DataError: the data are missing or damaged, or fewer or more than the benchmark has.
     """
     if name not in BENCHMARKS:
         raise InputError(f"There is no benchmark '{name}'; there are: {', '.join(BENCHMARKS)}.")
@@ -78,7 +95,9 @@ def load_benchmark(name: str, options: LoadOptions, protocol: str = "default") -
     if options.limit is not None and options.limit < 1:
         raise InputError(f"Expected a limit of at least 1 sample, found {options.limit}.")
     samples = benchmark.load(options)
-    expected = benchmark.expected_count if options.limit is None else options.limit
-    if len(samples) != expected:
-        raise InputError(f"'{name}' has {expected} samples, found {len(samples)}; the copy on disk is not whole.")
+    if not samples:
+        raise DataError(f"'{name}' has no samples; expected at least one.")
+    expected = benchmark.expected_count
+    if options.limit is None and expected is not None and len(samples) != expected:
+        raise DataError(f"'{name}' has {expected} samples, found {len(samples)}; the copy on disk is not whole.")
     return benchmark, samples

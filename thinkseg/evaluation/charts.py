@@ -121,7 +121,8 @@ def running_mean(values: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " ste
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
     """Round numbers that enclose both ends, about evenly many as asked for, rising."""
     if high - low < 1e-9:
-        low, high = low - 0.5, high + 0.5
+        margin = max(abs(low) / 2, 0.01)
+        low, high = low - margin, high + margin
     rough = (high - low) / (most - 1)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)

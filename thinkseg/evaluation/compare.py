@@ -35,9 +35,9 @@ class Gain(NamedTuple):
         """The gain as a sentence."""
         interval = f"95 % interval {self.low:+.3f} to {self.high:+.3f}, {self.n} scenes"
         if self.low > 0:
-            return f"{unit} rose by {self.mean:.3f} ({interval})."
+            return f"{unit[0].upper()}{unit[1:]} rose by {self.mean:.3f} ({interval})."
         if self.high < 0:
-            return f"{unit} fell by {-self.mean:.3f} ({interval})."
+            return f"{unit[0].upper()}{unit[1:]} fell by {-self.mean:.3f} ({interval})."
         return f"No change of {unit} could be shown: {self.mean:+.3f} ({interval}, which includes zero)."
 
 

@@ -68,7 +68,14 @@ class Shard:
 
 
 def create_header(
-    benchmark: str, model: str, segmenter: str | None, answer_format: str, seed: int, protocol: str = "default"
+    benchmark: str,
+    model: str,
+    segmenter: str | None,
+    answer_format: str,
+    seed: int,
+    *,
+    protocol: str = "default",
+    data: str = "",
 ) -> RunHeader:
     """What is run, with a digest of the checkpoint, so that a run never goes on with another one.
 
@@ -83,6 +90,7 @@ def create_header(
         seed=seed,
         answer_format=answer_format,
         protocol=protocol,
+        data=data,
     )
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tqdm import tqdm
 
@@ -34,7 +34,7 @@ class ProgressBar:
             self._bar.set_postfix_str(f"mean IoU {self._sum / self._count:.3f}", refresh=False)
             self._bar.update(done - self._bar.n)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ProgressBar":
         return self
 
     def __exit__(

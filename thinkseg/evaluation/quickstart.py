@@ -32,7 +32,7 @@ MEASURES = ("giou", "ciou", "s_measure", "mae", "unreadable", "right_refusals", 
 CURVES: Mapping[str, str] = {
     "reward": "reward, the weighted sum",
     "unreadable": "share of unreadable answers",
-    "same_reward": "share of groups without a difference",
+    "same_reward": "groups without a difference",
     "completion_length": "length of an answer, tokens",
     "entropy": "entropy, nats per token",
     "kl": "distance from the start (KL), nats per token",
@@ -53,7 +53,7 @@ class Settings:
     """The checkpoint before training: a name or a folder."""
     segmenter: str
     recipe: Mapping[str, Any] = field(default_factory=dict)
-    """All settings of the training, for the comparison alone."""
+    """All settings of the training, so that a changed recipe is noticed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +72,23 @@ class Tools:
 
 
 def run_quickstart(out: Path, settings: Settings, tools: Tools) -> Story:
-    """Evaluate, train, evaluate again, and write the report; what the folder holds already is not done again."""
+    """Evaluate, train and evaluate again; what the folder holds already is not done again.
+
+    Returns:
+        What the report tells; `finish` writes it.
+    """
     with timed(out, "evaluate"):
         before = _evaluate(out, BEFORE, settings.start, "1/3 evaluate", settings, tools)
     with timed(out, "train"):
         checkpoint = _train(out, tools)
     with timed(out, "evaluate again"):
         after = _evaluate(out, AFTER, str(checkpoint), "3/3 evaluate again", settings, tools)
-    story = _tell(out, settings, tools, before, after)
-    write_report(out, story)
-    return story
+    return _tell(out, settings, tools, before, after)
+
+
+def finish(out: Path, story: Story) -> dict[str, Any]:
+    """Write the report, by which a run is known to be finished, and return what ``report.json`` holds."""
+    return write_report(out, story)
 
 
 def claim_folder(out: Path, settings: Settings, *, overwrite: bool = False) -> None:
@@ -106,7 +113,7 @@ def claim_folder(out: Path, settings: Settings, *, overwrite: bool = False) -> N
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-    asked = json.loads(json.dumps(asdict(settings)))
+    asked = json.loads(json.dumps(_flat(asdict(settings))))
     if not state.is_file():
         write_json(state, {"settings": asked, "seconds": {}})
         return
@@ -116,12 +123,21 @@ def claim_folder(out: Path, settings: Settings, *, overwrite: bool = False) -> N
             "--overwrite to replace it"
         )
     found = json.loads(state.read_text(encoding="utf-8"))["settings"]
-    differing = [f"{name} {found.get(name)!r}" for name, value in asked.items() if found.get(name) != value]
+    differing = [name for name in {**found, **asked} if found.get(name) != asked.get(name)]
     if differing:
+        named = ", ".join(f"{name} {found.get(name)!r} (asked for: {asked.get(name)!r})" for name in differing[:3])
         raise InputError(
-            f"'{out}' holds an unfinished run with {', '.join(differing)}; give the same to go on with it, choose "
-            "another folder with --out, or add --overwrite to replace it"
+            f"'{out}' holds an unfinished run with {named}; give the same to go on with it, choose another folder with "
+            "--out, or add --overwrite to replace it"
         )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, by dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
 
 
 @contextmanager
@@ -186,8 +202,8 @@ def _tell(out: Path, settings: Settings, tools: Tools, before: Run, after: Run) 
         title=f"Mean IoU {'up' if gain > 0 else 'down'} from {before.report.metrics['giou'].value:.3f} "
         f"to {after.report.metrics['giou'].value:.3f}",
         lead=(
-            f"A small multimodal model, trained for {steps} steps of GRPO with a segmenter inside the reward, on "
-            f"{settings.scenes} scenes whose objects and backgrounds it never saw."
+            f"A small multimodal model before and after {steps} steps of GRPO with a segmenter inside the reward, "
+            f"measured on {settings.scenes} scenes of things and backgrounds that no training has shown it."
         ),
         runs=(before, after),
         samples=tools.samples,

@@ -82,6 +82,8 @@ class RunHeader:
     seed: int
     answer_format: str = ""
     protocol: str = "default"
+    data: str = ""
+    """Where the data set lies; empty for one that is composed."""
 
 
 def prompt_to_json(prompt: ObjectPrompt) -> dict[str, Any]:

@@ -14,7 +14,7 @@ class Cell:
 
     now: str
     was: str | None = None
-    """The value before; None in the table of a single run."""
+    """The value before, without the sign of per cent; None in the table of a single run."""
     kind: str = ""
     """``risen`` when it is better than before, ``fallen`` when worse, empty when neither."""
 
@@ -50,7 +50,7 @@ def _cell(name: str, old: Metric | None, new: Metric | None, paired: bool) -> Ce
         return Cell(now)
     was = format_value(name, old)
     better = (new.value > old.value) == MEASURES[name].higher_is_better
-    return Cell(now, was, "" if was == now else "risen" if better else "fallen")
+    return Cell(now, was.removesuffix(" %"), "" if was == now else "risen" if better else "fallen")
 
 
 def text_table(
@@ -76,7 +76,7 @@ def text_table(
 
 
 def _compact(cell: Cell) -> str:
-    return cell.now if cell.was is None else f"{cell.was.removesuffix(' %')}→{cell.now}"
+    return cell.now if cell.was is None else f"{cell.was}→{cell.now}"
 
 
 def _signed(value: float) -> str:

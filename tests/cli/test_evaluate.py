@@ -1,0 +1,137 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from thinkseg.answers import get_format
+from thinkseg.cli import main
+from thinkseg.imaging import save_mask
+from thinkseg.models.pipeline import Pipeline
+from thinkseg.testing import FakeReasoner, FakeSegmenter
+from thinkseg.types import Request, Size
+
+RIGHT = "<think>a square</think><bbox>[2,2,5,5]</bbox><points>[[4,4]]</points><labels>[1]</labels>"
+NOTHING = "<think>none</think><bbox></bbox><points></points><labels></labels>"
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Four pictures of the same square, told apart by their widths."""
+    root = tmp_path / "pictures"
+    (root / "images").mkdir(parents=True)
+    for index in range(4):
+        Image.new("RGB", (8 + index, 8), "teal").save(root / "images" / f"{index}.png")
+        mask = np.zeros((8, 8 + index), dtype=bool)
+        mask[2:6, 2:6] = True
+        save_mask(mask, root / "masks" / f"{index}.png")
+    return root
+
+
+@pytest.fixture
+def evaluate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path) -> Run:
+    """Runs the verb on the pictures with a model that gets three of four right and the last one unreadable."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+
+    def say(request: Request) -> str:
+        return "what?" if request.image.width == 11 else RIGHT
+
+    def load(*_words: object, **_options: object) -> Pipeline:
+        reasoner = FakeReasoner(say)
+        return Pipeline(reasoner, FakeSegmenter(), get_format("seg-r1"))
+
+    monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", load)
+
+    def run(*words: str | Path, out: str = "out") -> int:
+        usual = ["--model", tmp_path / "model", "--data", pictures, "--out", tmp_path / out]
+        return main(["evaluate", *map(str, words), *map(str, usual)])
+
+    return run
+
+
+def test_it_prints_a_table_and_writes_lines_and_both_reports(
+    evaluate: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate("folder") == 0
+    told = capsys.readouterr()
+    lines = told.out.splitlines()
+    assert lines[0].split() == ["all", "salient"]
+    assert lines[1].split() == ["samples", "4", "4"]
+    assert lines[2].split() == ["mean", "IoU", "0.750", "0.750"]
+    assert "25.0 %" in told.out
+    assert "4/4" in told.err
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"run.json", "predictions.jsonl", "report.json", "report.html"}
+    header = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
+    assert (header["benchmark"], header["answer_format"]) == ("folder", "seg-r1")
+    assert header["model_revision"]
+
+
+def test_with_json_stdout_is_the_report_alone(
+    evaluate: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate("folder", "--json", "--limit", "2") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["metrics"]["giou"] == {"value": 1.0, "count": 2}
+    assert content == json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert content["command"]
+
+
+def test_shards_report_when_the_last_one_ends(
+    evaluate: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate("folder", "--shard", "2/2") == 0
+    first = capsys.readouterr()
+    assert first.out == ""
+    assert "part 2 of 2 is done" in first.err
+    assert not (tmp_path / "out" / "report.json").exists()
+    assert evaluate("folder", "--shard", "1/2", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["giou"] == {"value": 0.75, "count": 4}
+
+
+def test_a_changed_checkpoint_is_not_mixed_with_the_old_one(
+    evaluate: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate("folder", "--limit", "2") == 0
+    (tmp_path / "model" / "config.json").write_text('{"new": true}')
+    assert evaluate("folder") == 2
+    assert "holds another run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["coco"], "no benchmark 'coco'; there are: scenes"),
+        (["folder", "--protocol", "lisa"], "no protocol 'lisa'"),
+        (["folder", "--limit", "0"], "at least 1 sample"),
+        (["folder", "--batch-size", "0"], "at least 1 sample"),
+        (["folder", "--shard", "3/2"], "A shard is I/N"),
+    ],
+)
+def test_a_wrong_call_is_told_in_a_sentence_and_writes_nothing(
+    evaluate: Run, words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(*words) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_frames_of_other_sizes_reach_the_picture_and_a_refusal_is_no_mask(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    doubled = "<think>x</think><bbox>[4,4,10,10]</bbox><points>[[8,8]]</points><labels>[1]</labels>"
+    reasoner = FakeReasoner([doubled, NOTHING], frame=Size(16, 16))
+    pipeline = Pipeline(reasoner, FakeSegmenter(), get_format("seg-r1"))
+    monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", lambda *_words, **_options: pipeline)
+    words = ["--model", tmp_path / "model", "--data", pictures, "--out", tmp_path / "out", "--limit", "2", "--json"]
+    assert main(["evaluate", "folder", *map(str, words)]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["metrics"]["giou"]["value"] == pytest.approx(0.5)
+    assert content["metrics"]["false_refusals"]["value"] == pytest.approx(0.5)
