@@ -17,6 +17,7 @@ from thinkseg.imaging import (
     load_map,
     load_mask,
     mask_from_rle,
+    read_header,
     resize_mask,
     rle_from_mask,
     save_mask,
@@ -282,3 +283,24 @@ def test_run_lengths_read_back_as_the_mask(mask):
 def test_damaged_run_lengths_are_refused(size, counts, reason):
     with pytest.raises(ImageError, match=reason):
         mask_from_rle({"size": size, "counts": counts})
+
+
+def test_a_header_says_the_upright_size_and_the_true_kind_of_a_file(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 30)).save(tmp_path / "turned.jpg", exif=exif)
+    header = read_header(tmp_path / "turned.jpg")
+    assert (header.size, header.format, header.mode, header.turned) == (Size(30, 40), "JPEG", "RGB", True)
+    assert load_image(tmp_path / "turned.jpg").size == header.size.wh
+    with (tmp_path / "mask.png").open("wb") as stream:
+        Image.new("L", (8, 6)).save(stream, format="JPEG")
+    header = read_header(tmp_path / "mask.png")
+    assert (header.size, header.format, header.mode, header.turned) == (Size(8, 6), "JPEG", "L", False)
+
+
+def test_a_header_is_refused_like_its_picture(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError, match="not a picture"):
+        read_header(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="no such file"):
+        read_header(tmp_path / "gone.png")

@@ -13,6 +13,7 @@ colours, index 0 is the background and every other index foreground.
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -37,6 +38,32 @@ class RunLengths(TypedDict):
 
     size: list[int]
     counts: str
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """What the header of a picture's file says."""
+
+    size: Size
+    """Upright, as `load_image` will give it."""
+    format: str
+    """By the content, not by the name: "JPEG", "PNG", …"""
+    mode: str
+    """PIL's name for the kind of pixels: "RGB", "L", "P", "CMYK", …"""
+    turned: bool
+    """Whether the EXIF data ask for a turn or a flip."""
+
+
+def read_header(source: Path | str) -> PictureFile:
+    """Look at a picture's file without decoding its pixels (but a PNG's, whose EXIF data may come last).
+
+    Raises:
+        ImageError: missing, not a picture, or larger than `MAX_PIXELS`; a file that is cut short may pass.
+    """
+    with _opened(source, decode=False) as picture:
+        orientation = picture.getexif().get(0x0112, 1)
+        width, height = picture.size if orientation < 5 else picture.size[::-1]
+        return PictureFile(Size(width, height), picture.format or "", picture.mode, orientation in range(2, 9))
 
 
 def load_image(source: Source) -> Image.Image:
@@ -199,7 +226,7 @@ def _decompressed(counts: str) -> list[int]:
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[Image.Image]:
+def _opened(source: Source, *, decode: bool = True) -> Iterator[Image.Image]:
     """The picture, decoded and turned as its EXIF says; whatever goes wrong becomes an ImageError with its name."""
     name = "the image in memory" if isinstance(source, Image.Image) else f"'{source}'"
     with ExitStack() as files:
@@ -207,7 +234,7 @@ def _opened(source: Source) -> Iterator[Image.Image]:
             picture = source if isinstance(source, Image.Image) else files.enter_context(Image.open(source))
             if picture.width * picture.height > MAX_PIXELS:
                 raise _too_large(name)
-            yield ImageOps.exif_transpose(picture)  # decodes it
+            yield ImageOps.exif_transpose(picture) if decode else picture
         except FileNotFoundError as error:
             raise ImageError(f"expected a picture at {name}, found no such file") from error
         except IsADirectoryError as error:
