@@ -1,0 +1,165 @@
+"""What all readers of data on disk have in common: they list first and open a file only when its sample is asked for.
+
+A `Listing` is a sequence of samples that knows the names of its files and nothing of their pixels, so that 100,000
+pictures are ready in a second or two and take a few megabytes. What is wrong already in the names (a picture without
+a mask, two files of one name) it keeps as faults; `thinkseg.data.check` finds what is wrong inside the files.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+from thinkseg.errors import DataError
+from thinkseg.types import Sample, Size
+
+if TYPE_CHECKING:
+    _Samples = Sequence[Sample]
+else:
+    _Samples = Sequence  # a checker of types at run time that looks into a sequence of samples would open a file
+
+
+class FaultKind(StrEnum):
+    """What may be wrong with a copy of a data set."""
+
+    MISSING_MASK = "missing-mask"
+    """A picture that no mask goes with."""
+    MISSING_PICTURE = "missing-picture"
+    """A mask or an annotation that no picture goes with."""
+    AMBIGUOUS = "ambiguous"
+    """Several files share a name, and it is not clear which one is meant."""
+    BAD_RECORD = "bad-record"
+    """An annotation or a row that does not say what it has to say."""
+    UNREADABLE = "unreadable"
+    """A file that is not a picture of a kind that can be read."""
+    TRUNCATED = "truncated"
+    """A file that begins well but is damaged or cut short."""
+    TOO_LARGE = "too-large"
+    """A picture of more pixels than are read."""
+    WRONG_SIZE = "wrong-size"
+    """A mask or an annotation of another size than its picture."""
+    EMPTY = "empty"
+    """A mask without a single pixel of the object."""
+    FULL = "full"
+    """A mask that covers the whole picture."""
+    NON_BINARY = "non-binary"
+    """A mask with more than two levels, which are split in the middle when it is read."""
+    JPEG_DAMAGED = "jpeg-damaged"
+    """A mask that went through JPEG, whatever its name says: its outline is no longer the true one."""
+    DUPLICATED = "duplicated"
+    """The same picture, or the same mask, byte by byte, under several names."""
+    WRONG_COUNT = "wrong-count"
+    """More or fewer than were published."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """One thing that is wrong."""
+
+    kind: FaultKind
+    where: str
+    """The file; for an annotation, the file and its number in there."""
+    detail: str = ""
+    """What was found, in a few words; may be empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A sample before its pixels are read."""
+
+    id: str
+    image: Path
+    truth: str
+    """What a fault calls the true mask: its file, or the annotation that it is drawn from."""
+    masks: tuple[Path, ...] = ()
+    """The mask's files; none when it is drawn from an annotation."""
+    ignore: Path | None = None
+    """The file of the region that counts neither way, if there is one."""
+    size: Size | None = None
+    """The picture's size, where the annotation states it."""
+    may_be_empty: bool = False
+    """Whether nothing to be found is the right answer."""
+
+
+class Listing(_Samples):
+    """Samples on disk. A reader derives from it, and says how many there are, where each lies, and how to read it."""
+
+    name: str
+    """What is listed, for messages."""
+    folder: Path
+    """Where it lies; what is below may be named without it."""
+    faults: Sequence[Fault]
+    """What the names alone reveal."""
+
+    @property
+    def pictures(self) -> int:
+        """How many different pictures there are."""
+        return len(self)
+
+    @abstractmethod
+    def entry(self, index: int) -> Entry:
+        """Where a sample lies, for 0 ≤ index < len(self). Opens no file."""
+
+    @abstractmethod
+    def read(self, index: int) -> Sample:
+        """Read a sample's masks, for 0 ≤ index < len(self); its picture stays a path.
+
+        Raises:
+            InputError: a mask or an annotation that cannot be read.
+        """
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> Part: ...
+    def __getitem__(self, index: int | slice) -> Sample | Part:
+        if isinstance(index, slice):
+            return Part(self, range(len(self))[index])
+        return self.read(range(len(self))[index])
+
+    def whole(self) -> Listing:
+        """Itself, if its names reveal no fault.
+
+        Raises:
+            DataError: they do; the first fault is named.
+        """
+        if not self.faults:
+            return self
+        counts = Counter(fault.kind for fault in self.faults)
+        first = self.faults[0]
+        raise DataError(
+            f"the copy of {self.name} in '{self.folder}' is not whole: "
+            + ", ".join(f"{count} × {kind}" for kind, count in counts.items())
+            + f" (first: {first.where}{f', {first.detail}' if first.detail else ''}); "
+            + f"'thinkseg data check' names them all; the {len(self)} whole samples can be used if faults are allowed"
+        )
+
+
+class Part(Listing):
+    """Some samples of a listing, in another order if need be."""
+
+    def __init__(self, listing: Listing, indices: Sequence[int]) -> None:
+        self._listing = listing
+        self._indices = indices
+        self.name, self.folder, self.faults = listing.name, listing.folder, listing.faults
+
+    @property
+    def pictures(self) -> int:
+        """How many different pictures there are."""
+        return len({self._listing.entry(index).image for index in self._indices})
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def entry(self, index: int) -> Entry:
+        """Where a sample lies."""
+        return self._listing.entry(self._indices[index])
+
+    def read(self, index: int) -> Sample:
+        """Read a sample."""
+        return self._listing.read(self._indices[index])
