@@ -37,13 +37,12 @@ def main() -> None:
         return cases
 
     cases = ours()
-    scored = [reward.parts["accuracy"] for reward in rubric.score_cases(cases)]
-    assert np.allclose(scored, pair_by_pair(cases))
-    whole, read, naive = best(ours), best(lambda: rubric.read(texts, [Truth()] * len(texts), [FRAME] * len(texts))), 0.0
-    accuracy, naive = (
-        best(lambda: Rubric(answer_format, {"accuracy": 1.0}).score_cases(cases)),
-        best(lambda: pair_by_pair(cases)),
-    )
+    only_accuracy = Rubric(answer_format, {"accuracy": 1.0})
+    assert np.allclose([reward.total for reward in only_accuracy.score_cases(cases)], pair_by_pair(cases))
+    whole = best(ours)
+    read = best(lambda: rubric.read(texts, [Truth()] * COMPLETIONS, [FRAME] * COMPLETIONS))
+    accuracy = best(lambda: only_accuracy.score_cases(cases))
+    naive = best(lambda: pair_by_pair(cases))
     print(f"{COMPLETIONS} completions with {OBJECTS} objects each, read and scored: {whole * 1e3:.0f} ms")
     print(f"  of which reading: {read * 1e3:.0f} ms")
     print(

@@ -8,7 +8,11 @@ from thinkseg.types import Answer, Box, Instruction, ObjectPrompt, Point, Size
 
 EXAMPLE = Answer(
     Size(840, 840),
-    (ObjectPrompt(Box(96.0, 180.0, 412.0, 566.0), (Point(250.0, 340.0), Point(180.0, 470.0))),),
+    (
+        ObjectPrompt(
+            Box(96.0, 180.0, 412.0, 566.0), (Point(250.0, 340.0), Point(180.0, 470.0), Point(396.0, 196.0, label=0))
+        ),
+    ),
     think="Two dogs are in the grass. The request means the one that lies down, on the left.",
 )
 """What the formats show the model; each renders of it what it can express."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
-from py_sod_metrics import MAE, Emeasure, FmeasureHandler, FmeasureV2, WeightedFmeasure
 
 from thinkseg.types import Mask
 
@@ -157,6 +156,9 @@ def measure_saliency(pred: SoftMask, target: Mask) -> SaliencySums:
         pred: a mask, or values 0…1; stretched to the whole range first, as the field does.
         target: the true mask, of the same size.
     """
+    # Imported here, as it brings scikit-learn along, for which the rewards need not wait.
+    from py_sod_metrics import MAE, Emeasure, FmeasureHandler, FmeasureV2, WeightedFmeasure
+
     values = pred.astype(np.float64)
     low, high = float(values.min()), float(values.max())
     if high > low:

@@ -31,8 +31,8 @@ MAX_POINTS_DISTANCE = 100.0
 MAX_POINT_DISTANCE = 30.0
 """Pixels: distance of one point (VisionReasoner)."""
 
-CHUNK = 128
-"""Cases that go through the arithmetic together; with the most objects on both sides they take about 100 MB."""
+CHUNK = 64
+"""Cases that go through the arithmetic together; it bounds the memory that answers with many objects take."""
 
 Hits = Float[np.ndarray, "batch pred true"]
 

@@ -1,0 +1,112 @@
+"""``thinkseg metrics``: two folders of masks in, a table out."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from thinkseg import cli
+from thinkseg.cli.metrics import TITLES, find_pairs, measure_all
+from thinkseg.imaging import save_mask
+from thinkseg.metrics.overlap import OverlapSums, count_overlap
+from thinkseg.metrics.saliency import SaliencySums, measure_saliency
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Five targets and their predictions, one of them in another letter case and file type."""
+    rng = np.random.default_rng(0)
+    pairs = []
+    for number in range(5):
+        target = np.zeros((24, 32), bool)
+        target[4:18, 6 : 12 + 3 * number] = True
+        pred = np.roll(target, number, axis=1)
+        save_mask(target, tmp_path / f"targets/scene {number}.png")
+        save_mask(pred, tmp_path / f"predictions/scene {number}.png")
+        pairs.append((pred, target))
+    (tmp_path / "predictions/scene 4.png").unlink()
+    Image.fromarray(pairs[4][0]).convert("L").save(tmp_path / "predictions/scene 4.BMP")
+    Image.fromarray(rng.integers(0, 255, (4, 4), dtype=np.uint8)).save(tmp_path / "predictions/another.png")
+    return tmp_path / "predictions", tmp_path / "targets", pairs
+
+
+def run(capsys, *words):
+    code = cli.main(["metrics", *map(str, words)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_the_table_and_the_file_hold_every_metric(folders, capsys, tmp_path):
+    predictions, targets, pairs = folders
+    code, out, _ = run(capsys, predictions, targets, "--jobs", 1, "--json", tmp_path / "new/scores.json")
+    assert code == 0
+    assert all(title in out for title in TITLES.values())
+    written = json.loads((tmp_path / "new/scores.json").read_text())
+    overlap = sum((OverlapSums.of(count_overlap(*pair)) for pair in pairs), OverlapSums())
+    expected = sum((measure_saliency(*pair) for pair in pairs), SaliencySums()).scores()
+    assert written["count"] == 5
+    assert written["metrics"] == pytest.approx(expected | {"giou": overlap.giou, "ciou": overlap.ciou})
+
+
+def test_perfect_predictions_score_one(folders, capsys):
+    _, targets, _ = folders
+    _, out, _ = run(capsys, targets, targets, "--jobs", 1)
+    assert "S-measure           1.0000" in out
+    assert "MAE                 0.0000" in out
+
+
+@pytest.mark.slow
+def test_several_processes_give_the_same_sums(folders, monkeypatch):
+    predictions, targets, _ = folders
+    monkeypatch.setattr("thinkseg.cli.metrics.CHUNK", 2)
+    pairs = find_pairs(predictions, targets)
+    alone, together = measure_all(pairs, jobs=1), measure_all(pairs, jobs=2)
+    assert alone[0] == together[0]
+    assert alone[1].scores() == pytest.approx(together[1].scores())
+
+
+def test_soft_maps_are_measured_as_they_are_and_cut_at_one_half_for_iou(folders, capsys):
+    predictions, targets, pairs = folders
+    soft = Image.fromarray(np.where(pairs[0][1], 200, 90).astype(np.uint8))
+    soft.save(predictions / "scene 0.png")
+    sums = measure_all(find_pairs(predictions, targets)[:1], jobs=1)
+    assert sums[0].giou == 1
+
+
+def test_a_prediction_of_another_size_is_named_unless_it_is_to_be_resized(folders, capsys):
+    predictions, targets, pairs = folders
+    save_mask(pairs[0][1].repeat(2, axis=0).repeat(2, axis=1), predictions / "scene 0.png")
+    code, _, err = run(capsys, predictions, targets, "--jobs", 1)
+    assert code == 2
+    assert "scene 0.png' has 64×48 pixels" in err
+    assert "--resize" in err
+    assert run(capsys, predictions, targets, "--jobs", 1, "--resize")[0] == 0
+    assert measure_all(find_pairs(predictions, targets)[:1], resize=True, jobs=1)[0].giou > 0.9
+
+
+@pytest.mark.parametrize("broken", ["missing", "unreadable", "no targets", "no folder", "jobs"])
+def test_what_is_wrong_is_named(folders, capsys, broken):
+    predictions, targets, _ = folders
+    words, sentence = [predictions, targets, "--jobs", 1], ""
+    if broken == "missing":
+        (predictions / "scene 1.png").unlink()
+        (predictions / "scene 3.png").unlink()
+        sentence = "scene 1.png' and 1 more"
+    elif broken == "unreadable":
+        (predictions / "scene 1.png").write_bytes(b"")
+        sentence = "scene 1.png"
+    elif broken == "no targets":
+        words[1] = targets / "empty"
+        words[1].mkdir()
+        sentence = "there are no masks"
+    elif broken == "no folder":
+        words[0] = targets / "nowhere"
+        sentence = "nowhere"
+    else:
+        words[-1] = -1
+        sentence = "--jobs"
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert sentence in err
+    assert err.count("\n") == 1

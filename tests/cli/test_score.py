@@ -1,0 +1,154 @@
+"""``thinkseg score``: from lines of completions to lines of rewards."""
+
+import io
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from thinkseg import cli
+from thinkseg.cli.score import create_rubric
+from thinkseg.errors import InputError
+from thinkseg.imaging import save_mask
+
+HIT = "<think>a</think><bbox>[10,5,19,14]</bbox><points></points><labels></labels>"
+LISTED = '<think>a</think><answer>[{"bbox_2d": [10, 5, 19, 14], "point_2d": [12, 9]}]</answer>'
+
+
+def write(path, *records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(path)
+
+
+def scored(capsys, *words):
+    """What the command prints, line by line."""
+    code = cli.main(["score", *words])
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def complaint(capsys, *words):
+    assert cli.main(["score", *words]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    return err
+
+
+def test_every_line_gives_id_parts_and_total(tmp_path, capsys):
+    file = write(
+        tmp_path / "completions.jsonl",
+        {
+            "id": "a",
+            "completion": LISTED,
+            "frame": [40, 30],
+            "objects": [{"bbox_2d": [10, 5, 19, 14], "point_2d": [12, 9]}],
+        },
+        {"completion": LISTED, "comment": "unknown fields are passed over"},
+        {"id": 7, "completion": "no"},
+    )
+    first, second, third = scored(capsys, file, "--format", "vision-reasoner")
+    assert first == {"id": "a", "parts": {"format": 3, "accuracy": 3, "non_repeat": 1}, "total": 7, "malformed": None}
+    assert second == {"id": 2, "parts": {"format": 3, "accuracy": None, "non_repeat": 1}, "total": 4, "malformed": None}
+    assert (third["id"], third["parts"]["format"], third["malformed"]) == (7, 0, "there is no <answer>")
+
+
+def test_the_recorded_completions_of_seg_r1_are_scored(repository, capsys):
+    file = repository / "tests/data/golden/seg_r1_answers.jsonl"
+    recorded = [json.loads(line) for line in file.read_text().splitlines()]
+    lines = scored(capsys, str(file), "--format", "seg-r1")
+    assert [line["id"] for line in lines] == [line["id"] for line in recorded]
+    assert {line["parts"]["segment"] for line in lines} == {None}
+    differing = [
+        ours["id"] for ours, theirs in zip(lines, recorded, strict=True) if ours["parts"]["format"] != theirs["format"]
+    ]
+    assert len(differing) == 13  # decimals: see tests/answers/test_tags.py
+
+
+def test_the_mask_of_a_line_is_compared_with_what_the_segmenter_makes(tmp_path, capsys, monkeypatch):
+    target = np.zeros((30, 40), bool)
+    target[5:15, 10:20] = True
+    (tmp_path / "data").mkdir()
+    save_mask(target, tmp_path / "data/mask.png")
+    Image.new("RGB", (40, 30)).save(tmp_path / "data/image.png")
+
+    class Perfect:
+        def segment(self, image, answers):
+            return [np.stack([target] * len(answer.objects)) for answer in answers]
+
+    room = SimpleNamespace(load_segmenter=lambda name: {"perfect": Perfect()}[name])
+    monkeypatch.setitem(sys.modules, "thinkseg.models.segmenter", room)  # the real one imports torch
+    truth = {"frame": [40, 30], "mask": "mask.png", "image": "image.png"}
+    file = write(tmp_path / "data/completions.jsonl", {"completion": HIT, **truth}, {"completion": HIT})
+    first, second = scored(capsys, file, "--format", "seg-r1", "--segmenter", "perfect")
+    assert first["parts"]["segment"] == pytest.approx(1)
+    assert second["parts"] == {"segment": None, "format": 1}
+    (alone, _) = scored(capsys, file, "--format", "seg-r1")
+    assert alone["parts"]["segment"] is None
+
+
+def test_a_recipe_file_brings_its_weights_and_may_bring_its_format(tmp_path, capsys):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("stage: rl\nformat: seg-zero\nrewards: {think_format: 0.5, answer_format: 2}\n")
+    single = '{"bbox": [10, 5, 19, 14], "points_1": [12, 9], "points_2": [13, 9]}'
+    file = write(tmp_path / "completions.jsonl", {"completion": f"<think>a</think><answer>{single}</answer>"})
+    (line,) = scored(capsys, file, "--recipe", str(recipe))
+    assert line["parts"] == {"think_format": 1, "answer_format": 1}
+    assert line["total"] == 2.5
+    assert "leave one out" in complaint(capsys, file, "--recipe", str(recipe), "--format", "seg-r1")
+    recipe.write_text("rewards: {format: 1}\n")
+    assert "add --format" in complaint(capsys, file, "--recipe", str(recipe))
+    assert scored(capsys, file, "--recipe", str(recipe), "--format", "seg-zero")[0]["total"] == 1
+
+
+def test_a_recipe_may_be_tolerant_about_code_fences(tmp_path, capsys):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("format: vision-reasoner\ntolerant: true\nrewards: {format: 1}\n")
+    fenced = LISTED.replace("<answer>", "<answer>```json\n").replace("</answer>", "\n```</answer>")
+    file = write(tmp_path / "completions.jsonl", {"completion": fenced})
+    assert scored(capsys, file, "--recipe", str(recipe))[0]["total"] == 3
+    assert scored(capsys, file, "--format", "vision-reasoner")[0]["parts"]["format"] == 1
+
+
+def test_standard_input_is_read_and_blank_lines_are_passed_over(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"completion": HIT}) + "\n\n"))
+    assert len(scored(capsys, "-", "--format", "seg-r1")) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"completion": "a"}\n{"completion": \n', "line 2 of"),
+        ('{"completion": 3}\n', "the text 'completion'"),
+        ("[]\n", "the text 'completion'"),
+        ('{"completion": "a", "box": [1, 2, 3, 4]}\n', "line 1 of"),
+        ('{"completion": "a", "frame": [840]}\n', "'frame' should be [width, height], found [840]"),
+        ('{"completion": "a", "mask": "m.png"}\n', "a 'mask' needs 'frame'"),
+        ('{"completion": "a", "mask": "m.png", "frame": [8, 6]}\n', "m.png"),
+    ],
+)
+def test_a_wrong_line_is_named_and_exits_with_two(tmp_path, capsys, text, sentence):
+    path = tmp_path / "completions.jsonl"
+    path.write_text(text)
+    assert sentence in complaint(capsys, str(path), "--format", "seg-r1")
+
+
+def test_a_wrong_call_says_what_to_do(tmp_path, capsys):
+    file = write(tmp_path / "completions.jsonl", {"completion": HIT})
+    assert "--format" in complaint(capsys, file)
+    assert "seg-r1-points" in complaint(capsys, file, "--format", "seg-r9")
+    assert "vision-reasoner" in complaint(capsys, file, "--format", "seg-r1", "--recipe", "nowhere.yaml")
+    assert "'rewards'" in complaint(capsys, file, "--format", "seg-r1", "--recipe", file)
+    assert "leave one out" in complaint(capsys, file, "--format", "seg-r1", "--recipe", "seg-zero")
+    assert "nowhere.jsonl" in complaint(capsys, "nowhere.jsonl", "--format", "seg-r1")
+
+
+def test_a_recipe_may_be_more_exact_about_the_format_than_the_call():
+    assert create_rubric("seg-r1", "seg-r1-prerl").format.name == "seg-r1-points"
+    assert create_rubric("seg-zero", "seg-zero-soft").format.name == "seg-zero-soft"
+    assert create_rubric("seg-r1-points", None).weights == {"segment": 1.0, "format": 1.0}
+    with pytest.raises(InputError, match="leave one out"):
+        create_rubric("seg-r1-points", "seg-r1")
