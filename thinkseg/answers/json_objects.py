@@ -11,7 +11,6 @@ is a reward of its own. Keys that a format does not know are passed over, the ot
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -35,8 +34,6 @@ VISION_REASONER_TEMPLATE = Instruction(
         "each of these objects and a point on it; if there is no such object, the list is empty. An example: {example}"
     )
 )
-
-_FENCED = re.compile(r"\s*```(?:json)?\s*(.*?)\s*```\s*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +202,15 @@ def read_answer_tag(text: str, *, tolerant: bool = False) -> tuple[str, str]:
     payload, closing, _ = pieces[1].partition("</answer>")
     if not closing:
         raise MalformedAnswer("the tag <answer> is not closed")
-    fenced = _FENCED.fullmatch(payload) if tolerant else None
-    return think, fenced[1] if fenced else payload
+    return think, _without_fence(payload) if tolerant else payload
+
+
+def _without_fence(payload: str) -> str:
+    """What stands in a code fence; the text itself where there is none."""
+    text = payload.strip()
+    if len(text) < 6 or not (text.startswith("```") and text.endswith("```")):
+        return payload
+    return text[3:-3].strip().removeprefix("json")
 
 
 def _canonical(answer: Answer, point_count: int, name: str) -> Answer:
