@@ -76,6 +76,23 @@ def test_the_main_job_runs_through_with_real_models_and_goes_on_where_it_was(
                  "--segmenter", "grabcut", "--out", str(tmp_path / "cut")]) in (0, 1)  # fmt: skip
 
 
+@pytest.mark.slow  # the recipe is checked by TRL, which takes its time to import
+def test_an_interrupt_ends_with_a_word_on_how_to_go_on(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_words: object) -> None:
+        raise KeyboardInterrupt("stopped after step 1 of 2")
+
+    monkeypatch.setattr("thinkseg.cli.quickstart.create_tools", interrupted)
+    words = ["quickstart", "--recipe", str(recipe), "--out", str(tmp_path / "run")]
+    assert main(words) == 130
+    told = capsys.readouterr()
+    assert "stopped after step 1 of 2\nThe same command goes on from there." in told.err
+    assert told.out == ""
+    assert main([*words, "--steps", "1"]) == 2
+    assert "steps 2 (asked for: 1)" in capsys.readouterr().err
+
+
 def test_the_recipe_of_the_project_is_found_and_another_name_is_told() -> None:
     assert find_recipe("pocket/rl.yaml").is_file()
     with pytest.raises(InputError, match=r"nothing\.yaml.*--recipe"):

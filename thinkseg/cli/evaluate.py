@@ -95,7 +95,7 @@ def evaluate_benchmark(
 ) -> dict[str, Any] | None:
     """Run one benchmark and report; None while other shards are not whole yet."""
     from thinkseg.evaluation.evaluate import create_header, evaluate, merge_shards, summarize
-    from thinkseg.evaluation.machine import command_line, machine
+    from thinkseg.evaluation.machine import command_line, device_of, machine
     from thinkseg.evaluation.progress import ProgressBar
     from thinkseg.evaluation.records import read_records
     from thinkseg.evaluation.report import Run, Story, write_report
@@ -139,11 +139,6 @@ def evaluate_benchmark(
         print(text_table(report, measures=benchmark.measures))
         print(f"\nreport: {out / 'report.html'}")
     return content
-
-
-def device_of(pipeline: Any) -> str:
-    """Where the reasoner runs; one that does not say runs on the CPU."""
-    return str(getattr(pipeline.reasoner, "device", "cpu"))
 
 
 def _load(args: argparse.Namespace) -> Pipeline:

@@ -63,20 +63,14 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} should be at least 1, found {value}")
+    from thinkseg.evaluation.quickstart import claim_folder, finish, run_quickstart
+
     recipe = _load_recipe(args)
-    return do(args, recipe, create_tools(args, recipe))
-
-
-def do(args: argparse.Namespace, recipe: Recipe, tools: Tools) -> int:
-    """Do the main job with these tools, and say what comes of it."""
-    from thinkseg.evaluation.quickstart import Settings, claim_folder, finish, run_quickstart
-    from thinkseg.training.config import settings_of
-
-    trained_by = {name: value for name, value in settings_of(recipe).items() if name != "output"}
-    settings = Settings(recipe.steps, args.scenes, args.seed, recipe.model.path, recipe.segmenter, trained_by)
+    settings = _settings(args, recipe)
     claim_folder(args.out, settings, overwrite=args.overwrite)
     _say(_plan_in_words(args, settings))
     try:
+        tools = create_tools(args, recipe)
         story = run_quickstart(args.out, settings, tools)
         example = segment_example(args.out, story, tools)
         content = finish(args.out, story)
@@ -98,32 +92,35 @@ def create_tools(args: argparse.Namespace, recipe: Recipe) -> Tools:
     from thinkseg.models.pipeline import load_pipeline
     from thinkseg.models.segmenter import load_segmenter
     from thinkseg.training.grpo import train_rl
-    from thinkseg.training.runs import newest_checkpoint
+    from thinkseg.training.runs import newest_checkpoint, quiet_libraries
     from thinkseg.types import Instruction
 
+    samples = load_scenes("test", args.scenes, args.seed)
     segmenter = load_segmenter(recipe.segmenter, recipe.device)
     asked = None if recipe.instruction is None else Instruction(recipe.instruction.user, recipe.instruction.system)
 
     def load(model: str) -> Any:
-        return load_pipeline(
-            model,
-            segmenter,
-            recipe.format,
-            instruction=asked,
-            device=recipe.device,
-            batch_size=args.batch_size,
-            max_new_tokens=recipe.generation.max_new_tokens,
-            frame=recipe.model.frame,
-            canvas=recipe.images.canvas,
-            min_pixels=recipe.images.min_pixels,
-            max_pixels=recipe.images.max_pixels,
-        )
+        with quiet_libraries():
+            return load_pipeline(
+                model,
+                segmenter,
+                recipe.format,
+                instruction=asked,
+                device=recipe.device,
+                batch_size=args.batch_size,
+                max_new_tokens=recipe.generation.max_new_tokens,
+                frame=recipe.model.frame,
+                canvas=recipe.images.canvas,
+                min_pixels=recipe.images.min_pixels,
+                max_pixels=recipe.images.max_pixels,
+            )
 
     def train(folder: Path) -> Path:
+        _say("2/3 train")
         here = dataclasses.replace(recipe, output=folder)
         return train_rl(here, segmenter=segmenter, resume=newest_checkpoint(folder) is not None)
 
-    return Tools(load, train, load_scenes("test", args.scenes, args.seed), args.batch_size, command_line())
+    return Tools(load, train, samples, args.batch_size, command_line())
 
 
 def segment_example(out: Path, story: Story, tools: Tools) -> tuple[str, str]:
@@ -184,6 +181,18 @@ def _load_recipe(args: argparse.Namespace) -> Recipe:
     return recipe
 
 
+def _settings(args: argparse.Namespace, recipe: Recipe) -> Settings:
+    from thinkseg.evaluation.quickstart import Settings
+    from thinkseg.models.loading import POCKET, pocket_folder
+    from thinkseg.training.config import settings_of
+
+    segmenter = recipe.segmenter
+    if segmenter == POCKET and pocket_folder("segmenter") is None:
+        segmenter = "grabcut"  # what takes its place
+    trained_by = {name: value for name, value in settings_of(recipe).items() if name != "output"}
+    return Settings(recipe.steps, args.scenes, args.seed, recipe.model.path, segmenter, trained_by)
+
+
 def _plan_in_words(args: argparse.Namespace, settings: Settings) -> str:
     usual = args.steps is None and args.recipe is None and args.scenes <= SCENES
     return "\n".join(
@@ -213,7 +222,7 @@ def _last_words(out: Path, story: Story, example: tuple[str, str]) -> str:
             "",
             f"{gains['all'].in_words()} It took {minutes:.1f} minutes{_spent(story.seconds)}.",
             "",
-            f"It can segment now. “{query}”:",
+            f"One of the held-out scenes, asked for “{query}”:",
             said,
             "",
             f"report      {out / PAGE}",

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import thinkseg
 
@@ -61,6 +62,11 @@ def machine(device: str = "cpu") -> dict[str, str | int]:
     """The machine: system, processor architecture, CPUs that this process may use, and the device of the models."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {"system": platform.system(), "architecture": platform.machine(), "cpus": cpus, "device": device}
+
+
+def device_of(pipeline: Any) -> str:
+    """Where the reasoner of a pipeline runs; one that does not say runs on the CPU."""
+    return str(getattr(getattr(pipeline, "reasoner", None), "device", "cpu"))
 
 
 def command_line(words: Sequence[str] | None = None) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from thinkseg.errors import InputError
 from thinkseg.evaluation.evaluate import create_header, evaluate
-from thinkseg.evaluation.machine import machine
+from thinkseg.evaluation.machine import device_of, machine
 from thinkseg.evaluation.progress import ProgressBar
 from thinkseg.evaluation.records import read_records, write_json
 from thinkseg.evaluation.report import Run, Story, write_report
@@ -68,7 +68,7 @@ class Tools:
     """The scenes to evaluate on."""
     batch_size: int = 16
     command: str = ""
-    device: str = "cpu"
+    """What to type to do the same again."""
 
 
 def run_quickstart(out: Path, settings: Settings, tools: Tools) -> Story:
@@ -78,12 +78,12 @@ def run_quickstart(out: Path, settings: Settings, tools: Tools) -> Story:
         What the report tells; `finish` writes it.
     """
     with timed(out, "evaluate"):
-        before = _evaluate(out, BEFORE, settings.start, "1/3 evaluate", settings, tools)
+        before, _ = _evaluate(out, BEFORE, settings.start, "1/3 evaluate", settings, tools)
     with timed(out, "train"):
         checkpoint = _train(out, tools)
     with timed(out, "evaluate again"):
-        after = _evaluate(out, AFTER, str(checkpoint), "3/3 evaluate again", settings, tools)
-    return _tell(out, settings, tools, before, after)
+        after, device = _evaluate(out, AFTER, str(checkpoint), "3/3 evaluate again", settings, tools)
+    return _tell(out, settings, tools, (before, after), device)
 
 
 def finish(out: Path, story: Story) -> dict[str, Any]:
@@ -173,13 +173,13 @@ def curves_from_log(path: Path) -> dict[str, tuple[list[int], list[float | None]
     return {title: (steps, values) for title, values in ordered.items() if any(value is not None for value in values)}
 
 
-def _evaluate(out: Path, name: str, model: str, title: str, settings: Settings, tools: Tools) -> Run:
-    """One evaluation on the held-out scenes, in the folder of its name."""
+def _evaluate(out: Path, name: str, model: str, title: str, settings: Settings, tools: Tools) -> tuple[Run, str]:
+    """One evaluation on the held-out scenes, in the folder of its name, and the device that it ran on."""
     pipeline = tools.load(model)
     header = create_header("scenes", model, settings.segmenter, pipeline.answer_format.name, settings.seed)
     with ProgressBar(title) as bar:
         report = evaluate(pipeline, tools.samples, out / name, header, batch_size=tools.batch_size, progress=bar.update)
-    return Run(name, report, read_records(out / name / "predictions.jsonl"))
+    return Run(name, report, read_records(out / name / "predictions.jsonl")), device_of(pipeline)
 
 
 def _train(out: Path, tools: Tools) -> Path:
@@ -194,23 +194,22 @@ def _train(out: Path, tools: Tools) -> Path:
     return checkpoint
 
 
-def _tell(out: Path, settings: Settings, tools: Tools, before: Run, after: Run) -> Story:
+def _tell(out: Path, settings: Settings, tools: Tools, runs: tuple[Run, Run], device: str) -> Story:
+    before, after = (run.report.metrics["giou"].value for run in runs)
     curves = curves_from_log(out / TRAINING / "log.jsonl")
     steps = max((steps[-1] for steps, _ in curves.values()), default=settings.steps or 0)
-    gain = after.report.metrics["giou"].value - before.report.metrics["giou"].value
     return Story(
-        title=f"Mean IoU {'up' if gain > 0 else 'down'} from {before.report.metrics['giou'].value:.3f} "
-        f"to {after.report.metrics['giou'].value:.3f}",
+        title=f"Mean IoU {'up' if after > before else 'down'} from {before:.3f} to {after:.3f}",
         lead=(
             f"A small multimodal model before and after {steps} steps of GRPO with a segmenter inside the reward, "
             f"measured on {settings.scenes} scenes of things and backgrounds that no training has shown it."
         ),
-        runs=(before, after),
+        runs=runs,
         samples=tools.samples,
         measures=MEASURES,
         command=tools.command,
         curves=curves,
-        machine=machine(tools.device),
+        machine=machine(device),
         seconds=_state(out)["seconds"],
         settings={"training steps": steps, "scenes": settings.scenes, "segmenter": settings.segmenter},
         seed=settings.seed,
