@@ -33,6 +33,10 @@ MAX_PIXELS = 89_478_485
 Source = Path | str | Image.Image
 
 
+class OversizeError(ImageError):
+    """A picture has more than `MAX_PIXELS`."""
+
+
 class RunLengths(TypedDict):
     """A mask as COCO writes it: `size` is [height, width], `counts` the compressed runs, column by column."""
 
@@ -247,8 +251,8 @@ def _opened(source: Source, *, decode: bool = True) -> Iterator[Image.Image]:
             raise ImageError(f"{name} is damaged or cut short and cannot be read ({error})") from error
 
 
-def _too_large(name: str) -> ImageError:
-    return ImageError(f"{name} has more than {MAX_PIXELS:,} pixels, which is not read: make it smaller")
+def _too_large(name: str) -> OversizeError:
+    return OversizeError(f"{name} has more than {MAX_PIXELS:,} pixels, which is not read: make it smaller")
 
 
 def _grey_values(picture: Image.Image) -> Float64[np.ndarray, "height width"] | Integer[np.ndarray, "height width"]:

@@ -1,6 +1,6 @@
 """The data sets that are known, one record each. To add one, add a record; `thinkseg.data.finding` does the rest."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,6 +45,8 @@ class DataSet:
     """Patterns of names that do not."""
     no_object: tuple[str, ...] = ()
     """Patterns of pictures that show no object and need no mask."""
+    on_request: bool = False
+    """Whether it is looked for only by its name, since its folders are those of another data set."""
     shared_masks: bool = False
     """Whether the splits share a folder of masks."""
     refs: tuple[str, str] = ("", "")
@@ -73,6 +75,7 @@ DATA_SETS: Mapping[str, DataSet] = {
             "cod10k-all", "COD10K, with the pictures that show no object", "folders", "camouflaged",
             {"train": Split(6_000, _places(*_COD_TRAIN)), "test": Split(4_000, _places(*_COD_TEST))},
             "https://github.com/DengPingFan/SINet", _UNSTATED, only=("COD10K-*",), no_object=("*NonCAM*",),
+            on_request=True,
         ),
         DataSet(
             "camo", "CAMO", "folders", "camouflaged",
@@ -172,3 +175,20 @@ def known(name: str) -> DataSet:
     if name not in DATA_SETS:
         raise DataError(f"there is no data set '{name}'; there are: {', '.join(DATA_SETS)}")
     return DATA_SETS[name]
+
+
+def expected_tree(data_set: DataSet) -> Sequence[str]:
+    """The folders and files that a data set is looked for in, a line each."""
+    if data_set.layout == "refcoco":
+        folder, refs = data_set.refs
+        return [f"{folder}/{refs}", f"{folder}/instances.json", "train2014/COCO_train2014_*.jpg  (anywhere below ROOT)"]
+    if data_set.layout == "reasonseg":
+        return [f"Reason*Seg*/{split}/NAME.jpg, NAME.json" for split in data_set.splits]
+    if data_set.layout == "coco":
+        return [f"annotations/instances_{split}.json, {split}/*.jpg" for split in data_set.splits]
+    lines = []
+    for name, split in data_set.splits.items():
+        for number, place in enumerate(split.places):
+            images, masks = place.images or "IMAGES", place.masks or "MASKS"
+            lines.append(f"{name if not number else ' or':6}  {place.home}/{images} with {place.home}/{masks}")
+    return [*lines, "IMAGES is called image, imgs, im, …; MASKS gt, mask, GT_Object, ground_truth_mask, …"]

@@ -81,14 +81,14 @@ class CocoListing(Listing):
         picture = self._instances.pictures[picture_number]
         return Entry(
             f"{picture_number}-{category}",
+            self._query.format(self._instances.categories[category]),
             self.folder / picture.file,
             f"{self._instances.file}: category {category} in picture {picture_number}",
-            size=picture.size,
         )
 
     def read(self, index: int) -> Sample:
         """Draw the masks of a picture's objects of one category."""
-        (picture_number, category), numbers = self._groups[index]
+        (picture_number, _), numbers = self._groups[index]
         size = self._instances.pictures[picture_number].size
         masks = {number: mask_of(self._instances, number) for number in numbers}
         instances = stacked([mask for number, mask in masks.items() if not self._crowd(number)], size)
@@ -100,7 +100,7 @@ class CocoListing(Listing):
         return Sample(
             id=entry.id,
             image=entry.image,
-            query=self._query.format(self._instances.categories[category]),
+            query=entry.query,
             target=target,
             ignore=crowd & ~target if crowd.any() else None,
             instances=instances,

@@ -68,8 +68,8 @@ class FolderListing(Listing):
         identifier = str(PurePosixPath(picture).with_suffix(""))
         image = self.images / picture
         if mask is None:
-            return Entry(identifier, image, str(image), may_be_empty=True)
-        return Entry(identifier, image, str(self.masks / mask), (self.masks / mask,))
+            return Entry(identifier, self.query, image, str(image), may_be_empty=True)
+        return Entry(identifier, self.query, image, str(self.masks / mask), (self.masks / mask,))
 
     def read(self, index: int) -> Sample:
         """Read a mask."""

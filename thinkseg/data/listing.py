@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from thinkseg.errors import DataError
-from thinkseg.types import Sample, Size
+from thinkseg.types import Sample
 
 if TYPE_CHECKING:
     _Samples = Sequence[Sample]
@@ -25,39 +25,34 @@ else:
 
 
 class FaultKind(StrEnum):
-    """What may be wrong with a copy of a data set."""
+    """What may be wrong with a copy of a data set, and in words."""
 
-    MISSING_MASK = "missing-mask"
-    """A picture that no mask goes with."""
-    MISSING_PICTURE = "missing-picture"
-    """A mask or an annotation that no picture goes with."""
-    AMBIGUOUS = "ambiguous"
-    """Several files share a name, and it is not clear which one is meant."""
-    BAD_RECORD = "bad-record"
-    """An annotation or a row that does not say what it has to say."""
-    UNREADABLE = "unreadable"
-    """A file that is not a picture of a kind that can be read."""
-    TRUNCATED = "truncated"
-    """A file that begins well but is damaged or cut short."""
-    TOO_LARGE = "too-large"
-    """A picture of more pixels than are read."""
-    WRONG_SIZE = "wrong-size"
-    """A mask or an annotation of another size than its picture."""
-    EMPTY = "empty"
-    """A mask without a single pixel of the object."""
-    FULL = "full"
-    """A mask that covers the whole picture."""
-    NON_BINARY = "non-binary"
-    """A mask with more than two levels, which are split in the middle when it is read."""
-    JPEG_DAMAGED = "jpeg-damaged"
-    """A mask that went through JPEG, whatever its name says: its outline is no longer the true one."""
-    DUPLICATED = "duplicated"
-    """The same picture, or the same mask, byte by byte, under several names."""
-    WRONG_COUNT = "wrong-count"
-    """More or fewer than were published."""
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> FaultKind:
+        """Keep the words beside the name."""
+        kind = str.__new__(cls, value)
+        kind._value_ = value
+        kind.meaning = meaning
+        return kind
+
+    MISSING_MASK = "missing-mask", "a picture that no mask goes with"
+    MISSING_PICTURE = "missing-picture", "a mask, an annotation or a row that no picture goes with"
+    AMBIGUOUS = "ambiguous", "several files share a name, and it is not clear which one is meant"
+    BAD_RECORD = "bad-record", "an annotation that does not say what it has to say"
+    UNREADABLE = "unreadable", "not a picture of a kind that can be read"
+    TRUNCATED = "truncated", "begins well, but is damaged or cut short"
+    TOO_LARGE = "too-large", "has more pixels than are read"
+    WRONG_SIZE = "wrong-size", "a mask of another size than its picture"
+    EMPTY = "empty", "a mask without a single pixel of an object"
+    FULL = "full", "a mask that covers the whole picture"
+    NON_BINARY = "non-binary", "a mask of more than two levels, which are split in the middle when it is read"
+    JPEG_DAMAGED = "jpeg-damaged", "a mask that went through JPEG, so that its outline is not the true one"
+    DUPLICATED = "duplicated", "the same picture, or the same mask for different pictures, byte by byte"
+    WRONG_COUNT = "wrong-count", "more or fewer than were published"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that is wrong."""
 
@@ -73,6 +68,7 @@ class Entry:
     """A sample before its pixels are read."""
 
     id: str
+    query: str
     image: Path
     truth: str
     """What a fault calls the true mask: its file, or the annotation that it is drawn from."""
@@ -80,8 +76,6 @@ class Entry:
     """The mask's files; none when it is drawn from an annotation."""
     ignore: Path | None = None
     """The file of the region that counts neither way, if there is one."""
-    size: Size | None = None
-    """The picture's size, where the annotation states it."""
     may_be_empty: bool = False
     """Whether nothing to be found is the right answer."""
 

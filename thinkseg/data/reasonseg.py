@@ -53,9 +53,9 @@ class ReasonSegListing(Listing):
 
     def entry(self, index: int) -> Entry:
         """Where a question lies; the id is the picture's name and the number of the question."""
-        picture, number, _ = self._questions[index]
+        picture, number, text = self._questions[index]
         path = self.folder / picture
-        return Entry(f"{picture.rpartition('.')[0]}-{number}", path, str(path.with_suffix(".json")))
+        return Entry(f"{picture.rpartition('.')[0]}-{number}", text, path, str(path.with_suffix(".json")))
 
     def read(self, index: int) -> Sample:
         """Draw the target and the region to be ignored."""
@@ -65,7 +65,7 @@ class ReasonSegListing(Listing):
         return Sample(
             id=entry.id,
             image=entry.image,
-            query=self._questions[index][2],
+            query=entry.query,
             target=target,
             ignore=ignore if ignore.any() else None,
             task="reasoning",

@@ -65,24 +65,26 @@ class RefListing(Listing):
 
     def entry(self, index: int) -> Entry:
         """Where an expression's picture lies; the id is made of the numbers of reference and expression."""
-        reference, expression, _, numbers = self._expressions[index]
+        reference, expression, text, numbers = self._expressions[index]
         picture = self._instances.pictures[self._pictures_of[reference]]
         return Entry(
             f"{reference}-{expression}",
+            text,
             self.folder / picture.file,
             f"{self._instances.file}: annotation {', '.join(map(str, numbers)) or 'none'}",
-            size=picture.size,
             may_be_empty=not numbers,
         )
 
     def read(self, index: int) -> Sample:
         """Draw the masks of the objects that an expression names."""
-        _, _, text, numbers = self._expressions[index]
+        reference, _, _, numbers = self._expressions[index]
         entry = self.entry(index)
-        size = self._instances.pictures[self._pictures_of[self._expressions[index][0]]].size
+        size = self._instances.pictures[self._pictures_of[reference]].size
         instances = stacked([mask_of(self._instances, number) for number in numbers], size)
         target: Mask = np.logical_or.reduce(instances, axis=0)
-        return Sample(id=entry.id, image=entry.image, query=text, target=target, instances=instances, task="referring")
+        return Sample(
+            id=entry.id, image=entry.image, query=entry.query, target=target, instances=instances, task="referring"
+        )
 
 
 def list_refs(refs: Path | str, split: str, images: Path | str, *, name: str = "RefCOCO") -> RefListing:

@@ -75,8 +75,9 @@ class TableListing(Listing):
         files = [source for source in row.masks or () if isinstance(source, str)]
         return Entry(
             row.id,
+            row.query,
             self.folder / row.image,
-            str(self.folder / files[0]) if files else f"{self.file}: line {row.line}",
+            " | ".join(str(self.folder / file) for file in files) or f"{self.file}: line {row.line}",
             tuple(self.folder / file for file in files),
             self.folder / row.ignore if row.ignore else None,
             may_be_empty=not row.masks,
@@ -87,12 +88,15 @@ class TableListing(Listing):
         row = self._rows[index]
         instances = None if row.masks is None else self._instances(row, row.masks)
         target: Mask | None = None if instances is None else np.logical_or.reduce(instances, axis=0)
+        ignore = load_mask(self.folder / row.ignore) if row.ignore else None
+        if target is not None and ignore is not None and target.shape != ignore.shape:
+            raise ImageError(f"'mask' and 'ignore' in line {row.line} of '{self.file}' are of different sizes")
         return Sample(
             id=row.id,
             image=self.folder / row.image,
             query=row.query,
             target=target,
-            ignore=load_mask(self.folder / row.ignore) if row.ignore else None,
+            ignore=ignore,
             instances=instances,
             task=row.task,
         )
