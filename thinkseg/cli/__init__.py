@@ -29,6 +29,7 @@ VERBS = {
     "evaluate": "run a model on a benchmark",
     "metrics": "compare a folder of masks, made by any system, with the true ones",
     "score": "score completions part by part, without a model",
+    "data": "list the known data sets, check a copy, show samples, prepare rows",
     "doctor": "say what is installed, which devices there are and what is missing",
 }
 

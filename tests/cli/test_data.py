@@ -1,0 +1,190 @@
+"""``thinkseg data``: its words, its exit codes, its files."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from thinkseg.cli import main
+from thinkseg.data.catalog import DATA_SETS
+from thinkseg.data.prepare import load_prepared
+from thinkseg.imaging import save_mask
+from thinkseg.testing.data_sets import write_coco, write_folders, write_pair, write_refcoco
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Two folders with three pairs."""
+    for number in range(3):
+        write_pair(tmp_path / f"own/shots/{number}.jpg", tmp_path / f"own/masks/{number}.png", number)
+    return tmp_path / "own"
+
+
+def run(capsys, *words):
+    code = main(["data", *map(str, words)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_list_names_every_data_set_with_counts_and_sources(capsys):
+    code, out, _ = run(capsys, "list")
+    assert code == 0
+    for data_set in DATA_SETS.values():
+        assert data_set.name in out
+        assert data_set.source in out
+    assert "train 3,040, test 2,026" in out
+    code, out, _ = run(capsys, "list", "--json")
+    assert [entry["name"] for entry in json.loads(out)] == list(DATA_SETS)
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_the_list_tells_all_about_one(capsys, name):
+    code, out, _ = run(capsys, "list", name)
+    assert code == 0
+    assert DATA_SETS[name].licence in out
+    assert "expected" in out
+
+
+def test_an_unknown_data_set_is_a_wrong_call(capsys):
+    code, _, err = run(capsys, "list", "cod")
+    assert code == 2
+    assert "there is no data set 'cod'" in err
+
+
+def test_own_folders_without_a_fault_pass(capsys, own):
+    code, out, _ = run(capsys, "check", own, "--images", "shots", "--masks", "masks")
+    assert code == 0
+    assert "all: 3 samples, 3 pictures" in out
+    assert "no fault" in out
+
+
+def test_faults_are_named_and_exit_with_1(capsys, own):
+    (own / "masks/1.png").unlink()
+    save_mask(np.zeros((64, 64), dtype=bool), own / "masks/2.png")
+    words = ("check", own, "--images", "shots", "--masks", "masks")
+    code, out, _ = run(capsys, *words)
+    assert code == 1
+    assert "missing-mask: 1 × a picture that no mask goes with\n    shots/1.jpg" in out
+    assert "empty: 1 × " in out
+    code, out, _ = run(capsys, *words, "--json")
+    assert code == 1
+    report = json.loads(out)
+    assert report["refused"] == 2
+    assert [fault["where"] for fault in report["sets"][0]["faults"]] == ["shots/1.jpg", "masks/2.png"]
+    assert run(capsys, *words, "--allow", "empty")[0] == 1
+    assert run(capsys, *words, "--allow", "empty", "--allow", "missing-mask")[0] == 0
+
+
+def test_a_kind_that_does_not_exist_cannot_be_allowed(capsys, own):
+    code, _, err = run(capsys, "check", own, "--allow", "ugly")
+    assert code == 2
+    assert "there is no fault 'ugly'" in err
+
+
+def test_long_lists_of_files_are_cut_for_people_only(capsys, own):
+    for number in range(3):
+        (own / f"masks/{number}.png").write_bytes(b"")
+    words = ("check", own, "--images", "shots", "--masks", "masks", "--names", 1)
+    _, out, _ = run(capsys, *words)
+    assert "and 2 more (--names 3, or --json)" in out
+    assert len(json.loads(run(capsys, *words, "--json")[1])["sets"][0]["faults"]) == 3
+
+
+def test_known_data_sets_below_a_root_are_checked_together(capsys, tmp_path):
+    write_folders("camo", tmp_path)
+    write_folders("ecssd", tmp_path)
+    code, out, _ = run(capsys, "check", tmp_path)
+    assert code == 1
+    assert "camo in" in out
+    assert "ecssd in" in out
+    assert "camo test: 2 samples, published are 250" in out
+    assert run(capsys, "check", tmp_path, "--allow", "wrong-count")[0] == 0
+    code, out, _ = run(capsys, "check", tmp_path, "--split", "train", "--json")
+    assert [entry["name"] for entry in json.loads(out)["sets"]] == ["camo"]
+
+
+def test_a_data_set_can_be_named_and_has_to_be_there(capsys, tmp_path):
+    write_refcoco(tmp_path / "a/refcoco", tmp_path / "photos", splits=("val", "testA"))
+    words = ("check", tmp_path, "--dataset", "refcoco", "--images", "photos")
+    code, out, _ = run(capsys, *words, "--json")
+    assert code == 1
+    assert [split["split"] for split in json.loads(out)["sets"][0]["splits"]] == ["val", "testA"]
+    code, _, err = run(capsys, "check", tmp_path, "--dataset", "nc4k")
+    assert code == 2
+    assert "found no split of NC4K" in err
+    code, _, err = run(capsys, "check", tmp_path, "--dataset", "refcoco", "--split", "testB", "--images", "photos")
+    assert code == 2
+    assert "found no 'testB'" in err
+
+
+def test_a_pickle_that_runs_code_ends_the_check_with_a_sentence(capsys, tmp_path):
+    write_refcoco(tmp_path / "refcoco", tmp_path / "train2014")
+    (tmp_path / "refcoco/refs(unc).p").write_bytes(b"cos\nsystem\n(S'touch it-ran'\ntR.")
+    code, _, err = run(capsys, "check", tmp_path)
+    assert code == 2
+    assert "is refused: to read it would run 'os.system'" in err
+
+
+@pytest.mark.parametrize("root", [".", "gone"])
+def test_a_root_with_nothing_in_it_is_a_wrong_call(capsys, tmp_path, root):
+    code, _, err = run(capsys, "check", tmp_path / root)
+    assert code == 2
+    assert "thinkseg: error:" in err
+    assert "found n" in err
+
+
+def test_tables_and_coco_instances_are_checked(capsys, own, tmp_path):
+    (own / "rows.csv").write_text("image,query,mask\nshots/0.jpg,x,masks/0.png\nshots/1.jpg,y,masks/gone.png\n")
+    code, out, _ = run(capsys, "check", own / "rows.csv")
+    assert code == 1
+    assert "masks/gone.png: named in line 3 of rows.csv" in out
+    write_coco(tmp_path / "coco/a.json", tmp_path / "coco/pictures")
+    assert run(capsys, "check", tmp_path / "coco", "--annotations", "a.json", "--images", "pictures")[0] == 0
+
+
+def test_show_writes_a_sheet(capsys, own, tmp_path):
+    words = ("show", own, "--images", "shots", "--masks", "masks", "--query", "the thing")
+    code, out, _ = run(capsys, *words, "--out", tmp_path / "new/sheet.png", "--count", 2, "--columns", 2)
+    assert code == 0
+    assert "2 of 3 samples" in out
+    with Image.open(tmp_path / "new/sheet.png") as sheet:
+        assert sheet.width == 2 * 300 + 3 * 12
+    assert run(capsys, *words, "--out", tmp_path / "sheet.txt")[0] == 2
+    assert run(capsys, *words, "--out", tmp_path / "sheet.png", "--count", 0)[0] == 2
+
+
+def test_show_and_prepare_want_one_split(capsys, tmp_path):
+    write_folders("camo", tmp_path / "data")
+    code, _, err = run(capsys, "show", tmp_path / "data", "--out", tmp_path / "a.png")
+    assert code == 2
+    assert "--dataset camo --split train or --dataset camo --split test" in err
+    assert run(capsys, "show", tmp_path / "data", "--split", "test", "--out", tmp_path / "a.png")[0] == 0
+
+
+def test_prepare_writes_rows_and_says_what_it_left_out(capsys, own, tmp_path):
+    (own / "masks/1.png").write_bytes(b"")
+    words = ("prepare", own, "--images", "shots", "--masks", "masks", "--split", "test", "--out", tmp_path / "rows")
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert "1.png" in err
+    words = (*words[:-1], tmp_path / "other", "--skip-faulty", "--query", "the thing")
+    code, out, _ = run(capsys, *words)
+    assert code == 0
+    assert out == f"2 rows in 1 files: {tmp_path / 'other'}\nleft out, since they cannot be read: 1\n"
+    assert json.loads(run(capsys, *words, "--json")[1])["left_out"] == ["1"]
+    assert [sample.query for sample in load_prepared(tmp_path / "other", "test")] == ["the thing"] * 2
+
+
+def test_prepare_refuses_a_copy_with_holes_and_numbers_that_cannot_be(capsys, own, tmp_path):
+    (own / "masks/1.png").unlink()
+    words = ("prepare", own, "--images", "shots", "--masks", "masks", "--out", tmp_path / "rows")
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert "not whole: 1 × missing-mask" in err
+    assert run(capsys, *words, "--rows-per-file", 0)[0] == 2
+
+
+def test_an_action_has_to_be_named(capsys):
+    assert main(["data"]) == 2
+    assert "ACTION" in capsys.readouterr().err
