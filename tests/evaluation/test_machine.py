@@ -42,6 +42,7 @@ def test_a_hub_id_or_an_empty_folder_has_no_revision(tmp_path: Path) -> None:
 def test_a_command_can_be_typed_again_as_it_is_printed() -> None:
     words = ["/somewhere/bin/thinkseg", "evaluate", "scenes", "--out", "my runs/it's"]
     assert shlex.split(command_line(words)) == ["thinkseg", *words[1:]]
+    assert command_line(["/site-packages/thinkseg/__main__.py", "doctor"]) == "python -m thinkseg doctor"
 
 
 def test_versions_name_python_and_what_can_move_a_number() -> None:

@@ -72,7 +72,8 @@ def device_of(pipeline: Any) -> str:
 def command_line(words: Sequence[str] | None = None) -> str:
     """The command that runs, as it could be typed again."""
     program, *arguments = sys.argv if words is None else words
-    return shlex.join([Path(program).name, *arguments])
+    name = Path(program).name
+    return shlex.join([*(["python", "-m", "thinkseg"] if name == "__main__.py" else [name]), *arguments])
 
 
 def checkpoint_revision(source: str | Path) -> str:
