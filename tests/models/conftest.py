@@ -15,6 +15,7 @@ REASONERS = {
     "qwen3_vl": testing.tiny_qwen3_vl,
     "qwen3_5": testing.tiny_qwen3_5,
     "internvl": testing.tiny_internvl,
+    "smolvlm": testing.tiny_smolvlm,
 }
 SEGMENTERS = {
     "sam2": testing.tiny_sam2,
@@ -34,6 +35,8 @@ def _quiet_transformers() -> None:
 @pytest.fixture(params=REASONERS)
 def family(request: pytest.FixtureRequest) -> str:
     """The model type of each family in turn."""
+    if request.param == "smolvlm":
+        pytest.importorskip("num2words", reason="SmolVLM's processor needs num2words")
     return str(request.param)
 
 

@@ -14,6 +14,9 @@ from thinkseg.models.reasoner import TransformersReasoner, load_reasoner
 from thinkseg.testing.tiny_reasoners import CHAT_TEMPLATE
 from thinkseg.types import Completion, FinishReason, Instruction, Request, Size
 
+# InternVL's processor of older releases of transformers counts tiles in a way that NumPy warns about.
+pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")
+
 Build = Callable[..., TransformersReasoner]
 Noise = Callable[[int, int], Image.Image]
 
@@ -230,6 +233,11 @@ def test_every_family_survives_being_saved_and_loaded(
     made = tiny_reasoner(family)
     folder = testing.save(tmp_path / "model", (made.model, made.processor))
     assert load_reasoner(folder, device="cpu", max_new_tokens=12).complete(requests) == made.complete(requests)
+
+
+def test_a_small_model_decodes_many_prompts_at_a_time(tmp_path: Path) -> None:
+    folder = testing.save(tmp_path / "model", testing.tiny_qwen2_5_vl())
+    assert load_reasoner(folder, device="cpu").batch_size == 32
 
 
 def test_settings_reach_the_loaded_reasoner(tmp_path: Path) -> None:

@@ -111,6 +111,17 @@ def explained(source: str) -> Iterator[None]:
         ) from error
 
 
+def spare_edgetam_the_hub() -> None:
+    """Keep EdgeTAM's configs from asking the hub, which older releases of transformers do when one is shown or saved.
+
+    They compare it with a default one, whose tower is a model on the hub. With this they write every value out.
+    """
+    from transformers import EdgeTamConfig, EdgeTamVisionConfig
+
+    for config_class in (EdgeTamConfig, EdgeTamVisionConfig):
+        config_class.has_no_defaults_at_init = True
+
+
 def torch_device(name: str) -> Any:
     """The torch device of this name; ``"auto"`` is a GPU where there is one.
 

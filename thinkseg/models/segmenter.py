@@ -200,5 +200,7 @@ def _classes(source: str) -> tuple[Any, Any]:
             f"'{source}' is a {kind!r}, and a segmenter is one of {', '.join(MODEL_CLASSES)}; name another one, or "
             f"'{GRABCUT}', which needs no weights"
         )
+    if kind.startswith("edgetam"):
+        loading.spare_edgetam_the_hub()
     model_class, processor_class = MODEL_CLASSES[kind]
     return getattr(transformers, model_class), getattr(transformers, processor_class)

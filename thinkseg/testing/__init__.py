@@ -22,6 +22,7 @@ from thinkseg.testing.tiny_reasoners import (
     tiny_qwen2_vl,
     tiny_qwen3_5,
     tiny_qwen3_vl,
+    tiny_smolvlm,
     tiny_tokenizer,
 )
 from thinkseg.testing.tiny_segmenters import tiny_edgetam, tiny_sam, tiny_sam2, tiny_sam3_tracker, tiny_sam_hq
@@ -40,6 +41,7 @@ __all__ = [
     "tiny_sam2",
     "tiny_sam3_tracker",
     "tiny_sam_hq",
+    "tiny_smolvlm",
     "tiny_tokenizer",
 ]
 

@@ -23,8 +23,8 @@ CHAT_TEMPLATE = """\
 """
 """The chat layout of the Qwen families: turns between markers, a picture as one placeholder between two more."""
 
-INTERNVL_CHAT_TEMPLATE = CHAT_TEMPLATE.replace("<|vision_start|><|image_pad|><|vision_end|>", "<|image_pad|>")
-"""InternVL's processor writes the markers around a picture itself."""
+BARE_CHAT_TEMPLATE = CHAT_TEMPLATE.replace("<|vision_start|><|image_pad|><|vision_end|>", "<|image_pad|>")
+"""For processors that write the markers around a picture themselves: InternVL, SmolVLM."""
 
 _SPECIAL_TOKENS = (
     "<|endoftext|>",
@@ -46,6 +46,12 @@ _INTERNVL_TOKENS = {
     "end_image_token": "<|vision_end|>",
     "context_image_token": "<|image_pad|>",
     "video_token": "<|video_pad|>",
+}
+_SMOLVLM_TOKENS = {
+    "fake_image_token": "<|vision_start|>",
+    "global_image_token": "<|vision_end|>",
+    "image_token": "<|image_pad|>",
+    "end_of_utterance_token": "<|im_end|>",
 }
 _SPREAD = 0.4
 """Standard deviation of random weights: much larger than in training, so that different inputs give different texts."""
@@ -118,24 +124,47 @@ def tiny_internvl(*, seed: int = 0) -> tuple[Any, Any]:
 
     tokenizer = tiny_tokenizer(_INTERNVL_TOKENS)
     text = _text_config(tokenizer) | {"model_type": "qwen2", "rope_parameters": _rope(10_000.0)}
-    vision: Parts = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "image_size": [56, 56],
-        "initializer_range": _SPREAD,
-    }
-    image_token_id = _token_ids(tokenizer)["image_token_id"]
-    config = InternVLConfig(text_config=text, vision_config=vision, image_token_id=image_token_id)
+    config = InternVLConfig(
+        text_config=text,
+        vision_config=_tile_vision() | {"image_size": [56, 56]},
+        image_token_id=_token_ids(tokenizer)["image_token_id"],
+    )
     processor = InternVLProcessor(
         GotOcr2ImageProcessor(size={"height": 56, "width": 56}, max_patches=4),
         tokenizer,
         InternVLVideoProcessor(),
         image_seq_length=4,
-        chat_template=INTERNVL_CHAT_TEMPLATE,
+        chat_template=BARE_CHAT_TEMPLATE,
     )
     return _seeded(InternVLForConditionalGeneration, config, seed), processor
+
+
+def tiny_smolvlm(*, seed: int = 0) -> tuple[Any, Any]:
+    """A tiny `SmolVLMForConditionalGeneration` and its processor (tiles of 56 pixels); it needs `num2words`."""
+    from transformers import (
+        SmolVLMConfig,
+        SmolVLMForConditionalGeneration,
+        SmolVLMImageProcessor,
+        SmolVLMProcessor,
+        SmolVLMVideoProcessor,
+    )
+
+    tokenizer = tiny_tokenizer(_SMOLVLM_TOKENS)
+    config = SmolVLMConfig(
+        text_config=_text_config(tokenizer) | {"model_type": "llama", "rope_parameters": _rope(10_000.0)},
+        vision_config=_tile_vision() | {"image_size": 56, "patch_size": 14},
+        image_token_id=_token_ids(tokenizer)["image_token_id"],
+        pad_token_id=tokenizer.pad_token_id,
+        scale_factor=2,
+    )
+    processor = SmolVLMProcessor(
+        SmolVLMImageProcessor(size={"longest_edge": 112}, max_image_size={"longest_edge": 56}),
+        tokenizer,
+        SmolVLMVideoProcessor(),
+        image_seq_len=4,
+        chat_template=BARE_CHAT_TEMPLATE,
+    )
+    return _seeded(SmolVLMForConditionalGeneration, config, seed), processor
 
 
 def tiny_tokenizer(extra_special_tokens: dict[str, str] | None = None) -> Any:
@@ -189,6 +218,16 @@ def _qwen_vision() -> Parts:
         "intermediate_size": 64,
         "num_heads": 2,
         "out_hidden_size": 32,
+        "initializer_range": _SPREAD,
+    }
+
+
+def _tile_vision() -> Parts:
+    return {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
         "initializer_range": _SPREAD,
     }
 

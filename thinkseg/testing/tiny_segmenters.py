@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from thinkseg.models.loading import spare_edgetam_the_hub
+
 Parts = dict[str, Any]
 
 _SIDE = 64
@@ -23,14 +25,21 @@ def tiny_sam2(*, seed: int = 0) -> tuple[Any, Any]:
 
 def tiny_sam2_video(*, seed: int = 0) -> tuple[Any, Any]:
     """The video sibling of `tiny_sam2`: what the published SAM 2 folders hold, image weights and memory weights."""
-    from transformers import Sam2VideoConfig, Sam2VideoModel, Sam2VideoProcessor, Sam2VideoVideoProcessor
+    from transformers import (
+        Sam2VideoConfig,
+        Sam2VideoMaskDecoderConfig,
+        Sam2VideoModel,
+        Sam2VideoProcessor,
+        Sam2VideoVideoProcessor,
+    )
 
     memory: Parts = {"memory_attention_hidden_size": _WIDTH, "memory_attention_num_layers": 1}
     memory |= {"memory_attention_feed_forward_hidden_size": _WIDTH, "memory_attention_rope_feat_sizes": [4, 4]}
     memory |= {"memory_encoder_hidden_size": _WIDTH, "memory_encoder_output_channels": 8, "image_size": _SIDE}
     memory |= {"memory_fuser_embed_dim": _WIDTH, "memory_fuser_intermediate_dim": _WIDTH}
     memory |= {"mask_downsampler_embed_dim": _WIDTH, "memory_attention_downsample_rate": 1}
-    config = Sam2VideoConfig(**_sam2_parts(), **memory)
+    parts = _sam2_parts() | {"mask_decoder_config": Sam2VideoMaskDecoderConfig(**_decoder())}
+    config = Sam2VideoConfig(**parts, **memory)
     processor = Sam2VideoProcessor(_sam2_processor().image_processor, Sam2VideoVideoProcessor())
     return _seeded(Sam2VideoModel, config, seed), processor
 
@@ -39,6 +48,7 @@ def tiny_edgetam(*, seed: int = 0) -> tuple[Any, Any]:
     """A tiny `EdgeTamModel` on a small convolutional tower, as `tiny_sam2`."""
     from transformers import EdgeTamConfig, EdgeTamModel, EdgeTamVisionConfig, TimmWrapperConfig
 
+    spare_edgetam_the_hub()
     tower = TimmWrapperConfig(
         architecture="resnet10t",
         num_labels=2,
