@@ -33,6 +33,7 @@ def test_the_list_names_every_data_set_with_counts_and_sources(capsys):
     for data_set in DATA_SETS.values():
         assert data_set.name in out
         assert data_set.source in out
+        assert data_set.licence in out
     assert "train 3,040, test 2,026" in out
     code, out, _ = run(capsys, "list", "--json")
     assert [entry["name"] for entry in json.loads(out)] == list(DATA_SETS)

@@ -93,10 +93,13 @@ def run_list(args: argparse.Namespace) -> int:
     elif args.name:
         print(_description(chosen[0]))
     else:
-        rows = [(data_set.name, data_set.task, _split_counts(data_set), data_set.source) for data_set in chosen]
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        rows = [
+            ("NAME", "TASK", "SPLITS", "LICENCE", "GET IT FROM"),
+            *((row.name, row.task, _split_counts(row), row.licence, row.source) for row in chosen),
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
-            print("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]]))
+            print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
         print("\nand data of your own: a table, two folders, or COCO instances ('thinkseg data --help')")
     return DONE
 

@@ -49,24 +49,34 @@ class Tree:
         if not self.root.is_dir():
             raise DataError(f"expected a folder with data at '{self.root}', found none")
         self.folders: tuple[Path, ...] = (self.root, *_folders_below(self.root))
+        self._keys = {folder: tuple(map(_key, folder.absolute().parts)) for folder in self.folders}
+        self._children: dict[Path, list[Path]] = {folder: [] for folder in self.folders}
+        for folder in self.folders[1:]:
+            self._children[folder.parent].append(folder)
 
     def find(self, pattern: str) -> Iterator[Path]:
         """The folders that fit a pattern."""
         parts = _parts(pattern)
         for folder in self.folders:
-            if _fits(folder.absolute().parts[-len(parts) :], parts):
+            names = self._keys[folder][-len(parts) :]
+            if len(names) == len(parts) and all(map(fnmatchcase, names, parts)):
                 yield folder
 
     def below(self, home: Path, pattern: str) -> Iterator[Path]:
         """The folders that a pattern names from a home on."""
-        parts = _parts(pattern)
-        for folder in self.folders:
-            if folder.is_relative_to(home) and _fits(folder.relative_to(home).parts, parts):
-                yield folder
+        found = [home]
+        for part in _parts(pattern):
+            found = [child for folder in found for child in self._children[folder]
+                     if fnmatchcase(self._keys[child][-1], part)]  # fmt: skip
+        yield from found
 
     def named(self, home: Path, words: Sequence[str], depth: int) -> Path | None:
         """The folder below a home, at most so deep, with pictures and a name of these words; earlier words first."""
-        near = [folder for folder in self.folders if 0 < _distance(home, folder) <= depth]
+        near: list[Path] = []
+        level = [home]
+        for _ in range(depth):
+            level = [child for folder in level for child in self._children[folder]]
+            near += level
         for word in words:
             for folder in near:
                 if _is_called(folder.name, word) and has_pictures(folder):
@@ -142,17 +152,6 @@ def _folders_below(root: Path) -> Iterator[Path]:
                     following.append(child)
                     yield child
         level = following
-
-
-def _distance(home: Path, folder: Path) -> int:
-    """How many steps a folder lies below a home; -1 when it does not."""
-    return len(folder.parts) - len(home.parts) if folder.is_relative_to(home) else -1
-
-
-def _fits(folder_parts: Sequence[str], parts: Sequence[str]) -> bool:
-    return len(folder_parts) == len(parts) and all(
-        fnmatchcase(_key(name), pattern) for name, pattern in zip(folder_parts, parts, strict=True)
-    )
 
 
 def _is_called(name: str, word: str) -> bool:
