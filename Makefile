@@ -44,7 +44,10 @@ docs: setup  ## the site, with a page of every verb's --help
 	$(BIN)/mkdocs build --strict
 
 quickstart: setup  ## train by reinforcement, evaluate and segment, offline, on the pocket models
-	HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --out runs/quickstart
+	@if [ -f runs/quickstart/report.json ]; then \
+		echo "runs/quickstart holds a finished run: open runs/quickstart/report.html"; \
+		echo "to repeat it: $(BIN)/thinkseg quickstart --overwrite"; \
+	else HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --out runs/quickstart; fi
 
 clean:  ## remove the environment and the site, not the runs
 	rm -rf .venv site docs/command_line.md

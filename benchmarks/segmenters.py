@@ -12,13 +12,13 @@ from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
-from thinkseg.data.pictures import load_pictures
-from thinkseg.data.scenes import load_scenes
+
+from thinkseg.data.scenes import DEFAULT_TASKS, load_scenes
 from thinkseg.geometry import reference_answer
 from thinkseg.models.segmenter import load_segmenter
 from thinkseg.types import Answer, Box, Mask, Masks, ObjectPrompt, Size
 
-TASKS = {"salient": 0.4, "referring": 0.6}
+TASKS = {task: share for task, share in DEFAULT_TASKS.items() if task != "nothing"}
 
 
 def jittered(answer: Answer, rng: np.random.Generator, spread: float = 0.04) -> ObjectPrompt:
@@ -50,14 +50,13 @@ def main() -> int:
     parser.add_argument("--segmenter", default="pocket")
     parser.add_argument("--seed", type=int, default=20)
     args = parser.parse_args()
-    load_pictures("test")
     segment: dict[str, Callable[..., list[Masks]]] = {
         args.segmenter: load_segmenter(args.segmenter, device="cpu").segment,
         "grabcut": load_segmenter("grabcut").segment,
         "box": fill_box,
     }
     rng = np.random.default_rng(args.seed)
-    scores: dict[tuple[str, str], list[float]] = {}
+    scores: dict[tuple[str, str, str], list[float]] = {}
     seconds = dict.fromkeys(segment, 0.0)
     sides = []
     for sample in load_scenes("test", args.count, seed=args.seed, tasks=TASKS):
@@ -73,14 +72,15 @@ def main() -> int:
                 start = time.perf_counter()
                 masks = run(sample.image, [Answer(size, (asked,))])[0]
                 seconds[name] += time.perf_counter() - start
-                scores.setdefault((name, form), []).append(iou(masks[0], sample.target))
+                for task in ("all", sample.task):
+                    scores.setdefault((form, task, name), []).append(iou(masks[0], sample.target))
     print(f"{args.count} held-out things, longest side {np.mean(sides):.2f} of the scene on average")
-    for (name, form), values in scores.items():
+    for (form, task, name), values in sorted(scores.items()):
         error = np.std(values) / len(values) ** 0.5
-        print(f"{name:12} {form:14} IoU {np.mean(values):.3f} ± {error:.3f}, median {np.median(values):.3f}")
+        print(f"{form:14} {task:12} {name:10} n {len(values):4} IoU {np.mean(values):.3f} ± {error:.3f}")
     own, other = seconds[args.segmenter], seconds["grabcut"]
     print(
-        f"time per prompt, picture encoded each time: {own / args.count / 2 * 1e3:.0f} ms, {other / own:.2f} × in GrabCut"
+        f"time per prompt, picture encoded each time: {own / args.count / 2 * 1e3:.0f} ms; GrabCut {other / own:.2f} ×"
     )
     return 0
 

@@ -44,7 +44,7 @@ class Lessons:
     """Augmented scenes with a query and a worked answer each."""
 
     def __init__(
-        self, folder: Path, pictures: Pictures, kinds: list[str], rng: np.random.Generator, queries: int = 3
+        self, folder: Path, pictures: Pictures, kinds: list[str], rng: np.random.Generator, queries: int = 2
     ) -> None:
         self.queries = queries
         self.lines = [json.loads(line) for line in (folder / "things.jsonl").read_text().splitlines()]
@@ -55,7 +55,7 @@ class Lessons:
         self.pictures, self.rng, self.words = pictures, rng, [*kinds, *COLOURS]
         self.format = get_format("seg-r1")
 
-    def lesson(self, line: dict, wh: tuple[int, int], augment: bool = True):
+    def lesson(self, line: dict, wh: tuple[int, int], augment: bool = True, asked: bool = True):
         """Pixels (h, w, 3), index map (h, w), things in it, and queries with worked answers; None without any."""
         rng = self.rng
         picture, index_map = self.images[line["index"]], self.index_maps[line["index"]]
@@ -84,6 +84,8 @@ class Lessons:
             box = (columns[0] / crop_w, rows[0] / crop_h, (columns[-1] + 1) / crop_w, (rows[-1] + 1) / crop_h)
             things.append(Thing(thing["name"], tuple(thing["kinds"]), box, area, "" if swapped else thing["colour"]))
             numbers.append(number)
+        if not asked:
+            return picture, self._shown(index_map, numbers), things, []
         frame = Size(width, height)
         exchanges: dict[str, str] = {}
         for _ in range(self.queries if augment else 1):
@@ -98,10 +100,15 @@ class Lessons:
             exchanges[query.text] = self.format.render(answer)
         if not exchanges:
             return None
+        return picture, self._shown(index_map, numbers), things, list(exchanges.items())
+
+    @staticmethod
+    def _shown(index_map: np.ndarray, numbers: list[int]) -> np.ndarray:
+        """The index map of the things that are still in the picture, renumbered."""
         shown = np.zeros_like(index_map)
         for position, number in enumerate(numbers, start=1):
             shown[index_map == number] = position
-        return picture, shown, things, list(exchanges.items())
+        return shown
 
     def _query(self, task: str, things: list[Thing]) -> Query | None:
         if not things:
@@ -111,10 +118,12 @@ class Lessons:
         tasks, weights = MIXED_TASKS
         return create_query(str(self.rng.choice(tasks, p=weights)), things, self.pictures, self.rng)
 
-    def batch(self, count: int, wh: tuple[int, int]):
+    def batch(self, count: int, asked: int, wh: tuple[int, int]):
+        """Lessons about so many pictures; about the first `asked` of them there are questions."""
         lessons = []
         while len(lessons) < count:
-            found = self.lesson(self.lines[self.rng.integers(400, len(self.lines))], wh)
+            line = self.lines[self.rng.integers(400, len(self.lines))]
+            found = self.lesson(line, wh, asked=len(lessons) < asked)
             if found is not None:
                 lessons.append(found)
         return lessons
@@ -171,10 +180,10 @@ class Heads(nn.Module):
     def forward(self, tokens, coverage, words, boxes, covered):
         """Loss of tokens (count, rows * columns, hidden) against the dense targets."""
         tokens = tokens.reshape(*coverage.shape[:3], -1)
-        loss = F.binary_cross_entropy_with_logits(self.coverage(tokens), coverage)
+        loss = 2 * F.binary_cross_entropy_with_logits(self.coverage(tokens), coverage)
         if covered.any():
-            loss = loss + 8 * F.binary_cross_entropy_with_logits(self.words(tokens)[covered], words[covered])
-            loss = loss + 4 * F.smooth_l1_loss(self.box(tokens)[covered], boxes[covered], beta=0.02)
+            loss = loss + 4 * F.binary_cross_entropy_with_logits(self.words(tokens)[covered], words[covered])
+            loss = loss + 10 * F.smooth_l1_loss(self.box(tokens)[covered], boxes[covered], beta=0.02)
         return loss
 
 
@@ -226,17 +235,19 @@ class Teacher:
         model = self.model.model
         patches, grid = self.patches(np.stack([lesson[0] for lesson in lessons]))
         seen = model.visual(patches, grid_thw=grid).pooler_output
-        ids, labels = self.texts(lessons, wh)
+        per_lesson = seen.reshape(len(lessons), -1, seen.shape[-1])
+        asked = [lesson for lesson in lessons if lesson[3]]
+        ids, labels = self.texts(asked, wh)
         attention = (ids != self.tokenizer.pad_token_id).long()
         embeds = model.get_input_embeddings()(ids)
         places = ids == self.model.config.image_token_id
-        repeats = torch.tensor([len(exchanges) for *_, exchanges in lessons])
-        per_lesson = seen.reshape(len(lessons), -1, seen.shape[-1])
-        embeds = embeds.masked_scatter(places[..., None], per_lesson.repeat_interleave(repeats, dim=0))
+        repeats = torch.tensor([len(exchanges) for *_, exchanges in asked])
+        tokens = per_lesson[: len(asked)].repeat_interleave(repeats, dim=0)
+        embeds = embeds.masked_scatter(places[..., None], tokens)
         positions, _ = model.get_rope_index(
             ids,
             mm_token_type_ids=places.int(),
-            image_grid_thw=grid.repeat_interleave(repeats, dim=0),
+            image_grid_thw=grid[: len(asked)].repeat_interleave(repeats, dim=0),
             attention_mask=attention,
         )
         hidden = model.language_model(
@@ -337,7 +348,8 @@ def main() -> int:
     parser.add_argument("--scenes", type=Path, required=True, help="what write_scenes.py wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the log")
     parser.add_argument("--minutes", type=float, default=85, help="the rate falls to 2 %% over them")
-    parser.add_argument("--batch", type=int, default=48, help="pictures a step, up to three queries each")
+    parser.add_argument("--batch", type=int, default=96, help="pictures a step for the vision tower and its heads")
+    parser.add_argument("--asked", type=int, default=36, help="pictures a step with up to two queries each")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -387,17 +399,17 @@ def main() -> int:
             )
         teacher.soften(2.0 + 6.0 * max(0.0, 1 - 2 * share))
         wh = SHAPES_WH[int(lessons_source.rng.choice(len(SHAPES_WH), p=SHAPE_SHARES))]
-        lessons = lessons_source.batch(args.batch, wh)
+        lessons = lessons_source.batch(args.batch, args.asked, wh)
         answer_loss, dense_loss = teacher.losses(lessons, wh, heads, lessons_source.dense_targets(lessons, wh))
         muon.zero_grad()
         adam.zero_grad()
-        (answer_loss + 0.5 * dense_loss).backward()
+        (answer_loss + dense_loss).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         muon.step()
         adam.step()
         step += 1
         with torch.no_grad():
-            keep = min(0.999, (step + 1) / (step + 10))
+            keep = min(0.995, (step + 1) / (step + 10))
             for mine, theirs in zip(average.parameters(), model.parameters(), strict=True):
                 mine.lerp_(theirs, 1 - keep)
         running.append((answer_loss.item(), dense_loss.item()))

@@ -122,7 +122,7 @@ class SceneBatches:
     def _augmented(self, picture, index_map, size):
         """A random square window (now and then larger than life), a mirror, and a mix of the colour channels."""
         rng = self.rng
-        if rng.random() < 0.75:
+        if rng.random() < 0.45:
             side = int(SIZE * rng.uniform(0.5, 1.0))
             x, y = rng.integers(0, SIZE - side + 1, 2)
             picture, index_map = picture[y : y + side, x : x + side], index_map[y : y + side, x : x + side]
