@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any
 
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -128,12 +128,10 @@ class ProgressBar(TrainerCallback):
 
     Args:
         title: what stands before the bar.
-        stream: where it goes; stderr when None.
     """
 
-    def __init__(self, title: str, stream: TextIO | None = None) -> None:
+    def __init__(self, title: str) -> None:
         self._title = title
-        self._stream = stream
         self._bar: Any = None
         self._reward: float | None = None
 
@@ -147,7 +145,7 @@ class ProgressBar(TrainerCallback):
                 initial=state.global_step,
                 desc=self._title,
                 unit="step",
-                file=self._stream or sys.stderr,
+                file=sys.stderr,
                 dynamic_ncols=True,
                 smoothing=0.1,
             )

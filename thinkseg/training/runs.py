@@ -186,6 +186,7 @@ def drive(
     trainer.create_model_card = lambda *_, **__: None  # it would say things that nobody has checked
     for own in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(own)
+    _mend_resuming(trainer)
     bar = ProgressBar(recipe.stage)
     stop = OrderlyStop(resumable_every)
     for callback in (bar, stop, RunLog(recipe.output / LOG, on_step), CheckpointFiles(subject.write_settings)):
@@ -198,6 +199,24 @@ def drive(
     step, steps = trainer.state.global_step, trainer.state.max_steps
     if stop.asked and step < steps:
         raise TrainingStopped(recipe.output / f"checkpoint-{step}", step, steps)
+
+
+def _mend_resuming(trainer: Any) -> None:
+    """Let a trainer restore the weights of a checkpoint, which transformers' own way does not do for these models.
+
+    A model's weights have other names in its files than in memory, which `from_pretrained` knows. The trainer looks for
+    the names in memory, finds next to none of them, warns, and goes on with the weights that the model started from.
+    """
+    from peft import PeftModel
+
+    model = trainer.model
+    if isinstance(model, PeftModel) or trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+        return  # these have files of their own, whose names are those in memory
+
+    def restore(checkpoint: str, *_: Any) -> None:
+        model.load_state_dict(type(model).from_pretrained(checkpoint, dtype=model.dtype).state_dict())
+
+    trainer._load_from_checkpoint = restore
 
 
 def save_final(trainer: Any, subject: Subject, output: Path) -> Path:

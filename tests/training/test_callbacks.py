@@ -1,0 +1,132 @@
+"""The log holds what happened, the bar shows it, and an interrupt waits for a step from which the run can go on."""
+
+import json
+import signal
+
+import pytest
+from transformers import TrainerControl, TrainerState, TrainingArguments
+
+from thinkseg.training.callbacks import CheckpointFiles, OrderlyStop, ProgressBar, RunLog, read_log, record_from_logs
+
+LOGS = {
+    "loss": 0.5,
+    "grad_norm": 1.5,
+    "reward": 0.75,
+    "reward_std": 0.25,
+    "rewards/segment/mean": 0.6,
+    "rewards/segment/std": 0.1,
+    "rewards/format/mean": None,
+    "frac_reward_zero_std": 0.5,
+    "kl": float("nan"),
+    "completions/mean_length": 20.0,
+    "unreadable": 0.125,
+    "epoch": 0.1,
+}
+
+
+ARGS = TrainingArguments("unused", use_cpu=True, report_to="none")
+
+
+def state(step=0, steps=4):
+    found = TrainerState(global_step=step, max_steps=steps)
+    found.is_world_process_zero = True
+    return found
+
+
+def test_a_record_has_our_names_and_leaves_out_what_is_not_known():
+    assert record_from_logs(LOGS) == {
+        "loss": 0.5,
+        "grad_norm": 1.5,
+        "reward": 0.75,
+        "reward_std": 0.25,
+        "parts": {"segment": 0.6},
+        "parts_std": {"segment": 0.1},
+        "same_reward": 0.5,
+        "completion_length": 20.0,
+        "unreadable": 0.125,
+    }
+
+
+def test_a_line_is_written_for_each_logged_step_and_none_for_the_summary(tmp_path):
+    told = []
+    log = RunLog(tmp_path / "log.jsonl", lambda step, steps, record: told.append((step, steps, record["reward"])))
+    log.on_train_begin(ARGS, state(), TrainerControl())
+    for step in (1, 2):
+        log.on_log(ARGS, state(step), TrainerControl(), logs={"reward": 0.1 * step})
+    log.on_log(ARGS, state(2), TrainerControl(), logs={"train_runtime": 3.0})
+    records = read_log(tmp_path / "log.jsonl")
+    assert [record["step"] for record in records] == [1, 2]
+    assert all(record["seconds"] >= 0 and record["elapsed"] >= 0 for record in records)
+    assert told == [(1, 4, 0.1), (2, 4, 0.2)]
+
+
+def test_steps_that_are_trained_again_after_a_resume_are_logged_once(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps({"step": step}) + "\n" for step in (1, 2, 3)) + '{"step": 4, "rew')
+    log = RunLog(path)
+    log.on_train_begin(ARGS, state(2), TrainerControl())
+    log.on_log(ARGS, state(3), TrainerControl(), logs={"reward": 0.5})
+    assert [record["step"] for record in read_log(path)] == [1, 2, 3]
+    assert read_log(path)[-1]["reward"] == 0.5
+
+
+def test_there_is_nothing_in_a_log_that_is_not_there(tmp_path):
+    assert read_log(tmp_path / "log.jsonl") == []
+
+
+def test_the_bar_shows_steps_rate_time_left_and_the_running_reward(capsys):
+    bar = ProgressBar("rl")
+    bar.on_train_begin(ARGS, state(1), TrainerControl())
+    bar.on_step_end(ARGS, state(2), TrainerControl())
+    bar.on_log(ARGS, state(2), TrainerControl(), logs={"reward": 0.5})
+    bar.on_log(ARGS, state(3), TrainerControl(), logs={"reward": 1.0})
+    bar.on_train_end(ARGS, state(3), TrainerControl())
+    text = capsys.readouterr().err
+    assert "2/4" in text
+    assert "s/step" in text or "step/s" in text
+    assert "reward 0.550" in text
+
+
+def test_without_a_reward_the_bar_shows_the_loss(capsys):
+    bar = ProgressBar("sft")
+    bar.on_train_begin(ARGS, state(), TrainerControl())
+    bar.on_log(ARGS, state(1), TrainerControl(), logs={"loss": 2.0})
+    bar.close()
+    assert "loss 2.000" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_completed_in_its_own_folder(tmp_path):
+    written = []
+    args = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none")
+    CheckpointFiles(written.append).on_save(args, state(7), TrainerControl())
+    assert written == [tmp_path / "checkpoint-7"]
+
+
+def test_an_interrupt_waits_for_a_step_from_which_the_run_can_go_on():
+    stop = OrderlyStop(every=2)
+    controls = []
+    with stop.listening():
+        for step in (1, 2, 3, 4):
+            if step == 3:
+                signal.raise_signal(signal.SIGINT)
+            control = TrainerControl()
+            stop.on_step_end(ARGS, state(step), control)
+            controls.append((control.should_save, control.should_training_stop))
+    assert controls == [(False, False), (False, False), (False, False), (True, True)]
+    assert stop.asked
+
+
+def test_a_second_interrupt_is_obeyed_at_once(capsys):
+    stop = OrderlyStop()
+    with stop.listening():
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert "press Ctrl-C again" in capsys.readouterr().err
+
+
+def test_afterwards_signals_go_where_they_went_before():
+    before = signal.getsignal(signal.SIGINT)
+    with OrderlyStop().listening():
+        assert signal.getsignal(signal.SIGINT) != before
+    assert signal.getsignal(signal.SIGINT) == before

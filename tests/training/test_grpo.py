@@ -1,0 +1,313 @@
+"""Reinforcement on TRL's real trainer: rewards see what they should, files are whole, and a stop costs nothing."""
+
+import json
+import signal
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from thinkseg.errors import CheckpointError, InputError, RecipeError
+from thinkseg.models.pipeline import load_pipeline
+from thinkseg.testing import FakeSegmenter
+from thinkseg.training import grpo
+from thinkseg.training.callbacks import read_log
+from thinkseg.training.config import load_recipe
+from thinkseg.training.grpo import plan_run, train_rl
+from thinkseg.training.runs import TrainingStopped, newest_checkpoint
+from thinkseg.types import Sample
+
+from .conftest import METHOD, written_settings
+
+BOX = "<think>it</think><bbox>[10,10,50,50]</bbox><points>[[30,30]]</points><labels>[1]</labels>"
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(scope="module")
+def outcome(start, squares, tmp_path_factory, request):
+    """A run of two steps, with everything that was seen on the way."""
+    create = request.getfixturevalue("module_recipe")
+    recipe = create(tmp_path_factory.mktemp("rl") / "run", save_every=1)
+    seen = SimpleNamespace(calls=[], told=[], trainer=None, segmenter=FakeSegmenter(), recipe=recipe)
+    real_rubric, real_create = grpo.Rubric, grpo._create_trainer
+
+    class Watched(real_rubric):
+        def reward_functions(self, *args, **options):
+            functions = super().reward_functions(*args, **options)
+            return [self._watched(function) for function in functions]
+
+        def _watched(self, function):
+            def part(completions, **columns):
+                # A model that knows nothing writes nothing that can be read: every second completion is written for it.
+                for message in completions[::2]:
+                    message[0]["content"] = BOX
+                values = function(completions=completions, **columns)
+                call = {"name": function.__name__, "list": completions, "columns": columns, "values": values}
+                seen.calls.append(SimpleNamespace(**call))
+                return values
+
+            part.__name__ = function.__name__
+            return part
+
+    def create_trainer(*args):
+        seen.trainer = real_create(*args)
+        return seen.trainer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grpo, "Rubric", Watched)
+        patch.setattr(grpo, "_create_trainer", create_trainer)
+        seen.final = train_rl(
+            recipe, samples=squares, segmenter=seen.segmenter, on_step=lambda *step: seen.told.append(step)
+        )
+    return seen
+
+
+@pytest.fixture(scope="module")
+def module_recipe(start):
+    from thinkseg.training.config import recipe_from_settings
+
+    def create(output, **changes):
+        settings = {
+            "stage": "rl",
+            "output": str(output),
+            "model": {"path": str(start)},
+            "rewards": {"segment": 1.0, "format": 0.5},
+            "steps": 2,
+            "device": "cpu",
+            "trl": METHOD,
+        }
+        return recipe_from_settings(settings | changes)
+
+    return create
+
+
+def test_the_parts_of_a_batch_are_called_one_after_another_with_the_same_list(outcome):
+    assert [call.name for call in outcome.calls] == ["segment", "format"] * 2
+    assert outcome.calls[0].list is outcome.calls[1].list
+    assert outcome.calls[1].list is not outcome.calls[2].list
+
+
+def test_rewards_are_given_the_picture_as_it_is_its_truth_and_the_frame_of_the_text(outcome, squares):
+    columns = outcome.calls[0].columns
+    assert len(columns["image"]) == 8
+    assert len({id(image) for image in columns["image"]}) == 2
+    assert columns["image"][0] is columns["image"][3]
+    by_id = {sample.id: sample for sample in squares}
+    for name, image, target, frame in zip(
+        columns["sample"], columns["image"], columns["target"], columns["frame"], strict=True
+    ):
+        assert image.size == by_id[name].image.size == (64, 64)
+        assert target is by_id[name].target
+        assert frame == [56, 56]
+
+
+def test_a_picture_is_encoded_once_for_all_its_completions_and_parts(outcome):
+    assert len(outcome.segmenter.encoded) == 2 * 2  # two steps of two prompts
+
+
+def test_a_readable_answer_is_rewarded_above_an_unreadable_one(outcome):
+    for call in outcome.calls:
+        assert min(call.values[::2]) > max(call.values[1::2]) == 0.0
+
+
+def test_each_step_is_told_and_logged_with_the_parts_of_the_reward(outcome):
+    records = read_log(outcome.recipe.output / "log.jsonl")
+    assert [(step, steps) for step, steps, _ in outcome.told] == [(1, 2), (2, 2)]
+    assert [record for _, _, record in outcome.told] == records
+    first = outcome.calls[0].values, outcome.calls[1].values
+    assert records[0]["parts"] == pytest.approx({"segment": np.mean(first[0]), "format": 0.5})
+    assert records[0]["reward"] == pytest.approx(np.mean(first[0]) + 0.5 * 0.5)
+    assert records[0]["unreadable"] == pytest.approx(0.5)
+    for record in records:
+        assert {"step", "seconds", "loss", "grad_norm", "reward_std", "entropy", "completion_length"} <= record.keys()
+        assert record["grad_norm"] > 0
+
+
+def test_rollouts_are_sampled_plainly_and_without_the_tokens_that_stand_for_pictures(outcome):
+    config = outcome.trainer.generation_config
+    assert (config.temperature, config.repetition_penalty, config.do_sample) == (1.0, 1.0, True)
+    tokenizer = outcome.trainer.processing_class.tokenizer
+    names = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    assert set(config.suppress_tokens) == set(tokenizer.convert_tokens_to_ids(names))
+
+
+def test_the_last_step_is_trained_and_saved(outcome):
+    output = outcome.recipe.output
+    assert outcome.trainer.state.global_step == 2
+    assert newest_checkpoint(output) == output / "checkpoint-2"
+    assert not same(weights(output / "checkpoint-1"), weights(output / "checkpoint-2"))
+    assert same(weights(output / "checkpoint-2"), weights(outcome.final))
+
+
+def test_the_trained_folder_loads_as_any_model_and_describes_how_it_is_asked(outcome, start):
+    model = AutoModelForImageTextToText.from_pretrained(outcome.final, dtype=torch.float32)
+    assert same(dict(model.state_dict()), dict(outcome.trainer.model.state_dict()))
+    AutoProcessor.from_pretrained(outcome.final)
+    settings = written_settings(outcome.final)
+    assert {key: settings[key] for key in written_settings(start)} == written_settings(start)
+    assert (model.generation_config.do_sample, model.generation_config.repetition_penalty) == (False, None)
+    pipeline = load_pipeline(outcome.final, FakeSegmenter(), device="cpu")
+    assert pipeline.segment(Image.new("RGB", (64, 64)), "it").mask.shape == (64, 64)
+
+
+def test_weights_are_in_safetensors_only_and_every_checkpoint_says_how_it_is_asked(outcome):
+    names = {path.name for path in outcome.final.iterdir()}
+    assert "model.safetensors" in names
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pth"))]
+    assert written_settings(outcome.recipe.output / "checkpoint-1") == written_settings(outcome.final)
+
+
+def test_the_recipe_is_kept_with_the_run(outcome):
+    assert load_recipe(outcome.recipe.output / "recipe.yaml") == outcome.recipe
+
+
+def test_a_folder_with_a_run_is_not_overwritten(outcome, squares):
+    with pytest.raises(RecipeError, match=r"holds a run already \(checkpoint-2\); add --resume"):
+        train_rl(outcome.recipe, samples=squares, segmenter=FakeSegmenter())
+
+
+def test_there_is_nothing_to_resume_in_an_empty_folder(rl_recipe, squares):
+    with pytest.raises(RecipeError, match=r"no checkpoint in .* to resume from"):
+        train_rl(rl_recipe(), samples=squares, segmenter=FakeSegmenter(), resume=True)
+
+
+def test_a_checkpoint_that_was_cut_off_is_passed_over(tmp_path):
+    for step, whole in ((2, True), (10, True), (12, False)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if whole:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    (tmp_path / "checkpoint-old").mkdir()
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    assert newest_checkpoint(tmp_path / "nowhere") is None
+
+
+def interrupt_after(step):
+    def on_step(done, steps, record):
+        if done == step:
+            signal.raise_signal(signal.SIGINT)
+
+    return on_step
+
+
+def timeless(recipe):
+    """The records of a run without what the clock says."""
+    records = read_log(recipe.output / "log.jsonl")
+    return [{key: value for key, value in record.items() if key not in ("seconds", "elapsed")} for record in records]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="whole"),
+        pytest.param({"trl": {"beta": 0.04}}, id="with a reference", marks=pytest.mark.slow),
+        pytest.param({"lora": {"r": 2}}, id="adapters", marks=pytest.mark.slow),
+        pytest.param({"trl": {"num_iterations": 2}}, id="two steps per rollout", marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(module_recipe, squares, start, tmp_path, changes):
+    model = {"path": str(start), "lora": changes.get("lora")}
+    method = METHOD | changes.get("trl", {})
+    straight = module_recipe(tmp_path / "straight", model=model, steps=4, trl=method)
+    stopped = module_recipe(tmp_path / "stopped", model=model, steps=4, trl=method)
+    expected = train_rl(straight, samples=squares, segmenter=FakeSegmenter())
+    with pytest.raises(TrainingStopped, match="stopped after step 2 of 4") as caught:
+        train_rl(stopped, samples=squares, segmenter=FakeSegmenter(), on_step=interrupt_after(1))
+    assert caught.value.checkpoint == stopped.output / "checkpoint-2"
+    final = train_rl(stopped, samples=squares, segmenter=FakeSegmenter(), resume=True)
+    assert same(weights(final), weights(expected))
+    assert [record["step"] for record in read_log(stopped.output / "log.jsonl")] == [1, 2, 3, 4]
+    assert timeless(stopped) == timeless(straight)
+
+
+@pytest.mark.slow
+def test_adapters_are_trained_and_merged(module_recipe, squares, start, tmp_path):
+    lora = {"path": str(start), "lora": {"r": 2, "alpha": 4}}
+    recipe = module_recipe(tmp_path / "run", model=lora)
+    final = train_rl(recipe, samples=squares, segmenter=FakeSegmenter())
+    before, after = weights(start), weights(final)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert before.keys() == after.keys()
+    assert changed
+    assert all("_proj" in name and "visual" not in name for name in changed)
+    load_pipeline(final, FakeSegmenter(), device="cpu")
+
+
+def trl_batch(per_device=8, generations=4, accumulation=1, rollout_steps=1, iterations=1):
+    return SimpleNamespace(
+        generation_batch_size=per_device * rollout_steps,
+        num_generations=generations,
+        steps_per_generation=rollout_steps,
+        num_iterations=iterations,
+        gradient_accumulation_steps=accumulation,
+    )
+
+
+@pytest.mark.parametrize(
+    ("batch", "changes", "samples", "plan"),
+    [
+        # two prompts a step; three samples make one and a half steps, and the last one is trained, too
+        (trl_batch(), {"steps": None, "epochs": 1}, 3, (2, 4, 1)),
+        (trl_batch(), {"steps": None, "epochs": 2}, 3, (3, 6, 1)),
+        (trl_batch(), {"steps": None}, 100, (50, 100, 1)),
+        (trl_batch(), {"steps": 5}, 3, (5, 10, 1)),
+        # a set of rollouts of four prompts serves two steps, twice
+        (trl_batch(rollout_steps=2, iterations=2), {"steps": 6}, 3, (6, 8, 4)),
+        (trl_batch(rollout_steps=2, iterations=2), {"steps": None, "epochs": 1}, 5, (8, 8, 4)),
+        # two forward passes make a step, of one set of rollouts each or of one together
+        (trl_batch(accumulation=2), {"steps": 3}, 3, (3, 12, 1)),
+        (trl_batch(accumulation=2, rollout_steps=2), {"steps": 3}, 3, (3, 12, 1)),
+        (trl_batch(accumulation=2, rollout_steps=2), {"steps": None, "epochs": 1}, 6, (2, 8, 1)),
+    ],
+)
+def test_a_run_is_laid_out_so_that_every_sample_comes_in_time(rl_recipe, batch, changes, samples, plan):
+    found = plan_run(rl_recipe(**changes), batch, samples)
+    assert (found.steps, found.rows, found.resumable_every) == plan
+
+
+def test_checkpoints_are_refused_where_a_run_could_not_be_resumed_exactly(rl_recipe):
+    with pytest.raises(RecipeError, match="'save_every' should be a multiple of 4"):
+        plan_run(rl_recipe(save_every=2), trl_batch(rollout_steps=2, iterations=2), 3)
+
+
+def test_settings_that_trl_refuses_are_a_wrong_recipe(rl_recipe, squares):
+    with pytest.raises(RecipeError, match=r"GRPOConfig of TRL refuses .* divisible by num_generations"):
+        train_rl(rl_recipe(trl={"per_device_train_batch_size": 6}), samples=squares, segmenter=FakeSegmenter())
+
+
+def test_weights_that_could_not_take_the_steps_are_refused(rl_recipe, start, squares):
+    recipe = rl_recipe(model={"path": str(start), "dtype": "bfloat16"}, trl={"learning_rate": 1e-6})
+    with pytest.raises(RecipeError, match="weights in bfloat16 cannot take steps"):
+        train_rl(recipe, samples=squares, segmenter=FakeSegmenter())
+
+
+def test_a_part_that_does_not_exist_is_named_before_training(rl_recipe, squares):
+    with pytest.raises(RecipeError, match="segmnt"):
+        train_rl(rl_recipe(rewards={"segmnt": 1.0}), samples=squares, segmenter=FakeSegmenter())
+
+
+def test_a_sample_that_cannot_be_read_stops_the_run_with_a_sentence(rl_recipe):
+    missing = [Sample("gone", "nowhere.png", "it")]
+    with pytest.raises(InputError, match="nowhere"):
+        train_rl(rl_recipe(), samples=missing, segmenter=FakeSegmenter())
+
+
+def test_a_tokenizer_that_would_hide_the_tags_is_refused(rl_recipe, start, squares, tmp_path):
+    processor = AutoProcessor.from_pretrained(start)
+    processor.tokenizer.add_special_tokens({"additional_special_tokens": ["<think>"]})
+    folder = tmp_path / "odd"
+    AutoModelForImageTextToText.from_pretrained(start).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    (folder / "thinkseg.json").write_text(json.dumps(written_settings(start)))
+    with pytest.raises(CheckpointError, match="<think> as a special token"):
+        train_rl(rl_recipe(model={"path": str(folder)}), samples=squares, segmenter=FakeSegmenter())

@@ -1,0 +1,170 @@
+"""Rows show the same sample at the same step of every run, and the model sees of a picture what it always sees."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from thinkseg import testing
+from thinkseg.answers import get_format
+from thinkseg.errors import DataError, ImageError
+from thinkseg.models.reasoner import TransformersReasoner, chat_messages
+from thinkseg.training.rows import Eye, RowBuilder, Rows, Schedule
+from thinkseg.types import Answer, Box, Instruction, ObjectPrompt, Point, Sample, Size
+
+FORMAT = get_format("seg-r1", Instruction("Where is {query}?", "Look."))
+
+
+class Counted(Sequence):
+    """A sequence of many samples that remembers which ones were asked for."""
+
+    def __init__(self, samples, length):
+        self.samples = samples
+        self.length = length
+        self.asked = []
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        self.asked.append(index)
+        return self.samples[index % len(self.samples)]
+
+
+@pytest.fixture
+def rows_of(reasoner):
+    def create(samples, count=12, **options):
+        builder = RowBuilder(samples, Schedule(len(samples), shuffle=False), FORMAT, reasoner, **options)
+        return Rows(builder, count)
+
+    return create
+
+
+def test_each_epoch_shows_every_sample_once_in_an_order_of_its_own():
+    schedule = Schedule(50, seed=3)
+    epochs = [[schedule[row] for row in range(50 * epoch, 50 * epoch + 50)] for epoch in range(3)]
+    assert all(sorted(epoch) == list(range(50)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_the_sample_of_a_row_depends_on_the_seed_and_the_row_alone():
+    forward, backward = Schedule(20, seed=1), Schedule(20, seed=1)
+    expected = [forward[row] for row in range(60)]
+    assert [backward[row] for row in reversed(range(60))] == expected[::-1]
+    assert [Schedule(20, seed=2)[row] for row in range(60)] != expected
+
+
+def test_without_shuffling_the_order_is_that_of_the_samples():
+    schedule = Schedule(3, shuffle=False)
+    assert [schedule[row] for row in range(7)] == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_a_sample_is_asked_for_only_when_a_batch_shows_it_and_once_for_all_its_rows(squares, rows_of):
+    samples = Counted(squares, 100_000)
+    rows = rows_of(samples, count=300_000)
+    assert len(rows) == 300_000
+    assert len(samples.asked) < 9  # the type checker of the tests looks at one here and there
+    samples.asked.clear()
+    rows.__getitems__([5, 5, 5, 7, 7])
+    rows.__getitems__([5, 5, 5, 7, 7])  # the same rollouts, trained on again
+    assert samples.asked == [5, 7]
+    rows.__getitems__([9])
+    rows.__getitems__([5])
+    assert samples.asked == [5, 7, 9, 5]  # nothing but the latest batch is kept
+
+
+def test_rows_of_one_sample_share_its_picture(squares, rows_of):
+    first, second, other = rows_of(squares).__getitems__([0, 0, 1])
+    assert first["image"] is second["image"]
+    assert first["images"][0] is second["images"][0]
+    assert first["image"] is not other["image"]
+
+
+def test_a_row_holds_the_messages_of_use_the_picture_as_it_is_and_the_truth(squares, rows_of, reasoner):
+    row = rows_of(squares)[2]
+    assert row["prompt"] == chat_messages(FORMAT.instruction("the square"))
+    assert [part["type"] for part in row["prompt"][1]["content"]] == ["image", "text"]
+    assert row["image"].size == squares[2].image.size
+    assert row["target"] is squares[2].target
+    assert (row["sample"], row["task"]) == ("square-2", "salient")
+
+
+@pytest.mark.parametrize("size", [(64, 64), (448, 448), (300, 448), (640, 480), (120, 700), (97, 33)])
+def test_the_frame_is_that_of_the_picture_as_the_model_sees_it(size, rows_of, reasoner):
+    image = Image.new("RGB", size)
+    row = rows_of([Sample("x", image, "it")])[0]
+    assert Size(*row["frame"]) == reasoner.frame_of(image)
+
+
+@pytest.mark.parametrize("tiny", [testing.tiny_qwen2_vl, testing.tiny_qwen2_5_vl, testing.tiny_qwen3_vl])
+@pytest.mark.parametrize("size", [(448, 448), (300, 448), (640, 480), (120, 700), (97, 33), (112, 112)])
+def test_the_processor_makes_the_same_of_a_picture_that_is_resized_beforehand(tiny, size):
+    reasoner = TransformersReasoner(*tiny())
+    noise = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+    image = Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+    process = reasoner.processor.image_processor
+    whole, seen = (process(images=[picture], return_tensors="pt") for picture in (image, Eye(reasoner).seen(image)))
+    assert torch.equal(whole["image_grid_thw"], seen["image_grid_thw"])
+    assert torch.equal(whole["pixel_values"], seen["pixel_values"])
+
+
+def test_a_large_picture_is_handed_over_small():
+    reasoner = TransformersReasoner(*testing.tiny_qwen2_5_vl())
+    seen = Eye(reasoner).seen(Image.new("RGB", (2000, 1000)))
+    assert seen.width * seen.height <= 112 * 112
+
+
+def test_a_picture_that_would_be_resized_twice_is_left_to_the_processor():
+    model, processor = testing.tiny_qwen2_5_vl()
+    processor.image_processor.size = {"shortest_edge": 112 * 112, "longest_edge": 112 * 112}
+    image = Image.new("RGB", (448, 300))
+    assert Eye(TransformersReasoner(model, processor)).seen(image) is image
+
+
+def test_a_canvas_stretches_the_picture_before_the_processor_sees_it():
+    model, processor = testing.tiny_qwen2_5_vl()
+    seen = Eye(TransformersReasoner(model, processor, canvas=84)).seen(Image.new("RGB", (300, 100)))
+    assert seen.size == (84, 84)
+
+
+def test_a_family_whose_pictures_have_no_grid_keeps_them_as_they_are():
+    image = Image.new("RGB", (100, 50))
+    assert Eye(TransformersReasoner(*testing.tiny_internvl())).seen(image) is image
+
+
+def test_a_reference_answer_is_written_in_the_models_frame(rows_of):
+    answer = Answer(Size(448, 448), (ObjectPrompt(Box(0, 0, 448, 224), (Point(224, 112),)),), "all of it")
+    sample = Sample("x", Image.new("RGB", (448, 448)), "it", reference=answer)
+    row = rows_of([sample], with_answers=True)[0]
+    assert row["frame"] == [112, 112]
+    assert row["answer"] == FORMAT.render(answer.rescaled(Size(112, 112)))
+    assert FORMAT.parse(row["answer"], Size(112, 112)).objects[0].box == Box(0, 0, 112, 56)
+
+
+def test_a_mask_stands_in_for_a_missing_reference_answer(squares, rows_of):
+    row = rows_of(squares, with_answers=True)[0]
+    (prompt,) = FORMAT.parse(row["answer"], Size(*row["frame"])).rescaled(Size(64, 64)).objects
+    point = prompt.points[0]
+    assert squares[0].target[round(point.y), round(point.x)]
+
+
+def test_a_sample_with_neither_is_refused_by_its_name(rows_of):
+    with pytest.raises(DataError, match=r"'bare' has neither a reference answer nor a mask"):
+        rows_of([Sample("bare", Image.new("RGB", (64, 64)), "it")], with_answers=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "sentence"),
+    [
+        ({"query": " "}, DataError, r"query of sample 'square-0' is empty"),
+        ({"query": "a <|image_pad|>"}, DataError, r"contains '<\|image_pad\|>', a control token"),
+        ({"target": np.zeros((3, 4), bool)}, ImageError, r"should be 64×64 .* found 3×4"),
+        ({"target": None, "ignore": np.zeros((64, 65), bool)}, ImageError, r"found 64×65"),
+    ],
+)
+def test_a_sample_that_cannot_be_trained_on_is_refused_by_its_name(squares, rows_of, changes, error, sentence):
+    with pytest.raises(error, match=sentence):
+        rows_of([dataclasses.replace(squares[0], **changes)])[0]

@@ -1,0 +1,123 @@
+"""Imitation learns the answer and the end of the turn: not the prompt, and nothing that dangles behind."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from thinkseg import testing
+from thinkseg.answers import get_format
+from thinkseg.errors import RecipeError
+from thinkseg.models.reasoner import TransformersReasoner, chat_messages
+from thinkseg.training.callbacks import read_log
+from thinkseg.training.config import recipe_from_settings
+from thinkseg.training.rows import RowBuilder, Rows, Schedule
+from thinkseg.training.sft import IGNORED, ImitationCollator, train_sft
+from thinkseg.types import Answer, Instruction, Sample, Size
+
+from .conftest import square, written_settings
+
+FORMAT = get_format("seg-r1", Instruction("Where is {query}?", "Look."))
+
+
+@pytest.fixture
+def samples():
+    """Of different shapes and answers of different lengths, one of them "nothing there"."""
+    nothing = Answer(Size(90, 60), think="there is no such thing, as far as can be seen")
+    empty = Sample("none", Image.new("RGB", (90, 60)), "a unicorn", np.zeros((60, 90), bool), reference=nothing)
+    return [square(1), empty, square(2, size=120)]
+
+
+def collated(reasoner, samples):
+    builder = RowBuilder(samples, Schedule(len(samples), shuffle=False), FORMAT, reasoner, with_answers=True)
+    rows = Rows(builder, len(samples)).__getitems__(list(range(len(samples))))
+    return rows, ImitationCollator(reasoner.processor)(rows)
+
+
+def learnt(tokenizer, labels):
+    return tokenizer.decode([token for token in labels.tolist() if token != IGNORED])
+
+
+def test_what_is_learnt_is_the_answer_and_the_end_of_the_turn_and_nothing_else(reasoner, samples):
+    rows, batch = collated(reasoner, samples)
+    for row, labels in zip(rows, batch["labels"], strict=True):
+        assert learnt(reasoner.processor.tokenizer, labels) == row["answer"] + "<|im_end|>"
+
+
+def test_labels_are_the_tokens_at_their_places(reasoner, samples):
+    _, batch = collated(reasoner, samples)
+    known = batch["labels"] != IGNORED
+    assert torch.equal(batch["labels"][known], batch["input_ids"][known])
+    assert batch["attention_mask"][known].all()
+
+
+def test_a_tokenizer_whose_padding_is_its_end_of_turn_keeps_the_stop(samples):
+    model, processor = testing.tiny_qwen2_5_vl()
+    processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    rows, batch = collated(TransformersReasoner(model, processor), samples)
+    for row, labels in zip(rows, batch["labels"], strict=True):
+        assert learnt(processor.tokenizer, labels) == row["answer"] + "<|im_end|>"
+
+
+def test_the_prompt_is_token_for_token_the_one_of_rollouts_and_of_use(reasoner, samples):
+    rows, batch = collated(reasoner, samples)
+    processor = reasoner.processor
+    for number, (sample, row) in enumerate(zip(samples, rows, strict=True)):
+        messages = chat_messages(FORMAT.instruction(sample.query))
+        text = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        expected = processor(images=[[sample.image]], text=[text], return_tensors="pt")["input_ids"][0]
+        used = batch["attention_mask"][number].bool()
+        prompt = batch["input_ids"][number][used & (batch["labels"][number] == IGNORED)]
+        assert torch.equal(prompt, expected)
+        assert row["prompt"] == messages
+
+
+def test_every_picture_has_all_its_tokens(reasoner, samples):
+    _, batch = collated(reasoner, samples)
+    image_token = reasoner.model.config.image_token_id
+    assert (batch["input_ids"] == image_token).sum() == batch["image_grid_thw"].prod(-1).sum() // 4
+    assert torch.equal(batch["mm_token_type_ids"] == 1, batch["input_ids"] == image_token)
+
+
+def test_padding_a_batch_does_not_change_its_rows(reasoner, samples):
+    _, together = collated(reasoner, samples)
+    model = reasoner.model
+    with torch.no_grad():
+        logits = model(**{key: value for key, value in together.items() if key != "labels"}).logits
+        for number, sample in enumerate(samples):
+            _, alone = collated(reasoner, [sample])
+            own = model(**{key: value for key, value in alone.items() if key != "labels"}).logits[0]
+            used = together["attention_mask"][number].bool()
+            torch.testing.assert_close(logits[number][used], own, rtol=1e-3, atol=1e-3)
+
+
+@pytest.fixture
+def recipe(start, tmp_path):
+    settings = {
+        "stage": "sft",
+        "output": str(tmp_path / "run"),
+        "model": {"path": str(start)},
+        "steps": 6,
+        "device": "cpu",
+        "trl": {"per_device_train_batch_size": 2, "learning_rate": 1e-2, "lr_scheduler_type": "constant"},
+    }
+    return recipe_from_settings(settings)
+
+
+def test_imitation_lowers_the_loss_and_saves_what_use_and_rl_start_from(recipe, start):
+    told = []
+    final = train_sft(recipe, samples=[square(1), square(2)], on_step=lambda *step: told.append(step))
+    records = read_log(recipe.output / "log.jsonl")
+    assert [step for step, _, _ in told] == [record["step"] for record in records] == list(range(1, 7))
+    assert records[-1]["loss"] < 0.8 * records[0]["loss"]
+    assert 0 <= records[-1]["accuracy"] <= 1
+    assert written_settings(final) == written_settings(start)
+    before, after = load_file(start / "model.safetensors"), load_file(final / "model.safetensors")
+    assert before.keys() == after.keys()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_recipe_for_another_stage_is_refused(rl_recipe):
+    with pytest.raises(RecipeError, match="this recipe is for rl, not for sft"):
+        train_sft(rl_recipe())

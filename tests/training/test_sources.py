@@ -1,0 +1,68 @@
+"""A recipe's samples are found by name, and read when they are asked for."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from thinkseg.errors import DataError, RecipeError
+from thinkseg.training.config import Data
+from thinkseg.training.sources import load_samples
+
+
+@pytest.fixture
+def folders(tmp_path):
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    images.mkdir()
+    masks.mkdir()
+    for number, suffix in enumerate((".JPG", ".png", ".jpeg")):
+        Image.new("RGB", (8, 6), (number, 0, 0)).save(images / f"Ö {number}{suffix}")
+        mask = np.zeros((6, 8), np.uint8)
+        mask[:, number] = 255
+        Image.fromarray(mask).save(masks / f"ö {number}.png")
+    (images / "notes.txt").write_text("no picture")
+    return Data(source="folders", images=str(images), masks=str(masks), query="the line", task="lines")
+
+
+def test_pictures_and_masks_are_paired_by_name_whatever_their_suffix_and_case(folders):
+    samples = load_samples(folders)
+    assert [sample.id for sample in samples] == ["Ö 0", "Ö 1", "Ö 2"]
+    assert all(sample.target[:, number].all() and sample.target.sum() == 6 for number, sample in enumerate(samples))
+    assert {(sample.query, sample.task) for sample in samples} == {("the line", "lines")}
+
+
+def test_the_first_so_many_of_a_folder_can_be_taken(folders, tmp_path):
+    few = Data(source="folders", images=folders.images, masks=folders.masks, count=2)
+    assert len(load_samples(few)) == 2
+
+
+def test_a_picture_without_a_mask_is_named(folders, tmp_path):
+    (tmp_path / "masks" / "ö 1.png").unlink()
+    with pytest.raises(DataError, match="Ö 1"):
+        load_samples(folders)
+
+
+def test_scenes_are_composed_as_the_recipe_says():
+    samples = load_samples(Data(source="scenes", count=3, size=96, seed=5, tasks={"camouflaged": 1.0}))
+    assert len(samples) == 3
+    assert samples[0].image.size == (96, 96)
+    assert samples[2].task == "camouflaged"
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "sentence"),
+    [
+        (Data(source="scens"), RecipeError, "should be one of scenes, folders, found 'scens'"),
+        (Data(source="folders"), RecipeError, "needs 'data.images' and 'data.masks'"),
+        (Data(source="folders", images="nowhere", masks="nowhere"), DataError, "no folder 'nowhere'"),
+        (Data(source="scenes", tasks={"flying": 1.0}), DataError, "flying"),
+        (Data(source="scenes", split="trian"), DataError, "trian"),
+    ],
+)
+def test_a_source_that_cannot_be_read_is_named(data, error, sentence):
+    with pytest.raises(error, match=sentence):
+        load_samples(data)
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no samples to train on"):
+        load_samples(Data(source="folders", images=str(tmp_path), masks=str(tmp_path)))
