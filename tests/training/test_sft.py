@@ -1,5 +1,8 @@
 """Imitation learns the answer and the end of the turn: not the prompt, and nothing that dangles behind."""
 
+import dataclasses
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +16,7 @@ from thinkseg.models.reasoner import TransformersReasoner, chat_messages
 from thinkseg.training.callbacks import read_log
 from thinkseg.training.config import recipe_from_settings
 from thinkseg.training.rows import RowBuilder, Rows, Schedule
+from thinkseg.training.runs import TrainingStopped
 from thinkseg.training.sft import IGNORED, ImitationCollator, train_sft
 from thinkseg.types import Answer, Instruction, Sample, Size
 
@@ -121,3 +125,19 @@ def test_imitation_lowers_the_loss_and_saves_what_use_and_rl_start_from(recipe, 
 def test_a_recipe_for_another_stage_is_refused(rl_recipe):
     with pytest.raises(RecipeError, match="this recipe is for rl, not for sft"):
         train_sft(rl_recipe())
+
+
+@pytest.mark.slow
+def test_imitation_that_was_stopped_ends_as_if_it_had_not_been(recipe, tmp_path):
+    samples = [square(index) for index in range(5)]
+    straight = dataclasses.replace(recipe, output=tmp_path / "straight")
+    expected = load_file(train_sft(straight, samples=samples) / "model.safetensors")
+
+    def interrupt(step, steps, record):
+        if step == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(TrainingStopped, match="stopped after step 3 of 6"):
+        train_sft(recipe, samples=samples, on_step=interrupt)
+    found = load_file(train_sft(recipe, samples=samples, resume=True) / "model.safetensors")
+    assert all(torch.equal(found[name], expected[name]) for name in expected)

@@ -61,8 +61,6 @@ def trl_arguments(recipe: Recipe, **own: Any) -> Any:
     import torch
     import trl
 
-    # TRL reports to a server that it is used, unless told not to; the hub's client reads this when it is imported.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     on_cpu = recipe.device == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available())
     given: dict[str, Any] = {"report_to": "none"}
     if on_cpu:
@@ -146,16 +144,23 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """While this is open, transformers draws no bars of its own, and TRL's use of its old names does not show."""
+    """While this is open, the libraries train in silence.
+
+    transformers draws no bars of its own, TRL's use of its old names does not show as warnings, and TRL does not report
+    to a server that it is used.
+    """
+    from huggingface_hub import constants
     from transformers.utils import logging
 
-    drawn = logging.is_progress_bar_enabled()
+    drawn, silent = logging.is_progress_bar_enabled(), constants.HF_HUB_DISABLE_TELEMETRY
     logging.disable_progress_bar()
+    constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing", FutureWarning)
             yield
     finally:
+        constants.HF_HUB_DISABLE_TELEMETRY = silent
         if drawn:
             logging.enable_progress_bar()
 

@@ -1,0 +1,93 @@
+"""What stands around a run: nobody is told of it, and nothing of it stays behind."""
+
+import warnings
+
+import pytest
+from huggingface_hub import constants, utils
+from huggingface_hub.utils import _telemetry
+from transformers.utils import logging
+
+from thinkseg.errors import CheckpointError, RecipeError
+from thinkseg.testing import save, tiny_qwen2_5_vl
+from thinkseg.training.runs import quiet_libraries
+from thinkseg.training.subjects import load_subject, vision_token_ids
+from thinkseg.types import Instruction
+
+from .conftest import written_settings
+
+
+def test_no_server_hears_that_a_trainer_is_used(monkeypatch):
+    heard = []
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", False)
+    monkeypatch.setattr(_telemetry._TELEMETRY_QUEUE, "put", heard.append)
+    monkeypatch.setattr(_telemetry, "_start_telemetry_thread", lambda: None)
+    with quiet_libraries():
+        utils.send_telemetry("trl/GRPOTrainer")
+    assert not heard
+    utils.send_telemetry("somebody else")
+    assert len(heard) == 1
+
+
+def test_what_the_libraries_say_to_each_other_does_not_show_and_other_warnings_do():
+    drawn = logging.is_progress_bar_enabled()
+    with quiet_libraries():
+        assert not logging.is_progress_bar_enabled()
+        warnings.warn("`gradient_checkpointing` is deprecated", FutureWarning, stacklevel=1)
+        with pytest.raises(FutureWarning, match="mine"):
+            warnings.warn("mine", FutureWarning, stacklevel=1)
+    assert logging.is_progress_bar_enabled() == drawn
+
+
+def test_a_model_is_asked_as_its_folder_says_unless_the_recipe_says_otherwise(rl_recipe, start):
+    plain = load_subject(rl_recipe())
+    assert plain.answer_format.instruction("a cat") == Instruction("a cat")
+    assert plain.reasoner.max_new_tokens == 12
+    other = load_subject(rl_recipe(instruction={"user": "Where is {query}?"}, generation={"max_new_tokens": 5}))
+    assert other.answer_format.instruction("a cat") == Instruction("Where is a cat?")
+    assert other.reasoner.max_new_tokens == 5
+
+
+def test_another_format_brings_its_own_words(rl_recipe):
+    subject = load_subject(rl_recipe(format="seg-r1-points"))
+    assert subject.answer_format.name == "seg-r1-points"
+    assert "<points>" in subject.answer_format.instruction("a cat").user
+    assert subject.settings.max_new_tokens is None
+
+
+def test_what_the_recipe_says_about_pictures_reaches_the_model_and_its_files(rl_recipe, tmp_path):
+    subject = load_subject(rl_recipe(images={"max_pixels": 64 * 64, "canvas": 56}))
+    assert subject.reasoner.canvas == 56
+    assert subject.reasoner.processor.image_processor.size["longest_edge"] == 64 * 64
+    subject.write_settings(tmp_path)
+    assert written_settings(tmp_path)["canvas"] == 56
+
+
+def test_a_model_of_which_nobody_knows_the_format_is_refused(rl_recipe, tmp_path):
+    folder = save(tmp_path / "bare", tiny_qwen2_5_vl())
+    with pytest.raises(RecipeError, match="give the recipe a 'format'"):
+        load_subject(rl_recipe(model={"path": str(folder)}))
+
+
+def test_a_chat_template_that_opens_the_thinking_itself_is_refused(rl_recipe, start, tmp_path):
+    model, processor = tiny_qwen2_5_vl()
+    opened = "<|im_start|>assistant\n<think>\n"
+    processor.chat_template = processor.chat_template.replace("<|im_start|>assistant\n", opened)
+    folder = save(tmp_path / "opened", (model, processor), written_settings(start))
+    with pytest.raises(CheckpointError, match="opens <think> itself"):
+        load_subject(rl_recipe(model={"path": str(folder)}))
+
+
+def test_a_checkpoints_own_penalties_are_not_trained_with_and_not_passed_on(rl_recipe, start, tmp_path):
+    model, processor = tiny_qwen2_5_vl()
+    model.generation_config.repetition_penalty = 1.05
+    folder = save(tmp_path / "penal", (model, processor), written_settings(start))
+    subject = load_subject(rl_recipe(model={"path": str(folder)}))
+    config = subject.reasoner.model.generation_config
+    assert config.repetition_penalty is None
+    assert config.eos_token_id == model.generation_config.eos_token_id
+
+
+def test_all_tokens_that_stand_for_pictures_are_known(reasoner):
+    names = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    assert set(vision_token_ids(reasoner)) == set(reasoner.processor.tokenizer.convert_tokens_to_ids(names))
