@@ -32,10 +32,11 @@ def pictures_encoded_once(model: Any) -> Iterator[None]:
         if len(first) == len(pictures):
             return encode(pixel_values, image_grid_thw, **options)
         output = encode(torch.cat([pictures[index] for index in first]), image_grid_thw[first], **options)
-        output.pooler_output = tuple(output.pooler_output[index] for index in position)
+        tokens = [len(picture) for picture in output.pooler_output]
+        output.pooler_output = _spread(output.pooler_output, tokens, position)
         levels = getattr(output, "deepstack_features", None)
         if levels is not None:
-            output.deepstack_features = [tuple(level[index] for index in position) for level in levels]
+            output.deepstack_features = [_spread(level, tokens, position) for level in levels]
         return output
 
     core.get_image_features = encode_distinct
@@ -43,6 +44,14 @@ def pictures_encoded_once(model: Any) -> Iterator[None]:
         yield
     finally:
         del core.get_image_features
+
+
+def _spread(features: Any, tokens: Sequence[int], position: Sequence[int]) -> Any:
+    """Features of the distinct pictures, one after another or in a tuple, as those of all pictures in the same shape."""
+    if isinstance(features, torch.Tensor):
+        pieces = torch.split(features, list(tokens))
+        return torch.cat([pieces[index] for index in position])
+    return tuple(features[index] for index in position)
 
 
 def _distinct(pictures: Sequence[torch.Tensor], grids: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
