@@ -47,7 +47,7 @@ def pictures_encoded_once(model: Any) -> Iterator[None]:
 
 
 def _spread(features: Any, tokens: Sequence[int], position: Sequence[int]) -> Any:
-    """Features of the distinct pictures, one after another or in a tuple, as those of all pictures in the same shape."""
+    """Features of the distinct pictures, one after another or in a tuple, spread over all pictures in the same form."""
     if isinstance(features, torch.Tensor):
         pieces = torch.split(features, list(tokens))
         return torch.cat([pieces[index] for index in position])
