@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from muon import Muon
 from reasoner_parts import CANVAS, LARGEST_NUMBER, create_model, create_processor
+from safetensors.torch import load_file
 from torch import nn
 
 from thinkseg.answers import get_format
@@ -352,6 +353,7 @@ def main() -> int:
     parser.add_argument("--asked", type=int, default=36, help="pictures a step with up to two queries each")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--start", type=Path, help="a checkpoint folder to begin with, in place of random weights")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
@@ -368,6 +370,8 @@ def main() -> int:
     kinds = sorted({kind for cutout in pictures.cutouts for kind in cutout.kinds})
     processor = create_processor()
     model = create_model(processor)
+    if args.start is not None:
+        model.load_state_dict(load_file(args.start / "model.safetensors"))
     average = copy.deepcopy(model)
     teacher = Teacher(processor, model)
     check_layout(teacher)

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from transformers import (
     EdgeTamConfig,
     EdgeTamModel,
@@ -30,6 +31,8 @@ from transformers import (
     TimmWrapperConfig,
 )
 
+from thinkseg.models.loading import spare_edgetam_the_hub
+
 SIZE = 256
 CHANNELS = [32, 64, 128, 256]
 HIDDEN = 128
@@ -37,6 +40,7 @@ PAD_LABEL = -10
 
 
 def create_model(size: int = SIZE) -> EdgeTamModel:
+    spare_edgetam_the_hub()
     backbone = TimmWrapperConfig(
         architecture="resnet18",
         num_labels=2,
@@ -294,6 +298,7 @@ def main() -> int:
     parser.add_argument("--prompts", type=int, default=4)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--start", type=Path, help="a checkpoint folder to begin with, in place of random weights")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
@@ -307,6 +312,8 @@ def main() -> int:
         sys.stdout.flush()
 
     model = create_model().to(memory_format=torch.channels_last)
+    if args.start is not None:
+        model.load_state_dict(load_file(args.start / "model.safetensors"))
     average = copy.deepcopy(model)
     state_file, used, step = args.out / "state.pt", 0.0, 0
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.02, betas=(0.9, 0.98))
@@ -318,7 +325,8 @@ def main() -> int:
         used, step = state["used"], state["step"]
     else:
         log(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
-        fill_boxes(model, 150, log)
+        if args.start is None:
+            fill_boxes(model, 150, log)
     batches = SceneBatches(args.scenes, held_back=400, rng=np.random.default_rng(step + 1))
     rng = np.random.default_rng(step + 2)
     last, saved, seen = time.time(), time.time(), []
