@@ -8,9 +8,11 @@ from PIL import Image
 
 from thinkseg.answers import get_format
 from thinkseg.cli import main
+from thinkseg.evaluation.benchmarks import LoadOptions, load_benchmark
 from thinkseg.imaging import save_mask
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.testing import FakeReasoner, FakeSegmenter
+from thinkseg.testing.data_sets import write_folders, write_reasonseg, write_refcoco
 from thinkseg.types import Request, Size
 
 RIGHT = "<think>a square</think><bbox>[2,2,5,5]</bbox><points>[[4,4]]</points><labels>[1]</labels>"
@@ -135,3 +137,49 @@ def test_frames_of_other_sizes_reach_the_picture_and_a_refusal_is_no_mask(
     content = json.loads(capsys.readouterr().out)
     assert content["metrics"]["giou"]["value"] == pytest.approx(0.5)
     assert content["metrics"]["false_refusals"]["value"] == pytest.approx(0.5)
+
+
+def test_data_sets_on_disk_are_evaluated_together_each_in_a_folder_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "data"
+    write_folders("camo", root)
+    write_refcoco(root / "refcoco+", root / "train2014", splits=("testB",))
+    write_reasonseg(root)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    asked: list[str] = []
+
+    def say(request: Request) -> str:
+        asked.append(request.instruction.user)
+        return RIGHT.replace("[2,2,5,5]", "[0,0,64,64]")
+
+    pipeline = Pipeline(FakeReasoner(say), FakeSegmenter(), get_format("seg-r1"))
+    monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", lambda *_words, **_options: pipeline)
+    names = ["camo", "refcoco+-testb", "reasonseg-val"]
+    words = ["--data", root, "--model", tmp_path / "model", "--out", tmp_path / "out", "--limit", "2", "--json"]
+    assert main(["evaluate", *names, *map(str, words)]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert list(content) == names
+    for name in names:
+        _, samples = load_benchmark(name, LoadOptions(limit=2, root=root))
+        assert all(sample.query in text for sample, text in zip(samples, asked, strict=False))
+        del asked[:2]
+        ious = []
+        for sample in samples:
+            assert sample.target is not None
+            ignored = 0 if sample.ignore is None else sample.ignore.sum()
+            ious.append(sample.target.sum() / (64 * 64 - ignored))
+        assert content[name]["metrics"]["giou"] == {"value": pytest.approx(np.mean(ious)), "count": 2}
+        assert (tmp_path / "out" / name / "report.html").exists()
+
+
+def test_a_data_set_that_is_not_there_is_told_before_a_model_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data", tmp_path, "--model", tmp_path / "no model", "--out", tmp_path / "out"]
+    assert main(["evaluate", "nc4k", *map(str, words)]) == 2
+    told = capsys.readouterr().err
+    assert "found no 'test' of NC4K below" in told
+    assert "'thinkseg data list nc4k'" in told
+    assert not (tmp_path / "out").exists()

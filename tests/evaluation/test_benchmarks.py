@@ -9,6 +9,7 @@ from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.benchmarks import BENCHMARKS, LoadOptions, load_benchmark
 from thinkseg.evaluation.measures import MEASURES
 from thinkseg.imaging import save_mask
+from thinkseg.testing.data_sets import FOLDERS, write_folders, write_reasonseg, write_refcoco
 
 
 def write_pair(root: Path, name: str, side: int = 8) -> None:
@@ -23,7 +24,7 @@ def test_every_record_is_complete_and_told_of_in_the_help() -> None:
         assert benchmark.summary
         assert set(benchmark.measures) <= set(MEASURES)
         assert "default" in benchmark.protocols
-        assert f"\n  {name} " in verb.EXAMPLE
+        assert name in verb.EXAMPLE.split()
 
 
 def test_the_held_out_scenes_are_512_and_the_same_ones_every_time() -> None:
@@ -66,3 +67,68 @@ def test_a_wrong_name_protocol_limit_or_place_is_told_in_a_sentence(tmp_path: Pa
         load_benchmark("folder", LoadOptions())
     with pytest.raises(DataError, match="expected a folder of pictures"):
         load_benchmark("folder", LoadOptions(root=tmp_path))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small copies of all data sets that are benchmarks: two pictures of a split, two wordings of each."""
+    root = tmp_path_factory.mktemp("data")
+    for name in FOLDERS:
+        write_folders(name, root / name)
+    for folder, file, splits in (
+        ("refcoco", "refs(unc).p", ("val", "testA", "testB")),
+        ("refcoco+", "refs(unc).p", ("val", "testA", "testB")),
+        ("refcocog", "refs(umd).p", ("val", "test")),
+    ):
+        write_refcoco(root / folder, root / "train2014", file, splits)
+    write_reasonseg(root)
+    return root
+
+
+ON_DISK = {
+    "cod10k": 2_026, "camo": 250, "chameleon": 76, "nc4k": 4_121,
+    "dis-vd": 470, "dis-te1": 500, "dis-te2": 500, "dis-te3": 500, "dis-te4": 500,
+    "duts": 5_019, "dut-omron": 5_168, "hku-is": 4_447, "ecssd": 1_000,
+    "refcoco-val": 10_834, "refcoco-testa": 5_657, "refcoco-testb": 5_095,
+    "refcoco+-val": 10_758, "refcoco+-testa": 5_726, "refcoco+-testb": 4_889,
+    "refcocog-val": 4_896, "refcocog-test": 9_602, "reasonseg-val": 200, "reasonseg-test": 779,
+}  # fmt: skip
+"""The published numbers of samples; a sample of RefCOCO is an expression, one of ReasonSeg a picture."""
+
+
+def test_the_tests_know_of_every_benchmark() -> None:
+    assert list(BENCHMARKS) == ["scenes", "folder", *ON_DISK]
+
+
+@pytest.mark.parametrize("name", ON_DISK)
+def test_a_benchmark_on_disk_is_found_below_the_root_and_counted(root: Path, name: str) -> None:
+    benchmark, samples = load_benchmark(name, LoadOptions(limit=2, root=root))
+    assert benchmark.expected_count == ON_DISK[name]
+    assert len(samples) == 2
+    assert len({sample.id for sample in samples}) == 2
+    for sample in samples:
+        assert sample.target is not None
+        assert sample.target.any()
+        assert sample.task == benchmark.task
+    with pytest.raises(DataError, match=f"has {ON_DISK[name]} samples, found 2; the copy on disk is not whole"):
+        load_benchmark(name, LoadOptions(root=root))
+
+
+def test_pictures_without_words_are_asked_for_all_primary_objects_and_others_in_their_own_words(root: Path) -> None:
+    asked = {
+        name: [sample.query for sample in load_benchmark(name, LoadOptions(limit=2, root=root))[1]]
+        for name in ("camo", "refcoco-testa", "reasonseg-val")
+    }
+    assert set(asked["camo"]) == {"all the primary objects"}
+    assert asked["refcoco-testa"] == ["thing 2", "the café on picture 2"]
+    assert asked["reasonseg-val"] == ["What stands out on picture 0?", "What stands out on picture 1?"]
+
+
+@pytest.mark.parametrize("name", ON_DISK)
+def test_a_copy_that_is_not_there_is_told_with_the_way_to_get_it(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"needs --data ROOT"):
+        load_benchmark(name, LoadOptions())
+    with pytest.raises(DataError, match=r"is no folder; check --data"):
+        load_benchmark(name, LoadOptions(root=tmp_path / "nowhere"))
+    with pytest.raises(DataError, match=r"found no '\w+' of .* below .*'thinkseg data list .*get it: http"):
+        load_benchmark(name, LoadOptions(root=tmp_path))

@@ -28,11 +28,20 @@ benchmarks:
   scenes    pocket scenes that no training scene shares a cut-out or background with (512; offline)
   folder    your own: pictures in ROOT/images, masks in ROOT/masks; asks for the main object
 
+data sets that lie below ROOT ('thinkseg data list' tells where to get them, and how they have to lie):
+  camouflaged   cod10k camo chameleon nc4k
+  dichotomous   dis-vd dis-te1 dis-te2 dis-te3 dis-te4
+  salient       duts dut-omron hku-is ecssd
+  referring     refcoco-val refcoco-testa refcoco-testb refcoco+-val refcoco+-testa refcoco+-testb
+                refcocog-val refcocog-test
+  reasoning     reasonseg-val reasonseg-test
+
 examples:
   thinkseg evaluate scenes --model pocket --out runs/start
   thinkseg evaluate scenes --model runs/rl/final --segmenter grabcut --limit 64 --out runs/try --json
   thinkseg evaluate scenes --model pocket --shard 2/4 --out runs/start
-  thinkseg evaluate folder --data my_pictures --out runs/mine"""
+  thinkseg evaluate folder --data my_pictures --out runs/mine
+  thinkseg evaluate cod10k camo reasonseg-val --data data --model runs/rl/final --out runs/hidden"""
 
 DONE = 0
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from thinkseg.data.catalog import known
+from thinkseg.data.finding import load_dataset
 from thinkseg.data.folders import list_folders
 from thinkseg.data.scenes import load_scenes
 from thinkseg.errors import DataError, InputError
@@ -59,6 +61,48 @@ def _load_folder(options: LoadOptions) -> Sequence[Sample]:
     return listing if options.limit is None else listing[: options.limit]
 
 
+def _on_disk(name: str, data_set: str, split: str) -> Benchmark:
+    """A split of a known data set, with the data set's own words, or else the one request that it is known for."""
+
+    def load(options: LoadOptions) -> Sequence[Sample]:
+        if options.root is None:
+            raise InputError(f"'{name}' needs --data ROOT, the folder that the data set lies in or below.")
+        if not options.root.is_dir():
+            raise DataError(f"'{name}' is looked for below '{options.root}', which is no folder; check --data.")
+        listing = load_dataset(data_set, split, options.root)
+        return listing if options.limit is None else listing[: options.limit]
+
+    record = known(data_set)
+    return Benchmark(name, f"{record.title}, split '{split}'", record.task, load, record.splits[split].count)
+
+
+_ON_DISK = (
+    ("cod10k", "cod10k", "test"),
+    ("camo", "camo", "test"),
+    ("chameleon", "chameleon", "test"),
+    ("nc4k", "nc4k", "test"),
+    ("dis-vd", "dis5k", "vd"),
+    ("dis-te1", "dis5k", "te1"),
+    ("dis-te2", "dis5k", "te2"),
+    ("dis-te3", "dis5k", "te3"),
+    ("dis-te4", "dis5k", "te4"),
+    ("duts", "duts", "test"),
+    ("dut-omron", "dut-omron", "test"),
+    ("hku-is", "hku-is", "test"),
+    ("ecssd", "ecssd", "test"),
+    ("refcoco-val", "refcoco", "val"),
+    ("refcoco-testa", "refcoco", "testA"),
+    ("refcoco-testb", "refcoco", "testB"),
+    ("refcoco+-val", "refcoco+", "val"),
+    ("refcoco+-testa", "refcoco+", "testA"),
+    ("refcoco+-testb", "refcoco+", "testB"),
+    ("refcocog-val", "refcocog", "val"),
+    ("refcocog-test", "refcocog", "test"),
+    ("reasonseg-val", "reasonseg", "val"),
+    ("reasonseg-test", "reasonseg", "test"),
+)
+"""Benchmark, data set, split."""
+
 BENCHMARKS: Mapping[str, Benchmark] = {
     benchmark.name: benchmark
     for benchmark in (
@@ -76,6 +120,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             load=_load_folder,
             expected_count=None,
         ),
+        *(_on_disk(*row) for row in _ON_DISK),
     )
 }
 
