@@ -36,6 +36,9 @@ data sets that lie below ROOT ('thinkseg data list' tells where to get them, and
                 refcocog-val refcocog-test
   reasoning     reasonseg-val reasonseg-test
 
+protocols of reasonseg, by what becomes of the pixels that it says to ignore:
+  left out (the default): lisa; part of the object: seg-zero, vision-reasoner; background: seg-r1
+
 examples:
   thinkseg evaluate scenes --model pocket --out runs/start
   thinkseg evaluate scenes --model runs/rl/final --segmenter grabcut --limit 64 --out runs/try --json

@@ -13,6 +13,7 @@ from thinkseg.data.folders import list_folders
 from thinkseg.data.scenes import load_scenes
 from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.measures import MEASURES
+from thinkseg.evaluation.protocols import PROTOCOLS, Ruled
 from thinkseg.types import Sample
 
 
@@ -43,6 +44,7 @@ class Benchmark:
     measures: tuple[str, ...] = tuple(MEASURES)
     """Names in `MEASURES`, in the order of the table's columns."""
     protocols: tuple[str, ...] = ("default",)
+    """Names in `PROTOCOLS`, of those by which its samples may be scored."""
 
 
 SCENES = 512
@@ -73,7 +75,14 @@ def _on_disk(name: str, data_set: str, split: str) -> Benchmark:
         return listing if options.limit is None else listing[: options.limit]
 
     record = known(data_set)
-    return Benchmark(name, f"{record.title}, split '{split}'", record.task, load, record.splits[split].count)
+    return Benchmark(
+        name=name,
+        summary=f"{record.title}, split '{split}'",
+        task=record.task,
+        load=load,
+        expected_count=record.splits[split].count,
+        protocols=tuple(PROTOCOLS) if data_set == "reasonseg" else ("default",),
+    )
 
 
 _ON_DISK = (
@@ -126,7 +135,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 
 
 def load_benchmark(name: str, options: LoadOptions, protocol: str = "default") -> tuple[Benchmark, Sequence[Sample]]:
-    """A benchmark's record and its samples, their number checked.
+    """A benchmark's record and its samples by the rule of a protocol, their number checked.
 
     Raises:
         InputError: an unknown name or protocol, or a limit below 1.
@@ -145,4 +154,4 @@ def load_benchmark(name: str, options: LoadOptions, protocol: str = "default") -
     expected = benchmark.expected_count
     if options.limit is None and expected is not None and len(samples) != expected:
         raise DataError(f"'{name}' has {expected} samples, found {len(samples)}; the copy on disk is not whole.")
-    return benchmark, samples
+    return benchmark, samples if protocol == "default" else Ruled(samples, protocol)
