@@ -14,6 +14,9 @@ from thinkseg.errors import CheckpointError, InputError
 POCKET = "pocket"
 """The name that stands for the checkpoints of the `thinkseg-pocket` distribution."""
 
+_LONG_READ = 500_000_000
+"""Bytes of weights from which reading them takes so long that a bar is welcome."""
+
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -30,7 +33,7 @@ def pocket_folder(part: str) -> Path | None:
             raise
         raise InputError(
             f"the pocket {part} comes with a small package that is not installed. "
-            "Install it with: pip install thinkseg-pocket"
+            "Install it, in a clone of ThinkSeg, with: pip install ./pocket"
         ) from error
     try:
         folder = Path(pocket.path(part))
@@ -82,7 +85,8 @@ def load_weights(model_class: Any, source: str, **options: Any) -> Any:
     Raises:
         CheckpointError: the files lack weights that the model has, which would leave them random.
     """
-    model, found = model_class.from_pretrained(source, output_loading_info=True, **options)
+    with _no_bar_for_a_moment(source):
+        model, found = model_class.from_pretrained(source, output_loading_info=True, **options)
     parameters = {name for name, _ in model.named_parameters()}
     missing = sorted(parameters.intersection(found["missing_keys"]))
     if missing:
@@ -91,6 +95,23 @@ def load_weights(model_class: Any, source: str, **options: Any) -> Any:
             f"the first is {missing[0]}"
         )
     return model
+
+
+@contextmanager
+def _no_bar_for_a_moment(source: str) -> Iterator[None]:
+    """Leave out the progress bar of transformers while a small checkpoint on disk is read: it would only flash by."""
+    from transformers.utils import logging
+
+    files = Path(source).glob("*.safetensors") if Path(source).is_dir() else ()
+    size = sum(file.stat().st_size for file in files)
+    if not 0 < size < _LONG_READ or not logging.is_progress_bar_enabled():
+        yield
+        return
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
 
 
 @contextmanager
