@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from thinkseg.errors import DataError, RecipeError
-from thinkseg.training.config import Data
+from thinkseg.testing.data_sets import write_folders, write_reasonseg
+from thinkseg.training.config import Data, load_recipe
 from thinkseg.training.sources import load_samples
 
 
@@ -51,9 +52,13 @@ def test_scenes_are_composed_as_the_recipe_says():
 @pytest.mark.parametrize(
     ("data", "error", "sentence"),
     [
-        (Data(source="scens"), RecipeError, "should be one of scenes, folders, found 'scens'"),
+        (Data(source="scens"), RecipeError, "should be one of scenes, folders, dataset, found 'scens'"),
         (Data(source="folders"), RecipeError, "needs 'data.images' and 'data.masks'"),
         (Data(source="folders", images="nowhere", masks="nowhere"), DataError, "no folder 'nowhere'"),
+        (Data(source="dataset", root="."), RecipeError, "needs 'data.name'"),
+        (Data(source="dataset", name="camo,", root="."), RecipeError, "needs 'data.name'"),
+        (Data(source="dataset", name="camo"), RecipeError, "and 'data.root'"),
+        (Data(source="dataset", name="camo", root="nowhere"), DataError, "no folder 'nowhere'"),
         (Data(source="scenes", tasks={"flying": 1.0}), DataError, "flying"),
         (Data(source="scenes", split="trian"), DataError, "trian"),
     ],
@@ -61,6 +66,55 @@ def test_scenes_are_composed_as_the_recipe_says():
 def test_a_source_that_cannot_be_read_is_named(data, error, sentence):
     with pytest.raises(error, match=sentence):
         load_samples(data)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Small copies of the data sets that the recipes name, as they lie on disk."""
+    root = tmp_path_factory.mktemp("data")
+    for name in ("cod10k", "camo", "dis5k", "duts"):
+        write_folders(name, root)
+    write_reasonseg(root)
+    return root
+
+
+def test_data_sets_are_named_and_come_one_after_the_other(root):
+    samples = load_samples(Data(source="dataset", name="cod10k, camo", root=str(root)))
+    assert [sample.id.split("_")[0] for sample in samples] == [
+        "COD10K-CAM-1-Aquatic-1-BatFish-0", "COD10K-CAM-1-Aquatic-1-BatFish-1", "camourflage", "camourflage"
+    ]  # fmt: skip
+    assert {(sample.query, sample.task) for sample in samples} == {("all the primary objects", "camouflaged")}
+    assert all(sample.target.any() for sample in samples)
+    assert [sample.id for sample in samples[1:3]] == [samples[1].id, samples[2].id]
+    assert len(load_samples(Data(source="dataset", name="cod10k,camo", root=str(root), count=3))) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "sentence"),
+    [
+        ("como", "train", "no data set 'como'"),
+        ("camo", "val", "'camo' has no split 'val'"),
+        ("cod10k, duts-tr", "train", "no data set 'duts-tr'"),
+        ("cod10k, ecssd", "test", "found no 'test' of ECSSD below .*get it: http"),
+    ],
+)
+def test_a_data_set_that_is_not_known_or_not_there_is_named(root, name, split, sentence):
+    with pytest.raises(DataError, match=sentence):
+        load_samples(Data(source="dataset", name=name, split=split, root=str(root)))
+
+
+def test_in_training_every_wording_of_a_question_is_a_sample(root):
+    samples = load_samples(Data(source="dataset", name="reasonseg", root=str(root)))
+    assert len({(sample.image, sample.query) for sample in samples}) == 4
+    assert all(sample.ignore.any() for sample in samples)
+
+
+@pytest.mark.parametrize(("recipe", "count"), [("prerl", 2), ("rl", 4), ("sod", 2)])
+def test_the_recipes_of_seg_r1_find_their_data_where_the_authors_put_them(repository, root, recipe, count):
+    path = repository / "recipes" / "seg_r1" / f"{recipe}.yaml"
+    data = load_recipe(path, ["--data.root", str(root)]).data
+    assert data.source == "dataset"
+    assert len(load_samples(data)) == count
 
 
 def test_an_empty_folder_is_refused(tmp_path):

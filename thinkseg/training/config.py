@@ -85,13 +85,17 @@ class Data:
     tasks: dict[str, float] | None = None
     """Scenes: how often each task comes, as weights; null for the usual mixture."""
     count: int | None = None
-    """How many samples make an epoch: scenes to compose, or the first so many of a folder; null for all."""
+    """How many samples make an epoch: scenes to compose, or the first so many of what is read; null for all."""
     shuffle: bool = True
     """Whether each epoch has an order of its own, drawn from the recipe's seed; false keeps the source's order."""
     seed: int = 0
     """Scenes: other seeds give other scenes."""
     size: int | None = None
     """Scenes: side of a scene in pixels; null for the usual one."""
+    name: str | None = None
+    """Data sets: a name in `thinkseg.data.catalog.DATA_SETS`, or several with commas between; their words are asked."""
+    root: str | None = None
+    """Data sets: the folder that they lie in or below."""
     images: str | None = None
     """Folders: the folder of pictures."""
     masks: str | None = None

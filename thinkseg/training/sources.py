@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import overload
 
+from thinkseg.data.finding import load_dataset
 from thinkseg.data.scenes import load_scenes
 from thinkseg.errors import DataError, RecipeError
 from thinkseg.imaging import PICTURE_SUFFIXES, load_mask
@@ -45,10 +46,43 @@ def _folders(data: Data) -> Sequence[Sample]:
     return FolderSamples(pairs[: data.count], data.query, data.task)
 
 
+def _dataset(data: Data) -> Sequence[Sample]:
+    names = list(dict.fromkeys(name.strip() for name in (data.name or "").split(",")))
+    if "" in names or data.root is None:
+        raise RecipeError("the source 'dataset' needs 'data.name', such as 'cod10k, camo', and 'data.root', a folder")
+    if not Path(data.root).is_dir():
+        raise DataError(f"there is no folder '{data.root}', the 'data.root' of the recipe")
+    listings = [load_dataset(name, data.split, data.root) for name in names]
+    places = [(listing, index) for listing in listings for index in range(len(listing))]
+    return JoinedSamples(places[: data.count])
+
+
 SOURCES: Mapping[str, Callable[[Data], Sequence[Sample]]] = {
     "scenes": _scenes,
     "folders": _folders,
+    "dataset": _dataset,
 }
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class JoinedSamples(Sequence[Sample]):
+    """Samples of several data sets, one after the other; each is read when it is asked for."""
+
+    places: Sequence[tuple[Sequence[Sample], int]]
+    """(data set, which of its samples)."""
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> JoinedSamples: ...
+    def __getitem__(self, index: int | slice) -> Sample | JoinedSamples:
+        if isinstance(index, slice):
+            return JoinedSamples(self.places[index])
+        data_set, within = self.places[index]
+        return data_set[within]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
