@@ -132,3 +132,9 @@ def test_a_copy_that_is_not_there_is_told_with_the_way_to_get_it(tmp_path: Path,
         load_benchmark(name, LoadOptions(root=tmp_path / "nowhere"))
     with pytest.raises(DataError, match=r"found no '\w+' of .* below .*'thinkseg data list .*get it: http"):
         load_benchmark(name, LoadOptions(root=tmp_path))
+
+
+def test_references_without_their_pictures_are_told_with_a_way_out(tmp_path: Path) -> None:
+    write_refcoco(tmp_path / "refcoco", tmp_path / "elsewhere", splits=("val",))
+    with pytest.raises(DataError, match=r"no folder 'train2014' with COCO's pictures below .*a link to it"):
+        load_benchmark("refcoco-val", LoadOptions(root=tmp_path))

@@ -236,7 +236,7 @@ def _train2014(tree: Tree, images: Path | str | None) -> Path:
     if found is None:
         raise DataError(
             f"found the references but no folder 'train2014' with COCO's pictures below '{tree.root}'; "
-            "say where it is with '--images'"
+            "put it there, or a link to it; the verbs of 'thinkseg data' also take it as '--images'"
         )
     return found
 
