@@ -1,7 +1,7 @@
 """Muon (Jordan et al., 2024) in float32, for matrices that learn on a CPU.
 
-`torch.optim.Muon` orthogonalises in bfloat16, which took most of a training step on a CPU without instructions for it. Here
-matrices of one shape are orthogonalised together, and the step has the root mean square that AdamW's would have
+`torch.optim.Muon` orthogonalises in bfloat16, which took most of a training step on a CPU without instructions for it.
+Here matrices of one shape are orthogonalised together, and the step has the root mean square that AdamW's would have
 (0.2 × lr; Liu et al., 2025), so that one rate serves both.
 """
 
