@@ -4,7 +4,7 @@
     python scripts/pocket/train_segmenter.py --scenes scenes --out segmenter --minutes 100
 
 Stage 1 (a few minutes): prompt encoder and mask decoder alone, on all-zero image embeddings, learn to fill the box.
-Stage 2: everything, first on pictures of half the size (four times as quick, the convolutions do not mind), then on
+Stage 2: everything, first on pictures of half the size (a quarter of the pixels; the convolutions do not mind), then on
 the full size. Prompts are a jittered box with points on and off the thing, the box alone, or points alone, where the
 best of the three masks is trained as in the papers of the family. The rate falls with the share of the minutes that is
 used up; weights are averaged (EMA). A checkpoint is kept every two minutes, and a second run goes on from it.

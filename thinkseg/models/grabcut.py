@@ -1,7 +1,7 @@
 """GrabCut: a segmenter without weights, for anyone who has none, and the mark that a learned one has to beat.
 
 Rother, Kolmogorov, Blake: "GrabCut: interactive foreground extraction using iterated graph cuts", SIGGRAPH 2004, as in
-OpenCV. It knows colours and edges and nothing else, so it wants a box; 30 to 50 ms a prompt.
+OpenCV. It knows colours and edges and nothing else, so it wants a box.
 """
 
 from __future__ import annotations
