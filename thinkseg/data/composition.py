@@ -190,7 +190,7 @@ def _light(canvas: Canvas, rng: np.random.Generator) -> None:
 
 @lru_cache(maxsize=4)
 def _grain(size: int) -> Float32[np.ndarray, "height width 3"]:
-    """A fixed tile of noise with unit spread, to be rolled: drawing so many normal numbers for each scene takes longer."""
+    """A fixed tile of noise with unit spread, to be rolled: drawing it anew for each scene would take longer."""
     return np.random.default_rng(0).standard_normal((size, size, 3), dtype=np.float32)
 
 
