@@ -7,8 +7,6 @@ import pytest
 
 from thinkseg import testing
 from thinkseg.cli import main
-from thinkseg.cli.quickstart import find_recipe
-from thinkseg.errors import InputError
 
 TINY_RECIPE = """
 stage: rl
@@ -93,10 +91,9 @@ def test_an_interrupt_ends_with_a_word_on_how_to_go_on(
     assert "steps 2 (asked for: 1)" in capsys.readouterr().err
 
 
-def test_the_recipe_of_the_project_is_found_and_another_name_is_told() -> None:
-    assert find_recipe("pocket/rl.yaml").is_file()
-    with pytest.raises(InputError, match=r"nothing\.yaml.*--recipe"):
-        find_recipe("nothing.yaml")
+def test_a_recipe_that_does_not_exist_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["quickstart", "--recipe", "nothing.yaml"]) == 2
+    assert "the recipe 'nothing.yaml' cannot be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--steps", "--scenes", "--batch-size"])

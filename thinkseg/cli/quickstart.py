@@ -36,7 +36,7 @@ examples:
   thinkseg quickstart --out runs/longer --steps 1000
   thinkseg segment photo.jpg --query 'the main object' --model runs/quickstart/checkpoint"""
 
-RECIPE = "pocket/rl.yaml"
+RECIPE = "pocket/rl"
 SCENES = 512
 DONE, INTERRUPTED = 0, 130
 
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the scenes and of the training (default: 0)")
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="scenes at a time (default: 16)")
-    parser.add_argument("--recipe", type=Path, metavar="FILE", help=f"how to train (default: recipes/{RECIPE})")
+    parser.add_argument("--recipe", type=Path, metavar="NAME", help=f"recipe: a file or a name (default: {RECIPE})")
     parser.add_argument("--overwrite", action="store_true", help="replace the run that the folder holds")
     parser.add_argument("--json", action="store_true", help="print the report as JSON in place of the table")
 
@@ -152,22 +152,6 @@ def _most_telling(records: Sequence[Record]) -> int:
     return max(range(len(records)), key=rank)
 
 
-def find_recipe(name: str) -> Path:
-    """A recipe of the project, in a clone or in an installed package.
-
-    Raises:
-        InputError: there is none; the sentence says where it was looked for.
-    """
-    import thinkseg
-
-    package = Path(thinkseg.__file__).resolve().parent
-    places = [package / "recipes" / name, package.parent / "recipes" / name]
-    for place in places:
-        if place.is_file():
-            return place
-    raise InputError(f"there is no recipe at {' or '.join(map(str, places))}; name one with --recipe")
-
-
 def _load_recipe(args: argparse.Namespace) -> Recipe:
     from thinkseg.evaluation.quickstart import TRAINING
     from thinkseg.training.config import load_recipe
@@ -175,7 +159,7 @@ def _load_recipe(args: argparse.Namespace) -> Recipe:
     overrides: dict[str, Any] = {"output": str(args.out / TRAINING), "seed": args.seed, "data.seed": args.seed}
     if args.steps is not None:
         overrides |= {"steps": args.steps, "epochs": None}
-    recipe = load_recipe(args.recipe or find_recipe(RECIPE), overrides)
+    recipe = load_recipe(args.recipe or RECIPE, overrides)
     if recipe.stage != "rl":
         raise InputError(f"the quickstart trains by reinforcement: the recipe should be for rl, found {recipe.stage}")
     return recipe

@@ -1,4 +1,4 @@
-"""``thinkseg train sft|rl RECIPE``: run a training stage.
+"""``thinkseg train sft|rl RECIPE``: run a training stage. ``thinkseg train --list`` shows the recipes that come along.
 
 Any setting of the recipe can be given as a flag by its dotted name, and wins over the file.
 """
@@ -6,6 +6,7 @@ Any setting of the recipe can be given as a flag by its dotted name, and wins ov
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from thinkseg.errors import RecipeError
@@ -19,7 +20,8 @@ EXAMPLE = """\
 any setting of the recipe can be replaced: --key VALUE, with dots for sections; docs/recipes.md lists them
 
 examples:
-  thinkseg train rl recipes/pocket/rl.yaml
+  thinkseg train --list
+  thinkseg train rl pocket/rl
   thinkseg train rl recipes/pocket/rl.yaml --steps 100 --trl.learning_rate 1e-5 --output runs/try
   thinkseg train rl recipes/pocket/rl.yaml --resume
   accelerate launch --config_file recipes/accelerate/zero2.yaml -m thinkseg train rl recipes/seg_r1/rl.yaml"""
@@ -28,8 +30,34 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of the verb."""
     parser.add_argument("stage", choices=("sft", "rl"), help="sft imitates reference answers, rl rewards good masks")
-    parser.add_argument("recipe", type=Path, metavar="RECIPE.yaml", help="what to train, how and on what")
+    parser.add_argument(
+        "recipe", type=Path, metavar="RECIPE", help="what to train, how and on what: a YAML file, or a name of --list"
+    )
+    parser.add_argument("--list", action=ListRecipes, help="show the recipes that come with ThinkSeg, and exit")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the recipe's output")
+
+
+class ListRecipes(argparse.Action):
+    """Prints the recipes that come with ThinkSeg, whatever else is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Print a line for each recipe, and end."""
+        from thinkseg.training.shelf import shelf, shelved_recipes
+
+        recipes = shelved_recipes()
+        width = max(len(recipe.name) for recipe in recipes)
+        lines = [f"{recipe.stage:3}  {recipe.name:{width}}  {recipe.title}" for recipe in recipes]
+        print("\n".join([*lines, "", f"They lie in {shelf()}, configurations of 'accelerate launch' beside them."]))
+        parser.exit()
 
 
 def run(args: argparse.Namespace) -> int:

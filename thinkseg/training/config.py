@@ -21,6 +21,7 @@ import yaml
 
 from thinkseg.errors import RecipeError
 from thinkseg.training.parsing import alternatives, build, kind_of, parse_overrides, parse_yaml, put
+from thinkseg.training.shelf import find_recipe
 from thinkseg.training.trl_settings import Stage, check_trl, trl_fields
 
 
@@ -165,14 +166,14 @@ def load_recipe(path: Path | str, overrides: Sequence[str] | Mapping[str, Any] =
     """Read a recipe, replace settings and check all of it.
 
     Args:
-        path: a YAML file.
+        path: a YAML file, or the name of a recipe that comes with ThinkSeg, such as ``seg_r1/rl``.
         overrides: words of a command line (``["--steps", "100", "--trl.learning_rate=1e-5"]``), or values by
             dotted name.
 
     Raises:
         RecipeError: the file cannot be read, or a setting does not exist or cannot work.
     """
-    file = Path(path)
+    file = find_recipe(path)
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
