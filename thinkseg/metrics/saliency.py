@@ -1,14 +1,18 @@
-"""The measures of foreground segmentation: S, weighted F, mean, maximal and adaptive F and E, and MAE.
+"""The measures of foreground segmentation: S, weighted F, mean, maximal and adaptive F and E, MAE, and of the outline.
 
-`s_measure` is our own, for it runs in the reward thousands of times a minute: on boolean masks it needs only counts.
-The others come from the package `pysodmetrics`, with which ours agrees. `SaliencySums` adds up over samples and shards.
+Masks are measured by our own functions, which are quick: `s_measure` runs in the reward thousands of times a minute.
+Maps of grey values are measured by the package `pysodmetrics`, with which ours agree. `SaliencySums` adds up over samples
+and shards.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from thinkseg.metrics.boundary import boundary_accuracy, boundary_iou, correction_effort
+from thinkseg.metrics.counts import THRESHOLDS, PixelCounts, e_measure, f_measure
+from thinkseg.metrics.weighted import weighted_f
 from thinkseg.types import Mask
 
 SoftMask = Bool[np.ndarray, "height width"] | Float[np.ndarray, "height width"]
@@ -115,12 +119,18 @@ class SaliencySums:
     mae: float = 0.0
     adaptive_e: float = 0.0
     adaptive_f: float = 0.0
-    e_curve: Float[np.ndarray, "256"] = field(default_factory=lambda: np.zeros(256))
+    e_curve: Float[np.ndarray, "256"] = field(default_factory=lambda: np.zeros(THRESHOLDS))
     """E at each of 256 thresholds, from the highest to the lowest."""
-    f_curve: Float[np.ndarray, "256"] = field(default_factory=lambda: np.zeros(256))
+    f_curve: Float[np.ndarray, "256"] = field(default_factory=lambda: np.zeros(THRESHOLDS))
+    boundary_accuracy: float = 0.0
+    boundary_iou: float = 0.0
+    effort: float | None = None
+    """Sum of the correction efforts; None where they were not measured."""
     count: int = 0
 
     def __add__(self, other: "SaliencySums") -> "SaliencySums":
+        if not self.count or not other.count:
+            return self if self.count else other
         return SaliencySums(
             self.s + other.s,
             self.weighted_f + other.weighted_f,
@@ -129,6 +139,9 @@ class SaliencySums:
             self.adaptive_f + other.adaptive_f,
             self.e_curve + other.e_curve,
             self.f_curve + other.f_curve,
+            self.boundary_accuracy + other.boundary_accuracy,
+            self.boundary_iou + other.boundary_iou,
+            None if self.effort is None or other.effort is None else self.effort + other.effort,
             self.count + other.count,
         )
 
@@ -136,7 +149,7 @@ class SaliencySums:
         """The means by name, none without samples; maxima are those of the mean curves, as in the literature."""
         if not self.count:
             return {}
-        return {
+        scores = {
             "s_measure": self.s / self.count,
             "weighted_f": self.weighted_f / self.count,
             "max_f": float(self.f_curve.max()) / self.count,
@@ -146,16 +159,52 @@ class SaliencySums:
             "mean_e": float(self.e_curve.mean()) / self.count,
             "adaptive_e": self.adaptive_e / self.count,
             "mae": self.mae / self.count,
+            "mba": self.boundary_accuracy / self.count,
+            "biou": self.boundary_iou / self.count,
         }
+        return scores if self.effort is None else scores | {"hce": self.effort / self.count}
 
 
-def measure_saliency(pred: SoftMask, target: Mask) -> SaliencySums:
+def measure_saliency(pred: SoftMask, target: Mask, *, effort: bool = False) -> SaliencySums:
     """All measures of one sample.
 
     Args:
         pred: a mask, or values 0…1; stretched to the whole range first, as the field does.
         target: the true mask, of the same size.
+        effort: whether to count the human correction effort, too, which takes seconds on large pictures.
     """
+    mask = pred if pred.dtype == np.bool_ else pred > 0.5
+    return replace(
+        _measure_mask(mask, target) if pred.dtype == np.bool_ else _measure_map(pred, target),
+        boundary_accuracy=boundary_accuracy(mask, target),
+        boundary_iou=boundary_iou(mask, target),
+        effort=correction_effort(mask, target) if effort else None,
+        count=1,
+    )
+
+
+def _measure_mask(pred: Mask, target: Mask) -> SaliencySums:
+    """What needs no outline, from counts of pixels and the weighted F."""
+    shared, predicted, wanted = (int(np.count_nonzero(mask)) for mask in (pred & target, pred, target))
+    counts = PixelCounts(shared, predicted, wanted, target.size)
+    curves = []
+    for measure in (e_measure, f_measure):
+        curve = np.full(THRESHOLDS, float(measure(counts)))
+        curve[-1] = float(measure(counts.everywhere()))
+        curves.append(curve)
+    return SaliencySums(
+        s=s_measure(pred, target),
+        weighted_f=weighted_f(pred, target),
+        mae=(predicted + wanted - 2 * shared) / target.size,
+        adaptive_e=float(e_measure(counts.adaptive())),
+        adaptive_f=float(f_measure(counts.adaptive())),
+        e_curve=curves[0],
+        f_curve=curves[1],
+    )
+
+
+def _measure_map(pred: SoftMask, target: Mask) -> SaliencySums:
+    """The same of grey values, by the package."""
     # Imported here, as it brings scikit-learn along, for which the rewards need not wait.
     from py_sod_metrics import MAE, Emeasure, FmeasureHandler, FmeasureV2, WeightedFmeasure
 
@@ -164,19 +213,18 @@ def measure_saliency(pred: SoftMask, target: Mask) -> SaliencySums:
     if high > low:
         values = (values - low) / (high - low)
     f = FmeasureV2({"f": FmeasureHandler(with_dynamic=True, with_adaptive=True, beta=0.3)})
-    e, weighted_f, mae = Emeasure(), WeightedFmeasure(), MAE()
-    for measure in (f, e, weighted_f, mae):
+    e, weighted, mae = Emeasure(), WeightedFmeasure(), MAE()
+    for measure in (f, e, weighted, mae):
         measure.step(values, target, normalize=False)  # its own scaling takes a mask of 0 and 1 for an empty one
     f_scores, e_scores = f.get_results()["f"], e.get_results()["em"]
     return SaliencySums(
-        s=s_measure(pred if pred.dtype == np.bool_ else values, target),
-        weighted_f=float(weighted_f.get_results()["wfm"]),
+        s=s_measure(values, target),
+        weighted_f=float(weighted.get_results()["wfm"]),
         mae=float(mae.get_results()["mae"]),
         adaptive_e=float(e_scores["adp"]),
         adaptive_f=float(f_scores["adaptive"]),
         e_curve=np.asarray(e_scores["curve"], dtype=np.float64),
         f_curve=np.asarray(f_scores["dynamic"], dtype=np.float64),
-        count=1,
     )
 
 
