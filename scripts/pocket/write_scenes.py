@@ -36,6 +36,23 @@ def write_part(out: Path, part: int, parts: int, count: int, size: int, seed: in
             stream.flush()
 
 
+def create_files(out: Path, count: int, size: int) -> None:
+    """Make room for so many scenes; files that are there stay as they are."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, channels in (("images.u8", 3), ("index.u8", 1)):
+        file = out / name
+        if not file.exists():
+            with file.open("wb") as stream:
+                stream.truncate(count * size * size * channels)
+
+
+def join_parts(out: Path, parts: int) -> None:
+    """One things.jsonl from those of the processes, in the order of the scenes."""
+    lines = [line for part in range(parts) for line in (out / f"things.{part}.jsonl").read_text().splitlines()]
+    lines.sort(key=lambda line: json.loads(line)["index"])
+    (out / "things.jsonl").write_text("\n".join(lines) + "\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
@@ -44,12 +61,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    for name, channels in (("images.u8", 3), ("index.u8", 1)):
-        file = args.out / name
-        if not file.exists():
-            with file.open("wb") as stream:
-                stream.truncate(args.count * args.size * args.size * channels)
+    create_files(args.out, args.count, args.size)
     parts = [
         Process(target=write_part, args=(args.out, part, args.processes, args.count, args.size, args.seed))
         for part in range(args.processes)
@@ -58,11 +70,7 @@ def main() -> int:
         part.start()
     for part in parts:
         part.join()
-    lines = [
-        line for part in range(args.processes) for line in (args.out / f"things.{part}.jsonl").read_text().splitlines()
-    ]
-    lines.sort(key=lambda line: json.loads(line)["index"])
-    (args.out / "things.jsonl").write_text("\n".join(lines) + "\n")
+    join_parts(args.out, args.processes)
     return 0
 
 
