@@ -119,10 +119,16 @@ def test_a_data_set_can_be_named_and_has_to_be_there(capsys, tmp_path):
     assert "found no 'testB'" in err
 
 
-def test_a_pickle_that_runs_code_ends_the_check_with_a_sentence(capsys, tmp_path):
+def test_a_pickle_that_runs_code_is_a_fault_and_the_check_goes_on(capsys, tmp_path):
     write_refcoco(tmp_path / "refcoco", tmp_path / "train2014")
+    write_folders("ecssd", tmp_path)
     (tmp_path / "refcoco/refs(unc).p").write_bytes(b"cos\nsystem\n(S'touch it-ran'\ntR.")
-    code, _, err = run(capsys, "check", tmp_path)
+    code, out, _ = run(capsys, "check", tmp_path, "--allow", "wrong-count")
+    assert code == 1
+    assert "is refused: to read it would run 'os.system'" in out
+    assert "ecssd in" in out
+    words = ("--dataset", "refcoco", "--split", "val", "--out", tmp_path / "a.png")
+    code, _, err = run(capsys, "show", tmp_path, *words)
     assert code == 2
     assert "is refused: to read it would run 'os.system'" in err
 
@@ -172,8 +178,11 @@ def test_prepare_writes_rows_and_says_what_it_left_out(capsys, own, tmp_path):
     words = (*words[:-1], tmp_path / "other", "--skip-faulty", "--query", "the thing")
     code, out, _ = run(capsys, *words)
     assert code == 0
-    assert out == f"2 rows in 1 files: {tmp_path / 'other'}\nleft out, since they cannot be read: 1\n"
-    assert json.loads(run(capsys, *words, "--json")[1])["left_out"] == ["1"]
+    assert out == (
+        f"2 rows in 1 files: {tmp_path / 'other'}\n"
+        "left out 1 × unreadable (its picture or its mask cannot be read): 1\n"
+    )
+    assert list(json.loads(run(capsys, *words, "--json")[1])["left_out"]) == ["1"]
     assert [sample.query for sample in load_prepared(tmp_path / "other", "test")] == ["the thing"] * 2
 
 

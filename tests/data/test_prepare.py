@@ -4,6 +4,7 @@ import io
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -25,6 +26,10 @@ def listing(tmp_path):
     return list_folders(tmp_path / "data/images", tmp_path / "data/masks", "the object", "salient")
 
 
+def rows_in(file):
+    return pq.read_table(file).to_pylist()
+
+
 def same(one, other):
     assert (one.id, one.query, one.task) == (other.id, other.query, other.task)
     assert np.array_equal(np.asarray(load_image(one.image)), np.asarray(load_image(other.image)))
@@ -37,7 +42,7 @@ def same(one, other):
 def test_rows_read_back_as_the_samples_in_their_order(listing, tmp_path):
     made = prepare(listing, tmp_path / "rows", "test", Settings(rows_per_file=4))
     assert [file.name for file in made.files] == ["test-00000-of-00002.parquet", "test-00001-of-00002.parquet"]
-    assert (made.rows, list(made.left_out)) == (6, [])
+    assert (made.rows, made.left_out) == (6, {})
     samples = load_prepared(tmp_path / "rows")
     assert len(samples) == 6
     assert all(same(one, other) for one, other in zip(samples, listing, strict=True))
@@ -48,7 +53,7 @@ def test_rows_read_back_as_the_samples_in_their_order(listing, tmp_path):
 
 def test_a_jpeg_is_kept_byte_by_byte(listing, tmp_path):
     prepare(listing, tmp_path / "rows")
-    (row,) = room._read_group(tmp_path / "rows/train-00000-of-00001.parquet", 0)[:1]
+    row = rows_in(tmp_path / "rows/train-00000-of-00001.parquet")[0]
     assert row["image"]["bytes"] == listing.entry(0).image.read_bytes()
 
 
@@ -82,7 +87,7 @@ def test_pictures_of_odd_kinds_become_upright_rgb(listing, tmp_path):
     Image.open(images / "é 1.jpg").convert("CMYK").save(images / "é 1.jpg")
     expected = [np.asarray(load_image(listing[index].image)) for index in range(3)]
     prepare(listing, tmp_path / "rows")
-    rows = room._read_group(tmp_path / "rows/train-00000-of-00001.parquet", 0)
+    rows = rows_in(tmp_path / "rows/train-00000-of-00001.parquet")
     for row, pixels in zip(rows, expected, strict=False):
         plain = Image.open(io.BytesIO(row["image"]["bytes"]))
         assert plain.mode == "RGB"
@@ -103,11 +108,11 @@ def test_work_that_was_cut_off_goes_on_with_the_first_file_that_is_missing(listi
     encoded = []
     honest = room.row_from_sample
 
-    def counting(sample, longest_side):
+    def counting(sample, *how):
         if len(encoded) == 3:
             raise KeyboardInterrupt
         encoded.append(sample.id)
-        return honest(sample, longest_side)
+        return honest(sample, *how)
 
     monkeypatch.setattr(room, "row_from_sample", counting)
     with pytest.raises(KeyboardInterrupt):
@@ -164,7 +169,17 @@ def test_the_manifest_says_what_the_rows_are_made_of(listing, tmp_path):
     prepare(listing, tmp_path / "rows", "test")
     manifest = json.loads((tmp_path / "rows/prepared.json").read_text())
     assert (manifest["name"], manifest["split"], manifest["samples"]) == ("these folders", "test", 6)
-    assert manifest["settings"] == {"rows_per_file": 500, "longest_side": None, "skip_faulty": False}
+    assert manifest["settings"] == {
+        "rows_per_file": 500,
+        "longest_side": None,
+        "skip_faulty": False,
+        "schema": "thinkseg",
+        "resize": None,
+        "points": 0,
+        "keep_iou": None,
+        "segmenter": "",
+    }
+    assert manifest["left_out"] == {}
 
 
 def test_a_folder_without_rows_is_told(tmp_path):

@@ -10,7 +10,7 @@ from thinkseg.errors import DataError
 PRIMARY = "all the primary objects"
 """What is asked of a picture whose data set has no words: the same of all of them, as in Seg-R1."""
 
-Layout = Literal["folders", "refcoco", "reasonseg", "coco"]
+Layout = Literal["folders", "refcoco", "reasonseg", "coco", "lvis", "rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Split:
     count: int | None = None
     """How many were published, in the data set's unit; None when no number is known."""
     places: tuple[Place, ...] = ()
-    """Where it may lie (for "folders", and for "coco": the pattern of the folder of pictures)."""
+    """Where it may lie, for "folders"; for "coco" the folder of pictures, for "rows" the folder of files, as `home`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class DataSet:
     """Where to get it."""
     licence: str
     query: str = PRIMARY
-    """For data sets without words; for "coco", ``{}`` stands for the category."""
+    """For data sets without words; for "coco" and "lvis", ``{}`` stands for the category."""
     unit: Literal["samples", "pictures"] = "samples"
     """What the published counts count."""
     only: tuple[str, ...] = ("*",)
@@ -51,6 +51,8 @@ class DataSet:
     """Whether the splits share a folder of masks."""
     refs: tuple[str, str] = ("", "")
     """For "refcoco": its folder and the file of references."""
+    absent: bool = False
+    """For "lvis": whether it asks for what is known not to be in the pictures."""
 
 
 def _places(*homes: str) -> tuple[Place, ...]:
@@ -61,6 +63,8 @@ _COD_TRAIN = ("COD10K*/Train*", "COD10K*Train*", "TrainDataset", "TrainValDatase
 _COD_TEST = ("COD10K*/Test*", "TestDataset/COD10K*", "COD10K*Test*")
 _UNSTATED = "none stated; made for research"
 _COCO_TERMS = "annotations CC BY 4.0; pictures under the terms of Flickr"
+_ROW_TERMS = "see its page; pictures under the terms of Flickr"
+_LVIS = "https://www.lvisdataset.org (with COCO's train2017 and val2017 pictures)"
 _REFER = "https://github.com/lichengunc/refer (with COCO's train2014 pictures)"
 
 DATA_SETS: Mapping[str, DataSet] = {
@@ -162,6 +166,29 @@ DATA_SETS: Mapping[str, DataSet] = {
             {"train2017": Split(118_287, _places("train2017")), "val2017": Split(5_000, _places("val2017"))},
             "https://cocodataset.org", _COCO_TERMS, query="{}", unit="pictures",
         ),
+        DataSet(
+            "lvis", "LVIS v1, all objects of a category", "lvis", "instances",
+            {"train": Split(100_170), "val": Split(19_809)},
+            _LVIS, _COCO_TERMS, query="{}", unit="pictures",
+        ),
+        DataSet(
+            "lvis-absent", "LVIS v1, what was looked for and is not in the picture", "lvis", "nothing",
+            {"train": Split(100_170), "val": Split(19_809)},
+            _LVIS, _COCO_TERMS, query="{}", unit="pictures", on_request=True, absent=True,
+        ),
+        *(
+            DataSet(
+                name, title, "rows", "referring",
+                {"train": Split(places=_places(f"*{repository}*"))},
+                f"https://huggingface.co/datasets/Ricky06662/{repository}", _ROW_TERMS,
+            )
+            for name, title, repository in (
+                ("refcocog-2k", "RefCOCOg-2K, Seg-Zero's rows", "refCOCOg_2k_840"),
+                ("refcocog-9k", "RefCOCOg-9K, Seg-Zero's rows", "refCOCOg_9k_840"),
+                ("multi-object-1k", "MultiObject-1K, VisionReasoner's rows", "VisionReasoner_multi_object_1k_840"),
+                ("multi-object-7k", "MultiObject-7K, VisionReasoner's rows", "VisionReasoner_multi_object_7k_840"),
+            )
+        ),
     )
 }  # fmt: skip
 
@@ -186,6 +213,12 @@ def expected_tree(data_set: DataSet) -> Sequence[str]:
         return [f"Reason*Seg*/{split}/NAME.jpg, NAME.json" for split in data_set.splits]
     if data_set.layout == "coco":
         return [f"annotations/instances_{split}.json, {split}/*.jpg" for split in data_set.splits]
+    if data_set.layout == "lvis":
+        pictures = "train2017/*.jpg, val2017/*.jpg  (in one folder, anywhere below ROOT; both splits show both)"
+        return [*(f"lvis_v1_{split}.json" for split in data_set.splits), pictures]
+    if data_set.layout == "rows":
+        homes = [place.home for split in data_set.splits.values() for place in split.places]
+        return [f"{home}/data/train-*-of-*.parquet, or *.arrow" for home in homes]
     lines = []
     for name, split in data_set.splits.items():
         for number, place in enumerate(split.places):

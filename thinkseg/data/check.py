@@ -18,7 +18,7 @@ from typing import Any
 from thinkseg.data.catalog import DataSet
 from thinkseg.data.folders import FolderListing
 from thinkseg.data.inspection import Finding, inspect_sample
-from thinkseg.data.listing import Fault, FaultKind, Listing
+from thinkseg.data.listing import Broken, Fault, FaultKind, Listing
 
 Progress = Callable[[int, int], None]
 """Told how many of how many samples are done."""
@@ -110,7 +110,8 @@ def check_copy(
     splits = [_split_report(split, listing, data_set) for split, listing in listings.items()]
     faults = [fault for listing in listings.values() for fault in listing.faults]
     faults += _left_over_masks(listings.values()) if whole and data_set and data_set.shared_masks else []
-    faults += _counts(data_set, splits) if data_set else []
+    broken = any(isinstance(listing, Broken) for listing in listings.values())
+    faults += _counts(data_set, splits) if data_set and not broken else []
     tasks = _tasks(listings.values())
     workers = workers or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
     duplicates = _Duplicates()

@@ -1,4 +1,8 @@
-"""Instances in COCO's JSON: a sample asks for all objects of one category in one picture.
+"""Instances in COCO's JSON, and LVIS's: a sample asks for all objects of one category in one picture.
+
+LVIS has COCO's pictures and says where they lie by their address (``coco_url``) alone. It also says for each picture of
+which categories it has not marked every object (these are not asked about, since the truth is not whole) and which ones
+were looked for and are not there (``absent`` asks about these: the right answer is that nothing is there).
 
 Also what RefCOCO shares with it: the file of instances, and the check that its pictures are there.
 """
@@ -10,10 +14,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from thinkseg.data.listing import Entry, Fault, FaultKind, Listing
+from thinkseg.data.listing import BrokenFile, Entry, Fault, FaultKind, Listing
 from thinkseg.data.polygons import Segmentation, mask_from_segmentation, stacked
 from thinkseg.errors import DataError, ImageError
 from thinkseg.types import Mask, Sample, Size
@@ -24,7 +29,12 @@ class Picture:
     """A picture that a file of instances knows."""
 
     file: str
+    """From the folder of pictures on."""
     size: Size
+    unfinished: tuple[int, ...] = ()
+    """Categories of which not every object is marked (LVIS)."""
+    absent: tuple[int, ...] = ()
+    """Categories of which there is certainly no object (LVIS)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +64,28 @@ class CocoListing(Listing):
     Objects that are marked as crowds are to be ignored: they count neither way.
     """
 
-    def __init__(self, name: str, images: Path, instances: Instances, query: str, faults: Sequence[Fault]) -> None:
+    def __init__(
+        self, name: str, images: Path, instances: Instances, query: str, faults: Sequence[Fault], *, absent: bool
+    ) -> None:
         self.name = name
         self.folder = images
         self.faults = faults
         self._instances = instances
         self._query = query
+        pictures = instances.pictures
+        self._groups: list[tuple[tuple[int, int], list[int]]]
+        if absent:
+            self._groups = sorted(
+                ((number, category), [])
+                for number, picture in pictures.items()
+                for category in picture.absent
+                if category in instances.categories
+            )
+            return
         groups: dict[tuple[int, int], list[int]] = {}
         for number, instance in instances.objects.items():
-            if instance.picture in instances.pictures and instance.category in instances.categories:
+            known = instance.picture in pictures and instance.category in instances.categories
+            if known and instance.category not in pictures[instance.picture].unfinished:
                 groups.setdefault((instance.picture, instance.category), []).append(number)
         told = {key: numbers for key, numbers in groups.items() if not all(self._crowd(number) for number in numbers)}
         self._groups = sorted(told.items())
@@ -77,13 +100,14 @@ class CocoListing(Listing):
 
     def entry(self, index: int) -> Entry:
         """Where a sample lies."""
-        (picture_number, category), _ = self._groups[index]
+        (picture_number, category), numbers = self._groups[index]
         picture = self._instances.pictures[picture_number]
         return Entry(
             f"{picture_number}-{category}",
             self._query.format(self._instances.categories[category]),
             self.folder / picture.file,
             f"{self._instances.file}: category {category} in picture {picture_number}",
+            may_be_empty=not numbers,
         )
 
     def read(self, index: int) -> Sample:
@@ -111,14 +135,17 @@ class CocoListing(Listing):
         return self._instances.objects[number].crowd
 
 
-def list_coco(annotations: Path | str, images: Path | str, query: str = "{}", *, name: str = "") -> CocoListing:
-    """List instances in COCO's format.
+def list_coco(
+    annotations: Path | str, images: Path | str, query: str = "{}", *, name: str = "", absent: bool = False
+) -> CocoListing:
+    """List instances in COCO's format, or LVIS's.
 
     Args:
         annotations: the JSON file.
-        images: the folder of its pictures.
+        images: the folder of its pictures; for LVIS, the one above ``train2017`` and ``val2017``.
         query: what is asked, with ``{}`` for the name of the category.
         name: of the data set, for messages.
+        absent: whether to ask for what is known not to be there (LVIS), in place of what is.
 
     Raises:
         DataError: the file or the folder is missing or not as expected.
@@ -134,7 +161,7 @@ def list_coco(annotations: Path | str, images: Path | str, query: str = "{}", *,
         if not known
     ]
     faults += missing_pictures(Path(images), (picture.file for picture in instances.pictures.values()))
-    return CocoListing(name or Path(annotations).stem, Path(images), instances, query, faults)
+    return CocoListing(name or Path(annotations).stem, Path(images), instances, query, faults, absent=absent)
 
 
 def load_instances(file: Path) -> Instances:
@@ -145,24 +172,51 @@ def load_instances(file: Path) -> Instances:
     """
     try:
         content = json.loads(file.read_bytes())
-        pictures = {
-            int(row["id"]): Picture(str(row["file_name"]), Size(int(row["width"]), int(row["height"])))
-            for row in content["images"]
-        }
+        pictures = {int(row["id"]): _picture(row) for row in content["images"]}
         objects = {
             int(row["id"]): Instance(
                 int(row["image_id"]), int(row["category_id"]), row["segmentation"], bool(row.get("iscrowd"))
             )
             for row in content["annotations"]
         }
-        categories = {int(row["id"]): str(row["name"]) for row in content["categories"]}
+        categories = {int(row["id"]): _category(row) for row in content["categories"]}
     except FileNotFoundError as error:
         raise DataError(f"expected a file of COCO instances at '{file}', found none") from error
     except KeyError as error:
-        raise DataError(f"'{file}' should be a file of COCO instances; it or one of its rows lacks {error}") from error
+        raise BrokenFile(
+            FaultKind.BAD_RECORD,
+            file,
+            f"'{file}' should be a file of COCO instances; it or one of its rows lacks {error}",
+        ) from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"'{file}' should be a file of COCO instances and cannot be read as one ({error})") from error
+        raise BrokenFile(
+            FaultKind.UNREADABLE,
+            file,
+            f"'{file}' should be a file of COCO instances and cannot be read as one ({error})",
+        ) from error
     return Instances(file, pictures, objects, categories)
+
+
+def _picture(row: Mapping[str, Any]) -> Picture:
+    return Picture(
+        _file(row),
+        Size(int(row["width"]), int(row["height"])),
+        tuple(map(int, row.get("not_exhaustive_category_ids", ()))),
+        tuple(map(int, row.get("neg_category_ids", ()))),
+    )
+
+
+def _file(row: Mapping[str, Any]) -> str:
+    """Its name; LVIS has none, but the last two parts of an address: train2017/000000000009.jpg."""
+    if row.get("file_name") or "coco_url" not in row:
+        return str(row["file_name"])
+    return "/".join(str(row["coco_url"]).split("/")[-2:])
+
+
+def _category(row: Mapping[str, Any]) -> str:
+    """The name of a category; LVIS writes "baseball_bat" and "bow_(weapon)"."""
+    name = str(row["name"])
+    return name.replace("_", " ") if "synset" in row else name
 
 
 def missing_pictures(folder: Path, files: Iterable[str]) -> list[Fault]:

@@ -1,60 +1,129 @@
-"""A sample as one row of plain values, with its picture and its masks encoded, and back."""
+"""A sample as one row of plain values, with its picture and its masks encoded, and back.
+
+ThinkSeg's own schema keeps all that a sample has; the two published ones are told in `thinkseg.data.published`.
+"""
 
 import io
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from thinkseg.data.published import PublishedSchema, read_solution, render_solution
 from thinkseg.errors import DataError
 from thinkseg.imaging import load_image, read_header, resize_mask
-from thinkseg.types import Mask, Sample, Size
+from thinkseg.types import Answer, Box, Mask, ObjectPrompt, Point, Sample, Size
 
 _KEPT_MODES = ("RGB", "L")
 
 
-def sample_from_row(row: dict[str, Any]) -> Sample:
-    """The sample that a row holds, masks and picture decoded."""
+def sample_from_row(row: Mapping[str, Any], where: str = "this row") -> Sample:
+    """The sample that a row of any schema holds, masks and picture decoded.
+
+    Raises:
+        DataError: the row lacks what its schema has, or its solution does not lie in its picture.
+        ImageError: a picture that cannot be read.
+    """
+    try:
+        return _from_published(row, where) if "solution" in row else _from_own(row)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{where} does not hold what a prepared row holds ({type(error).__name__}: {error})") from error
+
+
+def original_size(row: Mapping[str, Any]) -> Size | None:
+    """The size of a row's picture before it was resized; None where the row does not say."""
+    names = ("img_width", "img_height") if "solution" in row else ("original_width", "original_height")
+    width, height = (row.get(name) for name in names)
+    return Size(int(width), int(height)) if width and height else None
+
+
+def own_row(sample: Sample, image: Image.Image, size: Size, original: Size, reference: Answer | None) -> dict[str, Any]:
+    """A sample as a row of ThinkSeg's own schema.
+
+    Args:
+        sample: its masks have the size of its picture.
+        image: its picture, decoded.
+        size: of picture and masks in the row.
+        original: of the picture before any resizing.
+        reference: the worked answer to keep, in any frame.
+    """
+    return {
+        "id": sample.id,
+        "image": {"bytes": _encoded_image(sample, image, size), "path": None},
+        "query": sample.query,
+        "task": sample.task,
+        "target": _encoded_mask(sample.target, size),
+        "ignore": _encoded_mask(sample.ignore, size),
+        "instances": None if sample.instances is None else [_encoded_mask(mask, size) for mask in sample.instances],
+        "reference": None if reference is None else _answer_text(reference.rescaled(size)),
+        "width": size.width,
+        "height": size.height,
+        "original_width": original.width,
+        "original_height": original.height,
+    }
+
+
+def published_row(
+    sample: Sample, image: Image.Image, size: Size, original: Size, reference: Answer, schema: PublishedSchema
+) -> dict[str, Any]:
+    """A sample as a published row; its masks are left behind.
+
+    Raises:
+        Inexpressible: the schema has no words for the answer.
+    """
+    return {
+        "id": sample.id,
+        "problem": sample.query,
+        "solution": render_solution(reference.rescaled(size), schema),
+        "image": {"bytes": _encoded_image(sample, image, size), "path": None},
+        "img_height": original.height,
+        "img_width": original.width,
+    }
+
+
+def _from_own(row: Mapping[str, Any]) -> Sample:
     instances = row["instances"]
     size = Size(row["width"], row["height"])
     masks = [_decoded_mask(mask) for mask in instances or ()]
     return Sample(
         id=row["id"],
-        image=load_image(Image.open(io.BytesIO(row["image"]["bytes"]))),
+        image=_decoded_image(row["image"]),
         query=row["query"],
         target=_decoded_mask(row["target"]) if row["target"] else None,
         ignore=_decoded_mask(row["ignore"]) if row["ignore"] else None,
         instances=None if instances is None else np.stack(masks) if masks else np.zeros((0, *size.hw), dtype=bool),
+        reference=_answer_from_text(row["reference"]) if row.get("reference") else None,
         task=row["task"],
     )
 
 
-def row_from_sample(sample: Sample, longest_side: int | None = None) -> dict[str, Any]:
-    """A sample as a row, its picture and masks encoded.
+def _from_published(row: Mapping[str, Any], where: str) -> Sample:
+    image = _decoded_image(row["image"])
+    reference = read_solution(row["solution"], Size(*image.size), where)
+    return Sample(id=str(row["id"]), image=image, query=row["problem"].strip(), reference=reference, task="referring")
 
-    Raises:
-        DataError: a mask of another size than the picture.
-        ImageError: a picture that cannot be read.
-    """
-    image = load_image(sample.image)
-    size = Size(*image.size)
-    for mask in (sample.target, sample.ignore):
-        if mask is not None and mask.shape != size.hw:
-            found = "×".join(map(str, mask.shape))
-            raise DataError(f"a mask of sample '{sample.id}' is {found} (height×width), its picture {size.hw}")
-    new_size = _shrunk(size, longest_side)
-    return {
-        "id": sample.id,
-        "image": {"bytes": _encoded_image(sample, image, new_size), "path": None},
-        "query": sample.query,
-        "task": sample.task,
-        "target": _encoded_mask(sample.target, new_size),
-        "ignore": _encoded_mask(sample.ignore, new_size),
-        "instances": None if sample.instances is None else [_encoded_mask(mask, new_size) for mask in sample.instances],
-        "width": new_size.width,
-        "height": new_size.height,
-    }
+
+def _answer_text(answer: Answer) -> str:
+    objects = [
+        {
+            "box": None if prompt.box is None else [round(value, 2) for value in prompt.box.xyxy],
+            "points": [[round(point.x, 2), round(point.y, 2), point.label] for point in prompt.points],
+        }
+        for prompt in answer.objects
+    ]
+    return json.dumps({"frame": list(answer.frame.wh), "objects": objects, "think": answer.think}, ensure_ascii=False)
+
+
+def _answer_from_text(text: str) -> Answer:
+    content = json.loads(text)
+    objects = tuple(
+        ObjectPrompt(Box(*told["box"]) if told["box"] else None, tuple(Point(*point) for point in told["points"]))
+        for told in content["objects"]
+    )
+    return Answer(Size(*content["frame"]), objects, content["think"])
 
 
 def _encoded_image(sample: Sample, image: Image.Image, size: Size) -> bytes:
@@ -71,6 +140,10 @@ def _encoded_image(sample: Sample, image: Image.Image, size: Size) -> bytes:
     return stream.getvalue()
 
 
+def _decoded_image(encoded: Mapping[str, Any]) -> Image.Image:
+    return load_image(Image.open(io.BytesIO(encoded["bytes"])))
+
+
 def _encoded_mask(mask: Mask | None, size: Size) -> dict[str, Any] | None:
     if mask is None:
         return None
@@ -79,13 +152,6 @@ def _encoded_mask(mask: Mask | None, size: Size) -> dict[str, Any] | None:
     return {"bytes": stream.getvalue(), "path": None}
 
 
-def _decoded_mask(encoded: dict[str, Any]) -> Mask:
+def _decoded_mask(encoded: Mapping[str, Any]) -> Mask:
     mask: Mask = np.asarray(Image.open(io.BytesIO(encoded["bytes"]))) > 0
     return mask
-
-
-def _shrunk(size: Size, longest_side: int | None) -> Size:
-    longest = max(size.wh)
-    if longest_side is None or longest <= longest_side:
-        return size
-    return Size(*(max(1, round(side * longest_side / longest)) for side in size.wh))

@@ -42,6 +42,9 @@ def inspect_sample(listing: Listing, index: int, *, picture: bool = True, truth:
     """
     entry = listing.entry(index)
     finding = Finding()
+    if listing.embedded:
+        finding.faults += _row(listing, index)
+        return finding
     header, fault = _header(entry.image, FaultKind.MISSING_PICTURE)
     if picture:
         fault = fault or _decoding_fault(entry.image)
@@ -129,6 +132,19 @@ def _ignore_fault(file: Path, picture: PictureFile | None) -> Fault | None:
     """What is wrong with a region to be ignored, which may well be empty or full."""
     header, fault = _header(file, FaultKind.MISSING_MASK)
     return fault or _decoding_fault(file) or _size_fault(str(file), header, picture)
+
+
+def _row(listing: Listing, index: int) -> list[Fault]:
+    """The faults of a row that holds its picture and its masks."""
+    entry = listing.entry(index)
+    try:
+        sample = listing.read(index)
+    except InputError as error:
+        return [Fault(FaultKind.BAD_RECORD, entry.truth, str(error))]
+    picture = load_image(sample.image)
+    masks = [sample.target, sample.ignore, *(sample.instances if sample.instances is not None else ())]
+    wrong = [mask for mask in masks if mask is not None and mask.shape != (picture.height, picture.width)]
+    return [Fault(FaultKind.WRONG_SIZE, entry.truth)] if wrong else []
 
 
 def _drawn_mask(listing: Listing, index: int, picture: PictureFile) -> list[Fault]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from thinkseg.errors import DataError
-from thinkseg.types import Sample
+from thinkseg.types import Sample, Size
 
 if TYPE_CHECKING:
     _Samples = Sequence[Sample]
@@ -40,7 +40,8 @@ class FaultKind(StrEnum):
     MISSING_PICTURE = "missing-picture", "a mask, an annotation or a row that no picture goes with"
     AMBIGUOUS = "ambiguous", "several files share a name, and it is not clear which one is meant"
     BAD_RECORD = "bad-record", "an annotation that does not say what it has to say"
-    UNREADABLE = "unreadable", "not a picture of a kind that can be read"
+    REFUSED = "refused", "a pickle that would run code when it is read; it was not read"
+    UNREADABLE = "unreadable", "not a picture, or not a file, of a kind that can be read"
     TRUNCATED = "truncated", "begins well, but is damaged or cut short"
     TOO_LARGE = "too-large", "has more pixels than are read"
     WRONG_SIZE = "wrong-size", "a mask of another size than its picture"
@@ -61,6 +62,15 @@ class Fault:
     """The file; for an annotation, the file and its number in there."""
     detail: str = ""
     """What was found, in a few words; may be empty."""
+
+
+class BrokenFile(DataError):
+    """A file that a whole data set hangs on cannot be used."""
+
+    def __init__(self, kind: FaultKind, file: Path, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.file = file
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +99,8 @@ class Listing(_Samples):
     """Where it lies; what is below may be named without it."""
     faults: Sequence[Fault]
     """What the names alone reveal."""
+    embedded: bool = False
+    """Whether the pictures lie inside other files, so that `Entry.image` is a name and no file."""
 
     @property
     def pictures(self) -> int:
@@ -106,6 +118,11 @@ class Listing(_Samples):
         Raises:
             InputError: a mask or an annotation that cannot be read.
         """
+
+    def original_size(self, index: int) -> Size | None:
+        """The size of a picture before it was resized; None where it never was, or nobody knows."""
+        del index
+        return None
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -134,6 +151,29 @@ class Listing(_Samples):
         )
 
 
+class Broken(Listing):
+    """Stands for a split that cannot be listed, so that a check can go on and name the file; it has no samples."""
+
+    def __init__(self, name: str, error: BrokenFile) -> None:
+        self.name, self.folder, self.error = name, error.file.parent, error
+        self.faults = (Fault(error.kind, str(error.file), str(error)),)
+
+    def __len__(self) -> int:
+        return 0
+
+    def entry(self, index: int) -> Entry:
+        """There is none."""
+        raise IndexError(index)
+
+    def read(self, index: int) -> Sample:
+        """There is none."""
+        raise IndexError(index)
+
+    def whole(self) -> Listing:
+        """Raises what was found wrong with the file."""
+        raise self.error
+
+
 class Part(Listing):
     """Some samples of a listing, in another order if need be."""
 
@@ -141,6 +181,7 @@ class Part(Listing):
         self._listing = listing
         self._indices = indices
         self.name, self.folder, self.faults = listing.name, listing.folder, listing.faults
+        self.embedded = listing.embedded
 
     @property
     def pictures(self) -> int:
@@ -157,3 +198,7 @@ class Part(Listing):
     def read(self, index: int) -> Sample:
         """Read a sample."""
         return self._listing.read(self._indices[index])
+
+    def original_size(self, index: int) -> Size | None:
+        """See `Listing.original_size`."""
+        return self._listing.original_size(self._indices[index])

@@ -1,11 +1,13 @@
-"""Ready-made rows: a split of a data set as Parquet files that hold the pictures and masks themselves.
+"""Ready-made rows: a split of a data set as Parquet files that hold the pictures themselves.
 
 ``datasets`` reads them (``load_dataset("parquet", data_files="OUT/*.parquet")``) with pictures and masks as images, and
 `load_prepared` gives them back as samples. A file is written under another name and renamed when it is whole; whoever
 starts again goes on with the first file that is missing. The source is only read.
 
-Columns: ``id``, ``image``, ``query``, ``task``, ``target`` (the true mask, None if it is not known), ``ignore`` (or
-None), ``instances`` (one mask per object, or None), ``width``, ``height``. Masks are PNGs of 0 and 255.
+Columns of ThinkSeg's own schema: ``id``, ``image``, ``query``, ``task``, ``target`` (the true mask, None if it is not
+known), ``ignore`` (or None), ``instances`` (one mask per object, or None), ``reference`` (boxes and points with their
+frame as JSON, or None), ``width``, ``height``, and ``original_width``, ``original_height`` (before resizing). Masks are
+PNGs of 0 and 255. The published schemas are told in `thinkseg.data.published`.
 """
 
 from __future__ import annotations
@@ -13,31 +15,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from thinkseg.data.encoded import row_from_sample, sample_from_row
+from thinkseg.data.building import LeftOut, Segment, Settings, row_from_sample
 from thinkseg.data.listing import Listing
+from thinkseg.data.published import COLUMNS
+from thinkseg.data.rows import RowListing, list_rows
 from thinkseg.errors import DataError, InputError
-from thinkseg.types import Sample
 
 MANIFEST = "prepared.json"
 
 _ROWS_AT_A_TIME = 16
 """Rows that are read from a file together; few, so that a row in the middle is cheap."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How rows are made."""
-
-    rows_per_file: int = 500
-    longest_side: int | None = None
-    """Larger pictures are shrunk to it, in pixels; None keeps them, byte by byte where that is possible."""
-    skip_faulty: bool = False
-    """Whether a sample that cannot be read is left out in place of ending the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +40,8 @@ class Prepared:
     folder: Path
     files: Sequence[Path]
     rows: int
-    left_out: Sequence[str]
-    """Ids of samples that could not be read."""
+    left_out: Mapping[str, str]
+    """Samples that gave no row, by their ids: why, which begins with one of `thinkseg.data.building.REASONS`."""
 
 
 def prepare(
@@ -57,6 +50,7 @@ def prepare(
     split: str = "train",
     settings: Settings | None = None,
     progress: Callable[[int, int], None] | None = None,
+    segment: Segment | None = None,
 ) -> Prepared:
     """Write the rows of a listing; what an earlier call has written is kept.
 
@@ -66,6 +60,7 @@ def prepare(
         split: the files' names begin with it.
         settings: how.
         progress: told how many of how many samples are done after each.
+        segment: the segmenter for `Settings.keep_iou`.
 
     Raises:
         DataError: the folder lies in the source, or holds rows of something else, or a sample has a mask of another
@@ -73,79 +68,57 @@ def prepare(
         ImageError: a picture or mask that cannot be read (unless `skip_faulty`).
     """
     settings = settings or Settings()
+    if settings.keep_iou is not None and segment is None:
+        raise InputError("to keep what a segmenter finds, a segmenter is needed")
     out = Path(out)
     _refuse_source(out, listing)
     count = max(1, -(-len(listing) // settings.rows_per_file))
     files = [out / f"{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
-    _agree(out / MANIFEST, _header(listing, split, settings))
+    manifest = _Manifest(out / MANIFEST, _header(listing, split, settings))
     for number, file in enumerate(files):
         indices = range(len(listing))[number * settings.rows_per_file : (number + 1) * settings.rows_per_file]
         if not file.exists():
-            _write_rows(file, _rows(listing, indices, settings, progress))
+            left_out: dict[str, str] = {}
+            rows = _rows(listing, indices, settings, segment, left_out, progress)
+            unfinished = _write_rows(file, rows, _columns(settings))
+            manifest.note(file.name, left_out)  # before the file has its name: a file that counts is in the manifest
+            os.replace(unfinished, file)
         elif progress:
             progress(indices.stop, len(listing))
-    written = [identifier for file in files for identifier in _column(file, "id")]
-    known = set(written)
-    left_out = [entry.id for entry in map(listing.entry, range(len(listing))) if entry.id not in known]
-    return Prepared(out, files, len(written), left_out)
+    return Prepared(out, files, sum(map(_count, files)), manifest.left_out())
 
 
-def load_prepared(folder: Path | str, split: str = "") -> PreparedSamples:
+def load_prepared(folder: Path | str, split: str = "") -> RowListing:
     """The samples of prepared rows, read one by one when they are asked for.
 
     Args:
-        folder: what `prepare` wrote to.
+        folder: what `prepare` wrote to, or published rows.
         split: only its files; all there are when empty.
 
     Raises:
         DataError: there are no such files, or some are missing.
     """
-    folder = Path(folder)
-    files = sorted(folder.glob(f"{split or '*'}-[0-9]*-of-[0-9]*.parquet"))
-    if not files:
-        raise DataError(f"expected files '{split or 'SPLIT'}-…-of-….parquet' in '{folder}', found none")
-    for file in files:
-        name, _, total = file.stem.rpartition("-of-")
-        stem = name.rpartition("-")[0]
-        there = sum(other.name.startswith(f"{stem}-") and other.stem.endswith(total) for other in files)
-        if there != int(total):
-            raise DataError(
-                f"'{folder}' has {there} of the {int(total)} files of '{stem}': finish 'thinkseg data prepare'"
-            )
-    return PreparedSamples(files)
-
-
-class PreparedSamples(Sequence[Sample]):
-    """Samples in Parquet files; use `load_prepared` to make one."""
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._places: list[tuple[Path, int, int]] = []  # file, group of rows, row in the group
-        for file in files:
-            for group, rows in enumerate(_group_sizes(file)):
-                self._places += [(file, group, row) for row in range(rows)]
-        self._latest: tuple[Path, int] | None = None
-        self._rows: list[dict[str, Any]] = []
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
-        file, group, row = self._places[index]
-        if self._latest != (file, group):
-            self._rows = _read_group(file, group)
-            self._latest = (file, group)
-        return sample_from_row(self._rows[row])
+    return list_rows(folder, split)
 
 
 def _rows(
-    listing: Listing, indices: range, settings: Settings, progress: Callable[[int, int], None] | None
+    listing: Listing,
+    indices: range,
+    settings: Settings,
+    segment: Segment | None,
+    left_out: dict[str, str],
+    progress: Callable[[int, int], None] | None,
 ) -> Iterator[dict[str, Any]]:
+    """The rows of some samples; those that give none are noted."""
     for index in indices:
         try:
-            yield row_from_sample(listing[index], settings.longest_side)
-        except InputError:
+            yield row_from_sample(listing[index], settings, listing.original_size(index), segment)
+        except LeftOut as reason:
+            left_out[listing.entry(index).id] = str(reason)
+        except InputError as error:
             if not settings.skip_faulty:
                 raise
+            left_out[listing.entry(index).id] = f"unreadable: {error}"
         if progress:
             progress(index + 1, len(listing))
 
@@ -171,44 +144,83 @@ def _header(listing: Listing, split: str, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _agree(manifest: Path, header: dict[str, Any]) -> None:
-    """Write down what is made here, or hold it against what is written down."""
-    try:
-        present = json.loads(manifest.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        manifest.parent.mkdir(parents=True, exist_ok=True)
-        _replace(manifest, json.dumps(header, indent=2, ensure_ascii=False).encode())
-        return
-    except ValueError as error:
-        raise DataError(f"'{manifest}' cannot be read ({error}); choose another folder, or remove this one") from error
-    other = [name for name in header if present.get(name) != header[name]]
-    if other:
-        raise DataError(
-            f"'{manifest.parent}' holds rows of something else (it differs in {', '.join(other)}); "
-            "choose another folder, or remove this one"
-        )
+class _Manifest:
+    """What the files in a folder are made of, and which samples each of them leaves out."""
+
+    def __init__(self, file: Path, header: dict[str, Any]) -> None:
+        self._file = file
+        try:
+            present = json.loads(file.read_text(encoding="utf-8"))
+            self._content: dict[str, Any] = {**header, "left_out": dict(present.get("left_out", {}))}
+        except FileNotFoundError:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._content = {**header, "left_out": {}}
+            self._write()
+            return
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"'{file}' cannot be read ({error}); choose another folder, or remove this one") from error
+        other = [name for name in header if present.get(name) != header[name]]
+        if other:
+            raise DataError(
+                f"'{file.parent}' holds rows of something else (it differs in {', '.join(other)}); "
+                "choose another folder, or remove this one"
+            )
+
+    def note(self, name: str, left_out: Mapping[str, str]) -> None:
+        """Write down what a file leaves out."""
+        self._content["left_out"].pop(name, None)
+        if left_out:
+            self._content["left_out"][name] = dict(left_out)
+        gone = self.left_out()
+        self._content["reasons"] = dict(sorted(Counter(map(kind_of, gone.values())).items()))
+        self._write()
+
+    def left_out(self) -> dict[str, str]:
+        """All samples that are left out, with the reason."""
+        return {identifier: why for file in self._content["left_out"].values() for identifier, why in file.items()}
+
+    def _write(self) -> None:
+        unfinished = self._file.with_suffix(".unfinished")
+        unfinished.write_bytes(json.dumps(self._content, indent=2, ensure_ascii=False).encode())
+        os.replace(unfinished, self._file)
 
 
-def _write_rows(file: Path, rows: Iterator[dict[str, Any]]) -> None:
-    """Write a file a few rows at a time and give it its name when it is whole."""
+def kind_of(reason: str) -> str:
+    """The key in `thinkseg.data.building.REASONS` that a reason begins with."""
+    return reason.partition(":")[0]
+
+
+def _columns(settings: Settings) -> dict[str, Any]:
+    """The columns of the schema, as ``datasets`` names their kinds."""
+    from datasets import Image, List, Value
+
+    text, number = Value("string"), Value("int32")
+    if settings.schema != "thinkseg":
+        kinds = dict.fromkeys(COLUMNS, text)
+        return {**kinds, "image": Image(), "img_height": Value("int64"), "img_width": Value("int64")}
+    return {
+        "id": text,
+        "image": Image(),
+        "query": text,
+        "task": text,
+        "target": Image(),
+        "ignore": Image(),
+        "instances": List(Image()),
+        "reference": text,
+        "width": number,
+        "height": number,
+        "original_width": number,
+        "original_height": number,
+    }
+
+
+def _write_rows(file: Path, rows: Iterator[dict[str, Any]], columns: dict[str, Any]) -> Path:
+    """Write a file a few rows at a time under another name, which is returned."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from datasets import Features, List, Value
-    from datasets import Image as Picture
+    from datasets import Features
 
-    schema = Features(
-        {
-            "id": Value("string"),
-            "image": Picture(),
-            "query": Value("string"),
-            "task": Value("string"),
-            "target": Picture(),
-            "ignore": Picture(),
-            "instances": List(Picture()),
-            "width": Value("int32"),
-            "height": Value("int32"),
-        }
-    ).arrow_schema
+    schema = Features(columns).arrow_schema
     unfinished = file.with_suffix(".unfinished")
     with pq.ParquetWriter(unfinished, schema) as writer:
         batch = []
@@ -219,32 +231,10 @@ def _write_rows(file: Path, rows: Iterator[dict[str, Any]]) -> None:
                 batch = []
         if batch:
             writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-    os.replace(unfinished, file)
+    return unfinished
 
 
-def _replace(file: Path, content: bytes) -> None:
-    unfinished = file.with_suffix(".unfinished")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, file)
-
-
-def _column(file: Path, name: str) -> list[Any]:
+def _count(file: Path) -> int:
     import pyarrow.parquet as pq
 
-    column: list[Any] = pq.read_table(file, columns=[name]).column(name).to_pylist()
-    return column
-
-
-def _group_sizes(file: Path) -> list[int]:
-    import pyarrow.parquet as pq
-
-    metadata = pq.read_metadata(file)
-    return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-
-
-def _read_group(file: Path, group: int) -> list[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(file) as opened:
-        rows: list[dict[str, Any]] = opened.read_row_group(group).to_pylist()
-    return rows
+    return int(pq.read_metadata(file).num_rows)

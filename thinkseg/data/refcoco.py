@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from thinkseg.data.coco import Instances, load_instances, mask_of, missing_pictures
-from thinkseg.data.listing import Entry, Fault, FaultKind, Listing
+from thinkseg.data.listing import BrokenFile, Entry, Fault, FaultKind, Listing
 from thinkseg.data.polygons import stacked
 from thinkseg.errors import DataError
 from thinkseg.types import Mask, Sample
@@ -130,15 +130,19 @@ def load_refs(file: Path) -> list[dict[str, Any]]:
     except FileNotFoundError as error:
         raise DataError(f"expected a file of references at '{file}', found none") from error
     except _Refused as error:
-        raise DataError(
+        raise BrokenFile(
+            FaultKind.REFUSED,
+            file,
             f"'{file}' is refused: to read it would run '{error}', while references are plain containers; "
-            "get the file from a source that you trust"
+            "get the file from a source that you trust",
         ) from error
     except (pickle.UnpicklingError, ValueError, EOFError, KeyError, IndexError, AttributeError, TypeError,
             MemoryError, OverflowError) as error:  # fmt: skip
-        raise DataError(f"'{file}' is damaged or no file of references ({error})") from error
+        message = f"'{file}' is damaged or no file of references ({error})"
+        raise BrokenFile(FaultKind.UNREADABLE, file, message) from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "split" in row for row in rows):
-        raise DataError(f"'{file}' should hold a list of references, each with its split, and does not")
+        message = f"'{file}' should hold a list of references, each with its split, and does not"
+        raise BrokenFile(FaultKind.BAD_RECORD, file, message)
     return rows
 
 

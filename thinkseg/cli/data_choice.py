@@ -1,0 +1,88 @@
+"""What all actions of ``thinkseg data`` have in common: which data are meant, and a bar that shows how far it is."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thinkseg.errors import DataError
+
+if TYPE_CHECKING:
+    from thinkseg.data.catalog import DataSet
+    from thinkseg.data.listing import Listing
+
+Chosen = list[tuple["DataSet | None", dict[str, "Listing"]]]
+"""Data sets with their splits; None for data of one's own."""
+
+
+def choose(args: argparse.Namespace) -> Chosen:
+    """The data sets, each with its splits, that the arguments mean."""
+    from thinkseg.data.finding import find_listings
+
+    return find_listings(
+        args.root,
+        args.dataset,
+        args.split,
+        images=args.images,
+        masks=args.masks,
+        annotations=args.annotations,
+        query=args.query,
+    )
+
+
+def choose_one(args: argparse.Namespace) -> Listing:
+    """The one split that the arguments mean, with at least one sample.
+
+    Raises:
+        DataError: there are several, or none.
+    """
+    from thinkseg.data.listing import Broken
+
+    found = {
+        f"--dataset {data_set.name} --split {split}" if data_set else split: listing
+        for data_set, listings in choose(args)
+        for split, listing in listings.items()
+    }
+    if len(found) != 1:
+        raise DataError(f"found several splits; say which one: {' or '.join(found)}")
+    (listing,) = found.values()
+    if isinstance(listing, Broken):
+        raise listing.error
+    if not len(listing):
+        raise DataError(f"found no sample in '{args.root}'; 'thinkseg data check' says why")
+    return listing
+
+
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """What to look at: the same for every action."""
+    parser.add_argument("root", metavar="ROOT", type=Path, help="a folder of data, or a table")
+    parser.add_argument(
+        "--dataset", metavar="NAME", default="", help="which data set it is (default: look what is there)"
+    )
+    parser.add_argument("--split", metavar="SPLIT", default="", help="only this split")
+    parser.add_argument("--images", metavar="DIR", default="", help="the folder of pictures, from ROOT on")
+    parser.add_argument("--masks", metavar="DIR", default="", help="the folder of masks, from ROOT on")
+    parser.add_argument("--annotations", metavar="FILE", default="", help="a file of COCO instances, from ROOT on")
+    parser.add_argument("--query", metavar="TEXT", default="", help="what is asked, where the data have no words")
+
+
+class Bar:
+    """A progress bar on stderr."""
+
+    def __init__(self, title: str, unit: str) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(desc=title, unit=unit, file=sys.stderr, dynamic_ncols=True)
+
+    def update(self, done: int, total: int) -> None:
+        """Move to `done` of `total`."""
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
