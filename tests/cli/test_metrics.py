@@ -9,6 +9,7 @@ from PIL import Image
 from thinkseg import cli
 from thinkseg.cli.metrics import TITLES, find_pairs, measure_all
 from thinkseg.imaging import save_mask
+from thinkseg.metrics.boundary import correction_effort
 from thinkseg.metrics.overlap import OverlapSums, count_overlap
 from thinkseg.metrics.saliency import SaliencySums, measure_saliency
 
@@ -39,9 +40,10 @@ def run(capsys, *words):
 
 def test_the_table_and_the_file_hold_every_metric(folders, capsys, tmp_path):
     predictions, targets, pairs = folders
-    code, out, _ = run(capsys, predictions, targets, "--jobs", 1, "--json", tmp_path / "new/scores.json")
+    code, out, _ = run(capsys, predictions, targets, "--processes", 1, "--json", tmp_path / "new/scores.json")
     assert code == 0
-    assert all(title in out for title in TITLES.values())
+    assert all(title in out for name, title in TITLES.items() if name != "hce")
+    assert "HCE" not in out
     written = json.loads((tmp_path / "new/scores.json").read_text())
     overlap = sum((OverlapSums.of(count_overlap(*pair)) for pair in pairs), OverlapSums())
     expected = sum((measure_saliency(*pair) for pair in pairs), SaliencySums()).scores()
@@ -49,9 +51,52 @@ def test_the_table_and_the_file_hold_every_metric(folders, capsys, tmp_path):
     assert written["metrics"] == pytest.approx(expected | {"giou": overlap.giou, "ciou": overlap.ciou})
 
 
+def test_all_missing_predictions_are_named_up_to_ten(folders, capsys):
+    predictions, targets, _ = folders
+    for number in range(9):
+        save_mask(np.eye(8, dtype=bool), targets / f"extra {number}.png")
+    (predictions / "scene 1.png").unlink()
+    (predictions / "scene 3.png").unlink()
+    code, _, err = run(capsys, predictions, targets)
+    assert code == 2
+    assert "no prediction for 11 of 14 targets" in err
+    assert "'extra 0.png', 'extra 1.png'" in err
+    assert "'scene 1.png' and 1 more" in err
+    (targets / "extra 0.png").unlink()
+    assert "'scene 1.png', 'scene 3.png'\n" in run(capsys, predictions, targets)[2]
+
+
+def test_the_effort_of_correction_is_counted_when_it_is_asked_for(folders, capsys):
+    predictions, targets, pairs = folders
+    pairs[0] = (~pairs[0][1], pairs[0][1])
+    save_mask(pairs[0][0], predictions / "scene 0.png")
+    code, out, _ = run(capsys, predictions, targets, "--processes", 1, "--hce")
+    assert code == 0
+    expected = np.mean([correction_effort(*pair) for pair in pairs])
+    assert expected > 0
+    assert f"HCE               {expected:8.4f}" in out
+
+
+def test_masks_of_nought_and_one_are_measured_the_quick_way_and_grey_ones_by_the_package(folders, monkeypatch):
+    predictions, targets, pairs = folders
+    Image.fromarray(pairs[0][0].astype(np.uint8)).save(predictions / "scene 0.png")  # 0 and 1 in place of 255
+    grey = np.where(pairs[1][0], 255, 0).astype(np.uint8)
+    grey[0, 0] = 9
+    Image.fromarray(grey).save(predictions / "scene 1.png")
+    kinds = []
+
+    def measured(pred, target, *, effort):
+        kinds.append(pred.dtype)
+        return measure_saliency(pred, target, effort=effort)
+
+    monkeypatch.setattr("thinkseg.metrics.saliency.measure_saliency", measured)
+    measure_all(find_pairs(predictions, targets)[:2], processes=1)
+    assert kinds == [np.bool_, np.float64]
+
+
 def test_perfect_predictions_score_one(folders, capsys):
     _, targets, _ = folders
-    _, out, _ = run(capsys, targets, targets, "--jobs", 1)
+    _, out, _ = run(capsys, targets, targets, "--processes", 1)
     assert "S-measure           1.0000" in out
     assert "MAE                 0.0000" in out
 
@@ -61,7 +106,7 @@ def test_several_processes_give_the_same_sums(folders, monkeypatch):
     predictions, targets, _ = folders
     monkeypatch.setattr("thinkseg.cli.metrics.CHUNK", 2)
     pairs = find_pairs(predictions, targets)
-    alone, together = measure_all(pairs, jobs=1), measure_all(pairs, jobs=2)
+    alone, together = measure_all(pairs, processes=1), measure_all(pairs, processes=2)
     assert alone[0] == together[0]
     assert alone[1].scores() == pytest.approx(together[1].scores())
 
@@ -70,29 +115,29 @@ def test_soft_maps_are_measured_as_they_are_and_cut_at_one_half_for_iou(folders,
     predictions, targets, pairs = folders
     soft = Image.fromarray(np.where(pairs[0][1], 200, 90).astype(np.uint8))
     soft.save(predictions / "scene 0.png")
-    sums = measure_all(find_pairs(predictions, targets)[:1], jobs=1)
+    sums = measure_all(find_pairs(predictions, targets)[:1], processes=1)
     assert sums[0].giou == 1
 
 
 def test_a_prediction_of_another_size_is_named_unless_it_is_to_be_resized(folders, capsys):
     predictions, targets, pairs = folders
     save_mask(pairs[0][1].repeat(2, axis=0).repeat(2, axis=1), predictions / "scene 0.png")
-    code, _, err = run(capsys, predictions, targets, "--jobs", 1)
+    code, _, err = run(capsys, predictions, targets, "--processes", 1)
     assert code == 2
     assert "scene 0.png' has 64×48 pixels" in err
     assert "--resize" in err
-    assert run(capsys, predictions, targets, "--jobs", 1, "--resize")[0] == 0
-    assert measure_all(find_pairs(predictions, targets)[:1], resize=True, jobs=1)[0].giou > 0.9
+    assert run(capsys, predictions, targets, "--processes", 1, "--resize")[0] == 0
+    assert measure_all(find_pairs(predictions, targets)[:1], resize=True, processes=1)[0].giou > 0.9
 
 
-@pytest.mark.parametrize("broken", ["missing", "unreadable", "no targets", "no folder", "jobs"])
+@pytest.mark.parametrize("broken", ["missing", "unreadable", "no targets", "no folder", "processes"])
 def test_what_is_wrong_is_named(folders, capsys, broken):
     predictions, targets, _ = folders
-    words, sentence = [predictions, targets, "--jobs", 1], ""
+    words, sentence = [predictions, targets, "--processes", 1], ""
     if broken == "missing":
         (predictions / "scene 1.png").unlink()
         (predictions / "scene 3.png").unlink()
-        sentence = "scene 1.png' and 1 more"
+        sentence = "no prediction for 2 of 5 targets in"
     elif broken == "unreadable":
         (predictions / "scene 1.png").write_bytes(b"")
         sentence = "scene 1.png"
@@ -105,7 +150,7 @@ def test_what_is_wrong_is_named(folders, capsys, broken):
         sentence = "nowhere"
     else:
         words[-1] = -1
-        sentence = "--jobs"
+        sentence = "--processes is at least 1, found -1"
     code, _, err = run(capsys, *words)
     assert code == 2
     assert sentence in err

@@ -1,8 +1,8 @@
 """The measures of foreground segmentation: S, weighted F, mean, maximal and adaptive F and E, MAE, and of the outline.
 
 Masks are measured by our own functions, which are quick: `s_measure` runs in the reward thousands of times a minute.
-Maps of grey values are measured by the package `pysodmetrics`, with which ours agree. `SaliencySums` adds up over samples
-and shards.
+Maps of grey values are measured by the package `pysodmetrics`, with which ours agree. `SaliencySums` adds up over
+samples and shards.
 """
 
 from dataclasses import dataclass, field, replace
