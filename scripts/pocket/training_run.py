@@ -33,6 +33,10 @@ class TrainingRun:
             for name, part in parts.items():
                 part.load_state_dict(state[name])
             self.used, self.step = state["used"], state["step"]
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        """What was before this does not count."""
         self._last = self._saved = time.time()
 
     @property
@@ -60,7 +64,7 @@ class TrainingRun:
         fresh = self._state_file.with_suffix(".new")
         torch.save(state, fresh)
         fresh.replace(self._state_file)
-        self._last = self._saved = time.time()
+        self.start_clock()
 
     def log(self, text: str) -> None:
         line = f"step {self.step}, {self.used:.1f} min: {text}\n"

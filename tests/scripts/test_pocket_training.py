@@ -131,3 +131,35 @@ def test_an_average_of_weights_starts_as_the_weights_and_then_lags_behind_them()
     average_into(average, model, step=10_000, keep=0.5)
     assert average.weight.item() == pytest.approx(2.0)
     assert average.num_batches_tracked.item() == 7
+
+
+def test_prompts_for_the_segmenter_lie_on_the_thing_or_off_it_as_their_labels_say() -> None:
+    from prompted_masks import PAD_LABEL, box_around, prompts_of
+
+    masks = np.zeros((2, 6, 64, 64), bool)
+    masks[:, :, 10:31, 20:51] = True
+    masks[:, :, 15:20, 20:40] = False
+    boxes, points, labels = prompts_of(masks, np.random.default_rng(0))
+    assert box_around(masks[0, 0]).tolist() == [20, 10, 51, 31]
+    assert np.abs(boxes - np.array([20, 10, 51, 31])).max() < 0.5 * 31
+    x, y = points.astype(int)[..., 0], points.astype(int)[..., 1]
+    on = masks[0, 0][y, x]
+    assert {0, 1, PAD_LABEL} == set(np.unique(labels).tolist())
+    assert on[labels == 1].all()
+    assert not on[labels == 0].any()
+
+
+def test_the_segmenters_training_steps_compute_what_the_model_computes() -> None:
+    from segmenter_parts import create_model, decode, image_embeddings, normalised
+
+    torch.manual_seed(0)
+    model = create_model(64).eval()
+    pixels = normalised(np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8))
+    points, labels, boxes = torch.tensor([[[[20.0, 30.0]]]]), torch.tensor([[[1]]]), torch.tensor([[[8.0, 9, 50, 40]]])
+    with torch.no_grad():
+        logits, scores = decode(model, image_embeddings(model, pixels), points, labels, boxes, False)
+        asked = {"input_points": points, "input_labels": labels, "input_boxes": boxes}
+        expected = model(pixel_values=pixels, **asked, multimask_output=False)
+    assert logits.shape == (1, 1, 1, 32, 32)
+    assert torch.allclose(logits, expected.pred_masks, atol=1e-4)
+    assert torch.allclose(scores, expected.iou_scores, atol=1e-4)
