@@ -135,6 +135,18 @@ class Answer:
         return dataclasses.replace(self, frame=frame, objects=tuple(moved(prompt) for prompt in self.objects))
 
 
+@dataclass(frozen=True, slots=True)
+class TrueBox:
+    """One annotated object of a benchmark that compares boxes, in the picture's pixels."""
+
+    box: Box
+    """Its edges: a box of one pixel is 1 wide."""
+    area: float
+    """Pixels of the object itself."""
+    crowd: bool = False
+    """Whether it stands for a crowd that was not told apart: boxes on it count neither way."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """One image and one request, with the truth where it is known."""
@@ -153,6 +165,10 @@ class Sample:
     """The true objects one by one, or None when only their union is known."""
     task: str = ""
     """The kind of request (salient, camouflaged, referring, …) by which a report groups; may be empty."""
+    boxes: tuple[TrueBox, ...] | None = None
+    """The true objects as they were annotated with boxes, or None when they were not."""
+    count: int | None = None
+    """How many objects the query names, or None when unknown; a benchmark of counts may have no masks."""
 
 
 @dataclass(frozen=True, slots=True)

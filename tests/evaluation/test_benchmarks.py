@@ -9,7 +9,7 @@ from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.benchmarks import BENCHMARKS, LoadOptions, load_benchmark
 from thinkseg.evaluation.measures import MEASURES
 from thinkseg.imaging import save_mask
-from thinkseg.testing.data_sets import FOLDERS, write_folders, write_reasonseg, write_refcoco
+from thinkseg.testing.data_sets import FOLDERS, write_folders, write_grefcoco, write_reasonseg, write_refcoco
 
 
 def write_pair(root: Path, name: str, side: int = 8) -> None:
@@ -81,6 +81,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("refcocog", "refs(umd).p", ("val", "test")),
     ):
         write_refcoco(root / folder, root / "train2014", file, splits)
+    write_grefcoco(root / "grefcoco", root / "train2014", ("val", "testA", "testB"))
     write_reasonseg(root)
     return root
 
@@ -91,13 +92,18 @@ ON_DISK = {
     "duts": 5_019, "dut-omron": 5_168, "hku-is": 4_447, "ecssd": 1_000,
     "refcoco-val": 10_834, "refcoco-testa": 5_657, "refcoco-testb": 5_095,
     "refcoco+-val": 10_758, "refcoco+-testa": 5_726, "refcoco+-testb": 4_889,
-    "refcocog-val": 4_896, "refcocog-test": 9_602, "reasonseg-val": 200, "reasonseg-test": 779,
+    "refcocog-val": 4_896, "refcocog-test": 9_602,
+    "grefcoco-val": None, "grefcoco-testa": None, "grefcoco-testb": None,
+    "reasonseg-val": 200, "reasonseg-test": 779,
 }  # fmt: skip
 """The published numbers of samples; a sample of RefCOCO is an expression, one of ReasonSeg a picture."""
 
+OF_OBJECTS = ("coco-detection", "folder-detection", "pixmo-count", "pixmo-count-val", "countbench")
+"""They have tests of their own."""
+
 
 def test_the_tests_know_of_every_benchmark() -> None:
-    assert list(BENCHMARKS) == ["scenes", "folder", *ON_DISK]
+    assert list(BENCHMARKS) == ["scenes", "folder", *ON_DISK, *OF_OBJECTS]
 
 
 @pytest.mark.parametrize("name", ON_DISK)
@@ -108,8 +114,10 @@ def test_a_benchmark_on_disk_is_found_below_the_root_and_counted(root: Path, nam
     assert len({sample.id for sample in samples}) == 2
     for sample in samples:
         assert sample.target is not None
-        assert sample.target.any()
+        assert sample.target.any() == (sample.query != "a dinosaur")
         assert sample.task == benchmark.task
+    if ON_DISK[name] is None:  # no number is known
+        return
     with pytest.raises(DataError, match=f"has {ON_DISK[name]} samples, found 2; the copy on disk is not whole"):
         load_benchmark(name, LoadOptions(root=root))
 

@@ -34,16 +34,22 @@ data sets that lie below ROOT ('thinkseg data list' tells where to get them, and
   salient       duts dut-omron hku-is ecssd
   referring     refcoco-val refcoco-testa refcoco-testb refcoco+-val refcoco+-testa refcoco+-testb
                 refcocog-val refcocog-test
+  several, none grefcoco-val grefcoco-testa grefcoco-testb
   reasoning     reasonseg-val reasonseg-test
+  boxes         coco-detection (COCO val2017); folder-detection (ROOT/annotations.json, ROOT/images)
+  counts        pixmo-count pixmo-count-val countbench
 
-protocols of reasonseg, by what becomes of the pixels that it says to ignore:
-  left out (the default): lisa; part of the object: seg-zero, vision-reasoner; background: seg-r1
+protocols, to hold a number against a table that was not made by the benchmark's rules (docs/protocols.md):
+  referring, reasoning: lisa (as the default), seg-zero, vision-reasoner, seg-r1
+  boxes, counts: vision-reasoner
 
 examples:
   thinkseg evaluate scenes --model pocket --out runs/start
   thinkseg evaluate scenes --model runs/rl/final --segmenter grabcut --limit 64 --out runs/try --json
   thinkseg evaluate scenes --model pocket --shard 2/4 --out runs/start
   thinkseg evaluate folder --data my_pictures --out runs/mine
+  thinkseg evaluate coco-detection --data data --model runs/rl/final --out runs/boxes
+  thinkseg evaluate refcoco-testa --protocol seg-zero --data data --model runs/rl/final --out runs/as_seg_zero
   thinkseg evaluate cod10k camo reasonseg-val --data data --model runs/rl/final --out runs/hidden"""
 
 DONE = 0
@@ -125,7 +131,16 @@ def evaluate_benchmark(
     )
     began = time.monotonic()
     with ProgressBar(benchmark.name) as bar:
-        report = evaluate(pipeline, samples, out, header, batch_size=args.batch_size, shard=shard, progress=bar.update)
+        report = evaluate(
+            pipeline,
+            samples,
+            out,
+            header,
+            batch_size=args.batch_size,
+            shard=shard,
+            progress=bar.update,
+            measures=benchmark.measures,
+        )
     seconds = time.monotonic() - began
     if shard.count > 1:
         merged = merge_shards(out, shard.count, len(samples))
@@ -134,7 +149,7 @@ def evaluate_benchmark(
                 f"part {shard.index} of {shard.count} is done; the last part to end writes the report", file=sys.stderr
             )
             return None
-        report = summarize(header, merged)
+        report = summarize(header, merged, benchmark.measures)
     story = Story(
         title=f"{args.model} on {benchmark.name}",
         lead=f"{len(samples)} samples: {benchmark.summary}.",

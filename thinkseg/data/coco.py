@@ -21,7 +21,7 @@ import numpy as np
 from thinkseg.data.listing import BrokenFile, Entry, Fault, FaultKind, Listing
 from thinkseg.data.polygons import Segmentation, mask_from_segmentation, stacked
 from thinkseg.errors import DataError, ImageError
-from thinkseg.types import Mask, Sample, Size
+from thinkseg.types import Box, Mask, Sample, Size, TrueBox
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class Instance:
     segmentation: Segmentation
     crowd: bool
     """Whether it stands for a crowd that was not told apart."""
+    box: TrueBox | None = None
+    """Its box as it was annotated, or None when it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ class CocoListing(Listing):
             ignore=crowd & ~target if crowd.any() else None,
             instances=instances,
             task="instances",
+            boxes=boxes_of(self._instances, numbers),
         )
 
     def _crowd(self, number: int) -> bool:
@@ -175,7 +178,11 @@ def load_instances(file: Path) -> Instances:
         pictures = {int(row["id"]): _picture(row) for row in content["images"]}
         objects = {
             int(row["id"]): Instance(
-                int(row["image_id"]), int(row["category_id"]), row["segmentation"], bool(row.get("iscrowd"))
+                int(row["image_id"]),
+                int(row["category_id"]),
+                row["segmentation"],
+                bool(row.get("iscrowd")),
+                _box(row),
             )
             for row in content["annotations"]
         }
@@ -195,6 +202,22 @@ def load_instances(file: Path) -> Instances:
             f"'{file}' should be a file of COCO instances and cannot be read as one ({error})",
         ) from error
     return Instances(file, pictures, objects, categories)
+
+
+def boxes_of(instances: Instances, numbers: Iterable[int]) -> tuple[TrueBox, ...] | None:
+    """The annotated boxes of objects, or None when one of them has none."""
+    boxes = [instances.objects[number].box for number in numbers]
+    known = tuple(box for box in boxes if box is not None)
+    return known if len(known) == len(boxes) else None
+
+
+def _box(row: Mapping[str, Any]) -> TrueBox | None:
+    """COCO writes x, y, width, height."""
+    if "bbox" not in row:
+        return None
+    left, top, width, height = (float(value) for value in row["bbox"])
+    edges = Box(max(left, 0.0), max(top, 0.0), max(left + width, 0.0), max(top + height, 0.0))
+    return TrueBox(edges, float(row.get("area", width * height)), bool(row.get("iscrowd")))
 
 
 def _picture(row: Mapping[str, Any]) -> Picture:

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from thinkseg.data.coco import Instances, load_instances, mask_of, missing_pictures
+from thinkseg.data.coco import Instances, boxes_of, load_instances, mask_of, missing_pictures
 from thinkseg.data.listing import BrokenFile, Entry, Fault, FaultKind, Listing
 from thinkseg.data.polygons import stacked
 from thinkseg.errors import DataError
@@ -83,7 +83,13 @@ class RefListing(Listing):
         instances = stacked([mask_of(self._instances, number) for number in numbers], size)
         target: Mask = np.logical_or.reduce(instances, axis=0)
         return Sample(
-            id=entry.id, image=entry.image, query=entry.query, target=target, instances=instances, task="referring"
+            id=entry.id,
+            image=entry.image,
+            query=entry.query,
+            target=target,
+            instances=instances,
+            task="referring",
+            boxes=boxes_of(self._instances, numbers),
         )
 
 

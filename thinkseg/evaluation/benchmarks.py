@@ -3,17 +3,22 @@
 A loader gives a sequence of samples whose targets are known, the same ones in the same order for the same options.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from thinkseg.data.catalog import known
+from thinkseg.data.coco import list_coco
+from thinkseg.data.counting import SUFFIXES, find_counts, list_counts
 from thinkseg.data.finding import load_dataset
 from thinkseg.data.folders import list_folders
 from thinkseg.data.scenes import load_scenes
 from thinkseg.errors import DataError, InputError
-from thinkseg.evaluation.measures import MEASURES
-from thinkseg.evaluation.protocols import PROTOCOLS, Ruled
+from thinkseg.evaluation.details import Details, dichotomous, foreground, nothing_more
+from thinkseg.evaluation.measures import MASK_MEASURES
+from thinkseg.evaluation.protocols import PROTOCOLS, Ruled, select
+from thinkseg.metrics.detection import require_detection_tools
 from thinkseg.types import Sample
 
 
@@ -22,9 +27,9 @@ class LoadOptions:
     """What a loader may be told."""
 
     limit: int | None = None
-    """The first so many samples; all of them when None."""
+    """The first so many samples; all of them when None. A loader may return more."""
     seed: int = 0
-    """For benchmarks that are made rather than read."""
+    """For benchmarks that are made rather than read, and for protocols that draw samples at random."""
     root: Path | None = None
     """Where the data sets are on disk, for benchmarks that are read."""
 
@@ -41,14 +46,27 @@ class Benchmark:
     load: Callable[[LoadOptions], Sequence[Sample]]
     expected_count: int | None
     """How many samples the whole benchmark has; None where that is the user's."""
-    measures: tuple[str, ...] = tuple(MEASURES)
+    measures: tuple[str, ...] = MASK_MEASURES
     """Names in `MEASURES`, in the order of the table's columns."""
+    details: Details = nothing_more
+    """What these measure of a sample besides the overlap."""
     protocols: tuple[str, ...] = ("default",)
     """Names in `PROTOCOLS`, of those by which its samples may be scored."""
 
 
 SCENES = 512
 FOLDER_QUERY = "the main object"
+
+FOREGROUND_MEASURES = (
+    *("s_measure", "weighted_f", "mean_f", "max_f", "adaptive_f", "mean_e", "max_e", "adaptive_e", "mae", "mba", "biou"),
+    *("giou", "ciou", "unreadable", "false_refusals"),
+)
+DICHOTOMOUS_MEASURES = (*FOREGROUND_MEASURES[:11], "hce", *FOREGROUND_MEASURES[11:])
+PRECISION_MEASURES = ("p50", "p60", "p70", "p80", "p90")
+REFERRING_MEASURES = ("ciou", "giou", *PRECISION_MEASURES, "box_accuracy", "unreadable", "false_refusals")
+GENERAL_MEASURES = ("giou", "ciou", "n_acc", "t_acc", "unreadable", "right_refusals", "false_refusals")
+BOX_MEASURES = ("ap", "ap50", "ap75", "box_precision", "box_recall", "giou", "unreadable")
+COUNT_MEASURES = ("exact_count", "count_error", "unreadable", "false_refusals")
 
 
 def _load_scenes(options: LoadOptions) -> Sequence[Sample]:
@@ -59,29 +77,82 @@ def _load_folder(options: LoadOptions) -> Sequence[Sample]:
     if options.root is None:
         raise InputError("'folder' needs --data ROOT, a folder with 'images' and 'masks' in it.")
     # A picture that has no mask would shrink the denominator, so that only a whole listing is taken.
-    listing = list_folders(options.root / "images", options.root / "masks", FOLDER_QUERY, "salient").whole()
-    return listing if options.limit is None else listing[: options.limit]
+    return list_folders(options.root / "images", options.root / "masks", FOLDER_QUERY, "salient").whole()
+
+
+def _load_own_boxes(options: LoadOptions) -> Sequence[Sample]:
+    require_detection_tools()
+    if options.root is None:
+        raise InputError("'folder-detection' needs --data ROOT, with 'annotations.json' and a folder 'images' in it.")
+    return list_coco(options.root / "annotations.json", options.root / "images").whole()
+
+
+def _root(name: str, options: LoadOptions) -> Path:
+    if options.root is None:
+        raise InputError(f"'{name}' needs --data ROOT, the folder that the data set lies in or below.")
+    if not options.root.is_dir():
+        raise DataError(f"'{name}' is looked for below '{options.root}', which is no folder; check --data.")
+    return options.root
 
 
 def _on_disk(name: str, data_set: str, split: str) -> Benchmark:
     """A split of a known data set, with the data set's own words, or else the one request that it is known for."""
-
-    def load(options: LoadOptions) -> Sequence[Sample]:
-        if options.root is None:
-            raise InputError(f"'{name}' needs --data ROOT, the folder that the data set lies in or below.")
-        if not options.root.is_dir():
-            raise DataError(f"'{name}' is looked for below '{options.root}', which is no folder; check --data.")
-        listing = load_dataset(data_set, split, options.root)
-        return listing if options.limit is None else listing[: options.limit]
-
     record = known(data_set)
+    measures: tuple[str, ...] = MASK_MEASURES
+    details: Details = nothing_more
+    protocols: tuple[str, ...] = ("default",)
+    if data_set == "grefcoco":
+        measures = GENERAL_MEASURES
+    elif record.layout == "refcoco":
+        measures, protocols = REFERRING_MEASURES, tuple(PROTOCOLS)
+    elif record.layout == "reasonseg":
+        protocols = tuple(PROTOCOLS)
+    elif data_set == "dis5k":
+        measures, details = DICHOTOMOUS_MEASURES, dichotomous
+    else:
+        measures, details = FOREGROUND_MEASURES, foreground
     return Benchmark(
         name=name,
         summary=f"{record.title}, split '{split}'",
         task=record.task,
-        load=load,
+        load=lambda options: load_dataset(data_set, split, _root(name, options)),
         expected_count=record.splits[split].count,
-        protocols=tuple(PROTOCOLS) if data_set == "reasonseg" else ("default",),
+        measures=measures,
+        details=details,
+        protocols=protocols,
+    )
+
+
+def _load_coco(options: LoadOptions) -> Sequence[Sample]:
+    require_detection_tools()
+    listing = load_dataset("coco", "val2017", _root("coco-detection", options))
+    expected = known("coco").splits["val2017"].count
+    if options.limit is None and listing.pictures != expected:
+        raise DataError(
+            f"'coco-detection' has {expected} pictures, found {listing.pictures}; the copy on disk is not whole. "
+            "Boxes of your own in COCO's format are the benchmark 'folder-detection'."
+        )
+    return listing
+
+
+def _counts(name: str, title: str, folder: str, split: str, source: str) -> Benchmark:
+    def load(options: LoadOptions) -> Sequence[Sample]:
+        root = _root(name, options)
+        file = find_counts(root, folder, split)
+        if file is None:
+            raise DataError(
+                f"found no '{split}*' ({', '.join(SUFFIXES)}) in a folder '{folder}' of '{root}'; get it: {source}"
+            )
+        return list_counts(file, name=name).whole()
+
+    return Benchmark(
+        name=name,
+        summary=f"{title}, file '{split}*'",
+        task="counting",
+        load=load,
+        expected_count=None,  # pictures of the web vanish: the report says how many there were
+        measures=COUNT_MEASURES,
+        protocols=("default", "vision-reasoner"),
     )
 
 
@@ -107,10 +178,16 @@ _ON_DISK = (
     ("refcoco+-testb", "refcoco+", "testB"),
     ("refcocog-val", "refcocog", "val"),
     ("refcocog-test", "refcocog", "test"),
+    ("grefcoco-val", "grefcoco", "val"),
+    ("grefcoco-testa", "grefcoco", "testA"),
+    ("grefcoco-testb", "grefcoco", "testB"),
     ("reasonseg-val", "reasonseg", "val"),
     ("reasonseg-test", "reasonseg", "test"),
 )
 """Benchmark, data set, split."""
+
+PIXMO = "https://huggingface.co/datasets/allenai/pixmo-count (pictures by their addresses, or a copy that has them)"
+COUNTBENCH = "https://teaching-clip-to-count.github.io, with CountBenchQA's questions"
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     benchmark.name: benchmark
@@ -128,8 +205,31 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             task="salient",
             load=_load_folder,
             expected_count=None,
+            measures=FOREGROUND_MEASURES,
+            details=foreground,
         ),
         *(_on_disk(*row) for row in _ON_DISK),
+        Benchmark(
+            name="coco-detection",
+            summary="COCO 2017, split 'val2017': boxes of all objects of a category, in pictures that show one",
+            task="instances",
+            load=_load_coco,
+            expected_count=None,
+            measures=BOX_MEASURES,
+            protocols=("default", "vision-reasoner"),
+        ),
+        Benchmark(
+            name="folder-detection",
+            summary="your own boxes in COCO's format: ROOT/annotations.json, pictures in ROOT/images",
+            task="instances",
+            load=_load_own_boxes,
+            expected_count=None,
+            measures=BOX_MEASURES,
+            protocols=("default", "vision-reasoner"),
+        ),
+        _counts("pixmo-count", "PixMo-Count", "pixmo-count", "test", PIXMO),
+        _counts("pixmo-count-val", "PixMo-Count", "pixmo-count", "validation", PIXMO),
+        _counts("countbench", "CountBench with the questions of CountBenchQA", "countbench", "", COUNTBENCH),
     )
 }
 
@@ -154,4 +254,11 @@ def load_benchmark(name: str, options: LoadOptions, protocol: str = "default") -
     expected = benchmark.expected_count
     if options.limit is None and expected is not None and len(samples) != expected:
         raise DataError(f"'{name}' has {expected} samples, found {len(samples)}; the copy on disk is not whole.")
-    return benchmark, samples if protocol == "default" else Ruled(samples, protocol)
+    if protocol != "default":
+        samples = Ruled(samples, protocol, select(samples, protocol, benchmark.task, options.seed))
+        renamed = PROTOCOLS[protocol].measures
+        measures = tuple(renamed.get(measure, measure) for measure in benchmark.measures)
+        benchmark = dataclasses.replace(benchmark, measures=measures)
+    if options.limit is not None and len(samples) > options.limit:
+        samples = samples[: options.limit]
+    return benchmark, samples

@@ -5,20 +5,31 @@
     samples ─▶ pipeline.predict ─▶ score ─▶ OUT/predictions.jsonl ─▶ measures ─▶ Report
 
 Started again on the same folder, a run goes on after the last whole line; a killed one loses the batch that it was at.
-Shards write ``predictions.2-of-4.jsonl`` and the like; `merge_shards` puts them together once all are whole.
+Shards write ``predictions.2-of-4.jsonl`` and the like; `thinkseg.evaluation.shards` puts them together.
 """
 
-import re
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 from thinkseg.errors import DataError, InputError
+from thinkseg.evaluation.details import Details, nothing_more
 from thinkseg.evaluation.machine import checkpoint_revision, commit, package_versions
-from thinkseg.evaluation.measures import MEASURES, measure, measure_by_task
-from thinkseg.evaluation.records import Record, RecordFile, RunHeader, claim_folder, prompt_to_json, read_records
+from thinkseg.evaluation.measures import MASK_MEASURES, measure, measure_by_task
+from thinkseg.evaluation.protocols import kept, seen, settle
+from thinkseg.evaluation.records import (
+    Record,
+    RecordFile,
+    RunHeader,
+    boxes_to_json,
+    claim_folder,
+    prompt_to_json,
+)
+from thinkseg.evaluation.shards import Shard, found_elsewhere
 from thinkseg.imaging import rle_from_mask
 from thinkseg.metrics.overlap import count_overlap
 from thinkseg.metrics.saliency import s_measure
@@ -36,35 +47,6 @@ class Predictor(Protocol):
     def predict(self, samples: Sequence[Sample], batch_size: int) -> Iterator[Prediction]:
         """One prediction per sample, in order."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One of `count` parts of a benchmark: the samples number `index`, `index` + `count`, … (the first index is 1)."""
-
-    index: int = 1
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> "Shard":
-        """Read ``2/4``.
-
-        Raises:
-            InputError: it is not two whole numbers, or the first is not between 1 and the second.
-        """
-        match = re.fullmatch(r"(\d+)/(\d+)", text)
-        if match is None or not 1 <= int(match[1]) <= int(match[2]):
-            raise InputError(f"A shard is I/N, such as 2/4, with I from 1 to N; found '{text}'.")
-        return cls(int(match[1]), int(match[2]))
-
-    def path(self, out: Path) -> Path:
-        """The file of this shard."""
-        part = f".{self.index}-of-{self.count}" if self.count > 1 else ""
-        return out / f"predictions{part}.jsonl"
-
-    def indices(self, total: int) -> range:
-        """The samples of this shard among so many."""
-        return range(self.index - 1, total, self.count)
 
 
 def create_header(
@@ -104,6 +86,8 @@ def evaluate(
     shard: Shard = Shard(),
     resume: bool = True,
     progress: Progress | None = None,
+    measures: Sequence[str] = MASK_MEASURES,
+    details: Details = nothing_more,
 ) -> Report:
     """Predict and score every sample of the shard that the folder does not hold yet, and measure all of them.
 
@@ -116,9 +100,11 @@ def evaluate(
         shard: which part of the samples.
         resume: whether to go on where an earlier start ended; otherwise a folder with predictions is refused.
         progress: told after every sample.
+        measures: names in `MEASURES` for the report.
+        details: what these need besides the overlap, measured once for every sample.
 
     Returns:
-        The measures over the shard's samples, every one of them in the denominator.
+        The measures over the shard's samples; all are in the denominator, unless a protocol leaves some out.
 
     Raises:
         DataError: the folder holds another run or other samples, or a sample has no target or one of the wrong size.
@@ -128,16 +114,20 @@ def evaluate(
     claim_folder(out / "run.json", header)
     indices = shard.indices(len(samples))
     with RecordFile(shard.path(out)) as file:
+        if resume:
+            for record in found_elsewhere(out, shard, len(samples), len(file.records)):
+                file.append(record)
         _check_what_is_there(file.records, samples, indices, out, resume)
         if progress is not None:
             progress(len(file.records), len(indices), None)
         for start in range(len(file.records), len(indices), batch_size):
             batch = [samples[index] for index in indices[start : start + batch_size]]
             for sample, prediction in zip(batch, pipeline.predict(batch, batch_size), strict=True):
-                file.append(score(sample, prediction))
+                record = score(sample, seen(sample, prediction, header.protocol), details)
+                file.append(settle(record, header.protocol))
                 if progress is not None:
                     progress(len(file.records), len(indices), file.records[-1])
-    return summarize(header, file.records)
+    return summarize(header, file.records, measures)
 
 
 def _check_what_is_there(
@@ -161,13 +151,20 @@ def _check_what_is_there(
         )
 
 
-def score(sample: Sample, prediction: Prediction) -> Record:
+def score(sample: Sample, prediction: Prediction, details: Details = nothing_more) -> Record:
     """Hold one prediction against the truth; a failure is an empty mask.
 
+    Args:
+        sample: with its target.
+        prediction: of the same size.
+        details: what else to measure.
+
     Raises:
-        DataError: the sample has no target, or prediction and target differ in size.
+        DataError: the sample has no target, boxes or count, or prediction and target differ in size.
     """
-    target, predicted = sample.target, prediction.mask
+    predicted = prediction.mask
+    comparable = sample.count is not None or sample.boxes is not None  # without a mask, too
+    target = np.zeros_like(predicted) if sample.target is None and comparable else sample.target
     if target is None:
         raise DataError(f"Sample '{sample.id}' has no target mask, so it cannot be evaluated.")
     if target.shape != predicted.shape or prediction.sample_id != sample.id:
@@ -182,7 +179,7 @@ def score(sample: Sample, prediction: Prediction) -> Record:
         counted -= int(sample.ignore.sum())
     counts = count_overlap(predicted, target)
     answer = prediction.answer
-    return Record(
+    record = Record(
         id=sample.id,
         task=sample.task,
         query=sample.query,
@@ -200,38 +197,29 @@ def score(sample: Sample, prediction: Prediction) -> Record:
         target_empty=not target.any(),
         predicted_empty=not predicted.any(),
         rle=rle_from_mask(prediction.mask),
+        true_boxes=boxes_to_json(sample.boxes),
+        true_count=sample.count,
+        details=dict(details(predicted, target)),
+    )
+    if sample.target is not None:
+        return record
+    nothing_there = sample.count == 0 or sample.boxes == ()
+    return dataclasses.replace(
+        record, union=0, iou=0.0, s_measure=0.0, mae=0.0, target_empty=nothing_there, has_target=False
     )
 
 
-def summarize(header: RunHeader, records: Sequence[Record], measures: Sequence[str] = tuple(MEASURES)) -> Report:
+def summarize(header: RunHeader, records: Sequence[Record], measures: Sequence[str] = MASK_MEASURES) -> Report:
     """The report over the records of a run."""
     failures = Counter(Failure[record.failure].value for record in records if record.failure is not None)
     return Report(
         benchmark=header.benchmark,
         model=header.model,
-        metrics=measure(records, measures),
-        by_task=measure_by_task(records, measures),
+        metrics=measure(kept(records), measures),
+        by_task=measure_by_task(kept(records), measures),
         failures=dict(failures),
         protocol=header.protocol,
         commit=commit(),
         seed=header.seed,
         versions=package_versions(),
     )
-
-
-def merge_shards(out: Path, shards: int, total: int) -> list[Record] | None:
-    """Put the shards' records into ``predictions.jsonl``, in the order of the samples; None while one is not whole."""
-    merged: list[Record | None] = [None] * total
-    for shard in (Shard(index, shards) for index in range(1, shards + 1)):
-        indices = shard.indices(total)
-        records = read_records(shard.path(out)) if shard.path(out).exists() else []
-        if len(records) < len(indices):
-            return None
-        for index, record in zip(indices, records, strict=True):
-            merged[index] = record
-    whole = [record for record in merged if record is not None]
-    Shard().path(out).unlink(missing_ok=True)
-    with RecordFile(Shard().path(out)) as file:
-        for record in whole:
-            file.append(record)
-    return whole

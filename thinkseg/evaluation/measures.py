@@ -5,12 +5,22 @@ empty prediction on an empty target has IoU 1 (as in LISA and gRefCOCO). Counts 
 records of shards may be put together in any order.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
-
+from thinkseg.evaluation.object_measures import (
+    any_box_accuracy,
+    box_accuracy,
+    count_error,
+    detection,
+    exact_counts,
+    no_target_accuracy,
+    target_accuracy,
+)
 from thinkseg.evaluation.records import Record
+from thinkseg.evaluation.terms import metric
 from thinkseg.types import Metric
 
 Records = Sequence[Record]
@@ -32,7 +42,7 @@ class Measure:
 
 
 def _mean(values: Sequence[float]) -> Metric | None:
-    return Metric(float(np.mean(values)), len(values)) if values else None
+    return Metric(math.fsum(values) / len(values), len(values)) if values else None
 
 
 def _ciou(records: Records) -> Metric | None:
@@ -54,10 +64,49 @@ MEASURES: Mapping[str, Measure] = {
         "Structural similarity of mask and target, by region and by object (α = 0.5).",
         lambda records: _mean([record.s_measure for record in records]),
     ),
+    **{
+        f"p{percent}": Measure(
+            f"P@0.{percent // 10}",
+            f"Share of the samples whose IoU is above 0.{percent // 10}.",
+            partial(metric, f"p{percent}"),
+            is_share=True,
+        )
+        for percent in (50, 60, 70, 80, 90)
+    },
+    "weighted_f": Measure(
+        "weighted F",
+        "F with misses weighed by their surroundings and false alarms by their distance from the object.",
+        partial(metric, "weighted_f"),
+    ),
+    **{
+        f"{kind}_{letter.lower()}": Measure(
+            f"{kind} {letter}", f"{title}, {where}.", partial(metric, f"{kind}_{letter.lower()}")
+        )
+        for letter, title in (("F", "F with β² = 0.3"), ("E", "Enhanced alignment of mask and target"))
+        for kind, where in (
+            ("mean", "the mean over 256 thresholds"),
+            ("max", "the maximum of the mean curve over 256 thresholds"),
+            ("adaptive", "at twice the mean value"),
+        )
+    },
     "mae": Measure(
         "MAE",
         "Mean absolute error: the share of pixels that are wrong.",
         lambda records: _mean([record.mae for record in records]),
+        higher_is_better=False,
+    ),
+    "mba": Measure(
+        "MBA",
+        "Mean boundary accuracy: share of right pixels in five rims around the target's outline.",
+        partial(metric, "mba"),
+    ),
+    "biou": Measure(
+        "boundary IoU", "IoU of the inner rims of mask and target, 2 % of the diagonal wide.", partial(metric, "biou")
+    ),
+    "hce": Measure(
+        "HCE",
+        "Human correction effort: the clicks that it takes to put the mask right.",
+        partial(metric, "hce"),
         higher_is_better=False,
     ),
     "unreadable": Measure(
@@ -80,16 +129,78 @@ MEASURES: Mapping[str, Measure] = {
         is_share=True,
         higher_is_better=False,
     ),
+    "n_acc": Measure(
+        "N-acc",
+        "Share of the samples without a target whose mask is empty (gRefCOCO).",
+        no_target_accuracy,
+        is_share=True,
+    ),
+    "t_acc": Measure(
+        "T-acc",
+        "Share of the samples with a target whose mask is not empty (gRefCOCO).",
+        target_accuracy,
+        is_share=True,
+    ),
+    "box_accuracy": Measure(
+        "box accuracy",
+        "Share of the samples whose first box has an IoU of at least 0.5 with the true box.",
+        box_accuracy,
+        is_share=True,
+    ),
+    "any_box_accuracy": Measure(
+        "any box right",
+        "Share of the samples with a box, whichever, of an IoU above 0.5 with the true box (VisionReasoner).",
+        any_box_accuracy,
+        is_share=True,
+    ),
+    "ap": Measure(
+        "AP",
+        "Average precision of boxes, IoU 0.50…0.95; without confidences it is precision up to the recall reached.",
+        detection("ap"),
+    ),
+    "ap50": Measure("AP50", "The same at IoU 0.50.", detection("ap50")),
+    "ap75": Measure("AP75", "The same at IoU 0.75.", detection("ap75")),
+    "ap_by_area": Measure(
+        "AP by area",
+        "Average precision of boxes, IoU 0.50…0.95, the largest box taken for the surest (VisionReasoner).",
+        detection("ap", by_area=True),
+    ),
+    "ap50_by_area": Measure("AP50 by area", "The same at IoU 0.50.", detection("ap50", by_area=True)),
+    "ap75_by_area": Measure("AP75 by area", "The same at IoU 0.75.", detection("ap75", by_area=True)),
+    "box_precision": Measure(
+        "precision",
+        "Share of the boxes that have an object of their own at IoU 0.50.",
+        detection("precision50"),
+        is_share=True,
+    ),
+    "box_recall": Measure(
+        "recall",
+        "Share of the true objects that have a box of their own at IoU 0.50.",
+        detection("recall50"),
+        is_share=True,
+    ),
+    "exact_count": Measure(
+        "exact count", "Share of the samples with the right number of objects.", exact_counts, is_share=True
+    ),
+    "count_error": Measure(
+        "count MAE",
+        "Mean absolute difference between the number of objects and the true one.",
+        count_error,
+        higher_is_better=False,
+    ),
 }
 
+MASK_MEASURES = ("giou", "ciou", "s_measure", "mae", "unreadable", "right_refusals", "false_refusals")
+"""What a report of masks has, where a benchmark names no others."""
 
-def measure(records: Records, names: Sequence[str] = tuple(MEASURES)) -> dict[str, Metric]:
+
+def measure(records: Records, names: Sequence[str] = MASK_MEASURES) -> dict[str, Metric]:
     """The named measures of the records; one that has nothing to speak to is left out."""
     metrics = {name: MEASURES[name].of(records) for name in names} if records else {}
     return {name: metric for name, metric in metrics.items() if metric is not None}
 
 
-def measure_by_task(records: Records, names: Sequence[str] = tuple(MEASURES)) -> dict[str, dict[str, Metric]]:
+def measure_by_task(records: Records, names: Sequence[str] = MASK_MEASURES) -> dict[str, dict[str, Metric]]:
     """The measures of each task, in the order in which the tasks first appear."""
     tasks = dict.fromkeys(record.task for record in records if record.task)
     return {task: measure([record for record in records if record.task == task], names) for task in tasks}

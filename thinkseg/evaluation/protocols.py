@@ -1,62 +1,171 @@
-"""By whose rules a sample is scored, where papers differ: what becomes of the pixels that ReasonSeg says to ignore.
+"""By whose rules a benchmark is asked and scored, where papers differ: one record per protocol.
 
-The authors of the benchmark (LISA) leave them out on both sides, and so does ThinkSeg unless told otherwise. Others
-count them as part of the object, or as background, and their tables can be compared with nothing else.
+The default is the rule of each benchmark's authors, with every sample in the denominator. The others make a number that
+can be held against a published table, defects of its evaluation included; docs/protocols.md says what each does to the
+number. A protocol acts at three places::
+
+    samples ─▶ select, rule ─▶ pipeline ─▶ seen ─▶ score ─▶ settle ─▶ records ─▶ kept ─▶ measures
 """
 
+import copy
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import overload
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, overload
 
-from thinkseg.types import Sample
+import numpy as np
+from PIL import Image
 
-Rule = Callable[[Sample], Sample]
-"""From a sample as it is annotated to the sample that is scored."""
+from thinkseg.data.listing import Listing
+from thinkseg.evaluation.records import Record
+from thinkseg.imaging import resize_mask
+from thinkseg.types import Mask, Prediction, Sample, Size
+
+REASONING, REFERRING = "reasoning", "referring"
 
 
-def leave_out(sample: Sample) -> Sample:
-    """Ignored pixels count neither way, as `thinkseg.evaluation.evaluate.score` has it."""
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """What is asked, and how an answer is scored."""
+
+    ignored: Literal["left out", "object", "background"] = "left out"
+    """What becomes of the pixels that ReasonSeg says to ignore."""
+    referring: Literal["every expression", "one per object", "one per picture"] = "every expression"
+    """Which expressions of a referring data set are asked: all, the first of each object, or one of each picture that
+    is drawn at random."""
+    redraws: bool = False
+    """Whether as many reasoning samples as there are are drawn at random, so that some come twice and others never."""
+    empty: float | None = 1.0
+    """The IoU of an empty prediction on an empty target; None leaves the sample out, which shrinks the denominator."""
+    stripped: str | None = None
+    """The query is put in lower case and loses these characters at its ends; None leaves it as it is."""
+    first_object: bool = False
+    """Whether of a reasoning answer only the first object counts."""
+    side: int | None = None
+    """The mask is drawn on a square of so many pixels a side and stretched to the picture; None draws it there."""
+    measures: Mapping[str, str] = field(default_factory=dict)
+    """By the name of a measure the one that takes its place."""
+
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    "default": Protocol(),
+    "lisa": Protocol(),
+    "seg-zero": Protocol(ignored="object", referring="one per object", empty=None, stripped="."),
+    "vision-reasoner": Protocol(
+        ignored="object",
+        referring="one per object",
+        empty=0.0,
+        stripped='."?!',
+        measures={
+            "box_accuracy": "any_box_accuracy",
+            "ap": "ap_by_area",
+            "ap50": "ap50_by_area",
+            "ap75": "ap75_by_area",
+        },
+    ),
+    "seg-r1": Protocol(
+        ignored="background", referring="one per picture", redraws=True, empty=0.0, first_object=True, side=1024
+    ),
+}
+"""The protocols by their names."""
+
+
+def select(samples: Sequence[Sample], protocol: str, task: str, seed: int) -> Sequence[int]:
+    """Which samples a protocol asks, as indices, in order; an index may come twice.
+
+    Args:
+        samples: all of a split; of a listing no file is opened.
+        protocol: a name in `PROTOCOLS`.
+        task: of the benchmark.
+        seed: of what is drawn at random.
+    """
+    rules = PROTOCOLS[protocol]
+    rng = random.Random(seed)
+    if task == REASONING and rules.redraws:
+        return [rng.randrange(len(samples)) for _ in range(len(samples))]
+    if task != REFERRING or rules.referring == "every expression":
+        return range(len(samples))
+    groups: dict[str, list[int]] = {}
+    for index in range(len(samples)):
+        told = samples.entry(index) if isinstance(samples, Listing) else samples[index]
+        one = told.id.rpartition("-")[0] if rules.referring == "one per object" else str(told.image)
+        groups.setdefault(one, []).append(index)
+    if rules.referring == "one per object":
+        return [members[0] for members in groups.values()]
+    return [rng.choice(members) for members in groups.values()]
+
+
+def rule(sample: Sample, protocol: str) -> Sample:
+    """A sample as a protocol asks it and holds answers against it."""
+    rules = PROTOCOLS[protocol]
+    if sample.target is not None and sample.ignore is not None and rules.ignored != "left out":
+        target = sample.target | sample.ignore if rules.ignored == "object" else sample.target & ~sample.ignore
+        sample = dataclasses.replace(sample, target=target, ignore=None)
+    if rules.stripped is not None:
+        query = sample.query.lower().strip(rules.stripped)
+        sample = sample if query in (sample.query, "") else dataclasses.replace(sample, query=query)
     return sample
 
 
-def as_foreground(sample: Sample) -> Sample:
-    """Ignored pixels belong to the object."""
-    if sample.target is None or sample.ignore is None:
-        return sample
-    return dataclasses.replace(sample, target=sample.target | sample.ignore, ignore=None)
+def seen(sample: Sample, prediction: Prediction, protocol: str) -> Prediction:
+    """A prediction as a protocol takes it: of one object where only the first counts, and as coarse as its square."""
+    rules = PROTOCOLS[protocol]
+    masks = prediction.masks
+    if rules.first_object and sample.task == REASONING:
+        masks = masks[:1]
+    if rules.side is not None and len(masks):
+        masks = np.stack([_through_square(mask, rules.side) for mask in masks])
+    return prediction if masks is prediction.masks else dataclasses.replace(prediction, masks=masks)
 
 
-def as_background(sample: Sample) -> Sample:
-    """Ignored pixels do not belong to the object, and whoever marks them is wrong."""
-    if sample.target is None or sample.ignore is None:
-        return sample
-    return dataclasses.replace(sample, target=sample.target & ~sample.ignore, ignore=None)
+def _through_square(mask: Mask, side: int) -> Mask:
+    """The mask as it comes back from a square: squeezed by area, stretched bilinearly, and cut above half."""
+    height, width = mask.shape
+    square = Image.fromarray(resize_mask(mask, Size(side, side), "area").astype(np.uint8) * 255)
+    stretched: Mask = np.asarray(square.resize((width, height), Image.Resampling.BILINEAR)) > 128
+    return stretched
 
 
-PROTOCOLS: Mapping[str, Rule] = {
-    "default": leave_out,
-    "lisa": leave_out,
-    "seg-zero": as_foreground,
-    "vision-reasoner": as_foreground,
-    "seg-r1": as_background,
-}
-"""The rule of each protocol by its name."""
+def settle(record: Record, protocol: str) -> Record:
+    """A record by a protocol's rule for a prediction and a target that are both empty.
+
+    An unreadable answer is never a right one where an empty mask is not, and stays in the denominator.
+    """
+    rules = PROTOCOLS[protocol]
+    if not record.has_target or record.union or rules.empty == 1.0:
+        return record
+    if rules.empty is None and record.failure is None:
+        return dataclasses.replace(record, iou=0.0, counted=False)
+    return dataclasses.replace(record, iou=rules.empty or 0.0)
+
+
+def kept(records: Sequence[Record]) -> list[Record]:
+    """The records in the denominator."""
+    return [record for record in records if record.counted]
 
 
 class Ruled(Sequence[Sample]):
-    """Samples by the rule of a protocol, applied when a sample is asked for.
+    """Samples by the rules of a protocol, applied when a sample is asked for.
 
     Args:
         samples: as they are annotated.
         protocol: a name in `PROTOCOLS`.
+        indices: which of them, see `select`; all when None. One that comes again has its turn in its id.
     """
 
-    def __init__(self, samples: Sequence[Sample], protocol: str) -> None:
+    def __init__(self, samples: Sequence[Sample], protocol: str, indices: Sequence[int] | None = None) -> None:
         self._samples = samples
         self._protocol = protocol
+        self._indices = range(len(samples)) if indices is None else indices
+        turns: dict[int, int] = {}
+        self._turns = []
+        for index in self._indices:
+            turns[index] = turns.get(index, 0) + 1
+            self._turns.append(turns[index])
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return len(self._indices)
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -64,5 +173,8 @@ class Ruled(Sequence[Sample]):
     def __getitem__(self, index: slice) -> "Ruled": ...
     def __getitem__(self, index: int | slice) -> "Sample | Ruled":
         if isinstance(index, slice):
-            return Ruled(self._samples[index], self._protocol)
-        return PROTOCOLS[self._protocol](self._samples[index])
+            part = copy.copy(self)
+            part._indices, part._turns = self._indices[index], self._turns[index]
+            return part
+        sample, turn = rule(self._samples[self._indices[index]], self._protocol), self._turns[index]
+        return sample if turn == 1 else dataclasses.replace(sample, id=f"{sample.id}~{turn}")

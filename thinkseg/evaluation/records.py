@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,10 @@ import numpy as np
 
 from thinkseg.errors import DataError
 from thinkseg.imaging import RunLengths, mask_from_rle
-from thinkseg.types import Answer, Box, Mask, ObjectPrompt, Point, Size
+from thinkseg.types import Answer, Box, Mask, ObjectPrompt, Point, Size, TrueBox
+
+LOCK_SECONDS = 10.0
+"""How long to wait for another process that writes the same file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,17 @@ class Record:
     predicted_empty: bool
     rle: RunLengths
     """The union of the predicted masks at the image's size, run-length encoded as in COCO."""
+    has_target: bool = True
+    """Whether there was a true mask to compare with; otherwise intersection, union, IoU, S-measure and MAE are 0."""
+    true_boxes: list[dict[str, Any]] | None = None
+    """One ``{"box": [x_min, y_min, x_max, y_max], "area": pixels, "crowd": bool}`` per annotated object, in the
+    picture's pixels; None where boxes were not annotated."""
+    true_count: int | None = None
+    """How many objects there are; None where that was not annotated."""
+    counted: bool = True
+    """Whether it is in the denominators; only protocols that leave samples out say no."""
+    details: dict[str, float] = field(default_factory=dict)
+    """What only some benchmarks measure, by name, see `thinkseg.evaluation.details`."""
 
     @property
     def refused(self) -> bool:
@@ -92,6 +108,13 @@ def prompt_to_json(prompt: ObjectPrompt) -> dict[str, Any]:
     return {"box": box, "points": [[point.x, point.y, point.label] for point in prompt.points]}
 
 
+def boxes_to_json(boxes: Sequence[TrueBox] | None) -> list[dict[str, Any]] | None:
+    """The annotated boxes of a sample as plain JSON."""
+    if boxes is None:
+        return None
+    return [{"box": list(true.box.xyxy), "area": true.area, "crowd": true.crowd} for true in boxes]
+
+
 def _prompt_from_json(prompt: Mapping[str, Any]) -> ObjectPrompt:
     box = Box(*prompt["box"]) if prompt["box"] is not None else None
     return ObjectPrompt(box, tuple(Point(x, y, label) for x, y, label in prompt["points"]))
@@ -101,20 +124,25 @@ class RecordFile:
     """A file of records that is only ever appended to.
 
     Opening it drops a torn last line, reads the others and leaves the file ready for the next. Use it in a ``with``.
+
+    Raises:
+        DataError: another process writes the file, or one of its lines is not a record.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            _drop_torn_line(path)
-        self.records = read_records(path) if path.exists() else []
         self._file = path.open("a", encoding="utf-8", newline="\n")
+        try:
+            _lock(self._file.fileno(), path)
+            _drop_torn_line(path)
+            self.records = read_records(path)
+        except BaseException:
+            self._file.close()
+            raise
 
     def append(self, record: Record) -> None:
         """Write one line and hand it to the operating system at once."""
-        line = json.dumps(asdict(record), ensure_ascii=False, allow_nan=False)
-        self._file.write(line + "\n")
+        self._file.write(_line(record))
         self._file.flush()
         self.records.append(record)
 
@@ -123,6 +151,40 @@ class RecordFile:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+
+def _line(record: Record) -> str:
+    return json.dumps(asdict(record), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _lock(file: int, path: Path) -> None:
+    """Keep other processes from writing the same file; a killed one is given the time to end."""
+    if sys.platform == "win32":
+        return  # has no such lock
+    import fcntl
+
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise DataError(
+                    f"Another process is writing {path}; wait until it ends, or choose another folder with --out."
+                ) from error
+            time.sleep(LOCK_SECONDS / 50)
+        except OSError:
+            return  # some network file systems have no locks
+        else:
+            return
+
+
+def write_records(path: Path, records: Sequence[Record]) -> None:
+    """Write a whole file of records, which appears at once."""
+    half = _half_of(path)
+    with half.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(_line(record) for record in records)
+    os.replace(half, path)
 
 
 def read_records(path: Path) -> list[Record]:
@@ -145,7 +207,7 @@ def _parse_lines(path: Path) -> Iterator[Record]:
             try:
                 values = json.loads(line)
                 values["frame"] = tuple(values["frame"]) if values["frame"] is not None else None
-                yield Record(**{name: values[name] for name in names})
+                yield Record(**{name: values[name] for name in names if name in values})
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(
                     f"Line {number} of {path} is not a record of an evaluation ({type(error).__name__}: {error}). "
@@ -189,9 +251,14 @@ def claim_folder(path: Path, header: RunHeader) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write JSON so that a reader finds the old file or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(path.name + ".part")
+    half = _half_of(path)
     half.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n", encoding="utf-8")
     os.replace(half, path)
+
+
+def _half_of(path: Path) -> Path:
+    """Where this process writes what is to replace a file."""
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
 
 
 def _plain(value: object) -> object:

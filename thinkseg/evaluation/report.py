@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from thinkseg.evaluation.charts import gain_chart, line_chart, success_chart
 from thinkseg.evaluation.compare import Gain, compare
-from thinkseg.evaluation.measures import MEASURES, format_value
+from thinkseg.evaluation.measures import MASK_MEASURES, MEASURES, format_value
 from thinkseg.evaluation.pictures import choose_cases, render_case
 from thinkseg.evaluation.records import Record, write_json
 from thinkseg.evaluation.tables import table_rows
@@ -49,7 +49,7 @@ class Story:
     command: str
     """What to type to get the same again."""
     lead: str = ""
-    measures: tuple[str, ...] = tuple(MEASURES)
+    measures: tuple[str, ...] = MASK_MEASURES
     curves: Mapping[str, tuple[Sequence[int], Sequence[float | None]]] = field(default_factory=dict)
     """By their title, the steps and values of what is drawn over the training."""
     machine: Mapping[str, str | int] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from thinkseg.evaluation.compare import Gain
-from thinkseg.evaluation.measures import MEASURES, format_value
+from thinkseg.evaluation.measures import MASK_MEASURES, MEASURES, format_value
 from thinkseg.types import Metric, Report
 
 
@@ -29,7 +29,7 @@ class Row:
     """One per measure."""
 
 
-def table_rows(before: Report, after: Report | None = None, measures: Sequence[str] = tuple(MEASURES)) -> list[Row]:
+def table_rows(before: Report, after: Report | None = None, measures: Sequence[str] = MASK_MEASURES) -> list[Row]:
     """The rows for one run, or for two over the same samples: all samples first, then each task."""
     last = before if after is None else after
     groups = [("all", before.metrics, last.metrics)]
@@ -56,7 +56,7 @@ def _cell(name: str, old: Metric | None, new: Metric | None, paired: bool) -> Ce
 def text_table(
     before: Report,
     after: Report | None = None,
-    measures: Sequence[str] = tuple(MEASURES),
+    measures: Sequence[str] = MASK_MEASURES,
     gains: Mapping[str, Gain] | None = None,
 ) -> str:
     """The table for a terminal: a column per task, a line per measure, below them the gains with their intervals."""

@@ -86,10 +86,10 @@ def write_coco(annotations: Path, images: Path, count: int = 3) -> None:
         load_image(sample.image).save(images / file, quality=95)
         pictures.append({"id": number, "file_name": file, "width": SIZE, "height": SIZE})
         ways = (polygons_of, rle_from_mask, _plain_runs)
-        rows.append(_annotation(number * 10, number, ways[number % 3](sample.target), crowd=False))
+        rows.append(_annotation(number * 10, number, ways[number % 3](sample.target), sample.target, crowd=False))
     corner = np.zeros((SIZE, SIZE), dtype=bool)
     corner[:8, :8] = True
-    rows.append(_annotation(999, 1, _plain_runs(corner), crowd=True))
+    rows.append(_annotation(999, 1, _plain_runs(corner), corner, crowd=True))
     content = {"images": pictures, "annotations": rows, "categories": [{"id": 3, "name": "thing"}]}
     annotations.write_text(json.dumps(content), encoding="utf-8")
 
@@ -109,6 +109,25 @@ def write_refcoco(folder: Path, images: Path, file: str = "refs(unc).p", splits:
         for number, split in enumerate(splits, start=1)
     ]  # fmt: skip
     (folder / file).write_bytes(pickle.dumps(refs, protocol=2))
+
+
+def write_grefcoco(folder: Path, images: Path, splits: tuple[str, ...] = ("val",)) -> None:
+    """Write for each split a picture, an expression that names two objects of it, and one that names none."""
+    instances = folder / "instances.json"
+    write_coco(instances, images, len(splits))
+    content = json.loads(instances.read_text(encoding="utf-8"))
+    corner = np.zeros((SIZE, SIZE), dtype=bool)
+    corner[-8:, -8:] = True
+    refs = []
+    for number, split in enumerate(splits, start=1):
+        content["annotations"].append(_annotation(number * 10 + 1, number, _plain_runs(corner), corner, crowd=False))
+        for k, (names, text) in enumerate((([number * 10, number * 10 + 1], "both things"), ([-1], "a dinosaur"))):
+            refs.append({
+                "ref_id": number * 2 + k, "ann_id": names, "image_id": number, "split": split, "no_target": k == 1,
+                "sentences": [{"sent_id": number * 2 + k, "sent": text, "raw": text, "tokens": text.split()}],
+            })  # fmt: skip
+    instances.write_text(json.dumps(content), encoding="utf-8")
+    (folder / "grefs(unc).json").write_text(json.dumps(refs), encoding="utf-8")
 
 
 def write_reasonseg(root: Path, count: int = 2) -> None:
@@ -145,9 +164,13 @@ def damaged_by_jpeg(mask: Mask, file: Path) -> None:
         Image.fromarray(mask.astype(np.uint8) * 255).save(stream, format="JPEG", quality=75)
 
 
-def _annotation(number: int, picture: int, segmentation: object, *, crowd: bool) -> dict[str, Any]:
+def _annotation(number: int, picture: int, segmentation: object, mask: Mask, *, crowd: bool) -> dict[str, Any]:
+    rows, columns = np.nonzero(mask)
+    left, top = int(columns.min()), int(rows.min())
+    box = [left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top]
     return {
-        "id": number, "image_id": picture, "category_id": 3, "segmentation": segmentation, "iscrowd": int(crowd)
+        "id": number, "image_id": picture, "category_id": 3, "segmentation": segmentation, "iscrowd": int(crowd),
+        "bbox": box, "area": int(mask.sum()),
     }  # fmt: skip
 
 

@@ -1,0 +1,159 @@
+"""Average precision of boxes by COCO's own tools, for models that give their boxes no confidence.
+
+Average precision asks for boxes ranked by confidence. Where there is none, a system has one precision and one recall
+and no curve; `detection_scores` without scores gives the area below that one point: precision up to the recall that was
+reached, nothing beyond. (COCO's tools, told that all scores are the same, give another number for every order of the
+pictures.) With scores it is COCO's curve. Matching is COCO's in both cases: ten IoUs from 0.50 to 0.95, boxes on crowds
+count neither way, boxes of equal score in the order in which they were written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from thinkseg.errors import MissingExtraError
+
+MAX_BOXES = 100
+"""So many boxes of a picture are looked at, the ones of highest score, as COCO has it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """The true and the predicted boxes of one category in one picture; boxes are x_min, y_min, x_max, y_max."""
+
+    category: str
+    true_boxes: Float[np.ndarray, "true 4"]
+    areas: Float[np.ndarray, " true"]
+    """Pixels of the true objects."""
+    crowd: Bool[np.ndarray, " true"]
+    boxes: Float[np.ndarray, "boxes 4"]
+    scores: Float[np.ndarray, " boxes"] | None = None
+    """Confidences, or None when there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionScores:
+    """What COCO's tools find, all 0…1; None where there is no true object."""
+
+    ap: float | None
+    """Mean over ten IoUs from 0.50 to 0.95 and over the categories."""
+    ap50: float | None
+    ap75: float | None
+    precision50: float | None
+    """The share of all predicted boxes that have an object of their own at IoU 0.50; None when there is no box."""
+    recall50: float | None
+    """The share of all true objects that have a box of their own at IoU 0.50."""
+
+
+def require_detection_tools() -> None:
+    """Make sure that COCO's tools are there.
+
+    Raises:
+        MissingExtraError: they are not.
+    """
+    try:
+        import pycocotools.cocoeval  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("pycocotools", "detection", "for the average precision of boxes") from None
+
+
+def detection_scores(pictures: Sequence[Detections]) -> DetectionScores:
+    """The average precision over pictures and categories.
+
+    Args:
+        pictures: each with scores, or each without.
+
+    Raises:
+        MissingExtraError: `pycocotools` is not installed.
+    """
+    require_detection_tools()
+    matched = _match(pictures)
+    with_scores = any(picture.scores is not None for picture in pictures)
+    precision = matched.eval["precision"][:, :, :, 0, 0] if with_scores else _single_point_curves(matched)
+    hits, false_alarms, true_count = (counts[0].sum() for counts in _counts(matched))
+    thresholds = list(np.round(matched.params.iouThrs, 2))
+    return DetectionScores(
+        ap=_mean(precision),
+        ap50=_mean(precision[thresholds.index(0.5)]),
+        ap75=_mean(precision[thresholds.index(0.75)]),
+        precision50=float(hits / (hits + false_alarms)) if hits + false_alarms else None,
+        recall50=float(hits / true_count) if true_count else None,
+    )
+
+
+def _match(pictures: Sequence[Detections]) -> Any:
+    """COCO's evaluation object, matched and accumulated; every pair of picture and category is a picture to it."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(p.category for p in pictures), start=1)}
+    truths: list[dict[str, Any]] = []
+    predictions: list[dict[str, Any]] = []
+    for image, picture in enumerate(pictures, start=1):
+        category = numbers[picture.category]
+        for box, area, crowd in zip(picture.true_boxes, picture.areas, picture.crowd, strict=True):
+            row = _row(len(truths) + 1, image, category, box)
+            truths.append(row | {"area": float(area), "iscrowd": int(crowd)})
+        scores = np.ones(len(picture.boxes)) if picture.scores is None else picture.scores
+        for box, score in zip(picture.boxes, scores, strict=True):
+            row = _row(len(predictions) + 1, image, category, box)
+            predictions.append(row | {"area": float((box[2] - box[0]) * (box[3] - box[1])), "score": float(score)})
+    images = [{"id": image} for image in range(1, len(pictures) + 1)]
+    categories = [{"id": number, "name": name} for name, number in numbers.items()]
+    with contextlib.redirect_stdout(io.StringIO()):  # it tells of its progress
+        tables = []
+        for rows in (truths, predictions):
+            table = COCO()
+            table.dataset = {"images": images, "categories": categories, "annotations": rows}
+            table.createIndex()
+            tables.append(table)
+        matched = COCOeval(*tables, iouType="bbox")
+        matched.params.areaRng, matched.params.areaRngLbl = [matched.params.areaRng[0]], ["all"]
+        matched.params.maxDets = [MAX_BOXES]
+        matched.evaluate()
+        matched.accumulate()
+    return matched
+
+
+def _row(number: int, image: int, category: int, box: np.ndarray) -> dict[str, Any]:
+    left, top, right, bottom = (float(value) for value in box)
+    return {
+        "id": number, "image_id": image, "category_id": category, "bbox": [left, top, right - left, bottom - top]
+    }  # fmt: skip
+
+
+def _counts(matched: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hits, false alarms and true objects, each by IoU and category."""
+    shape = len(matched.params.iouThrs), len(matched.params.catIds)
+    hits, false_alarms, true_count = (np.zeros(shape, dtype=np.int64) for _ in range(3))
+    columns = {category: column for column, category in enumerate(matched.params.catIds)}
+    for found in filter(None, matched.evalImgs):
+        column = columns[found["category_id"]]
+        counted = ~found["dtIgnore"].astype(bool)
+        hit = found["dtMatches"] > 0
+        hits[:, column] += (hit & counted).sum(axis=1)
+        false_alarms[:, column] += (~hit & counted).sum(axis=1)
+        true_count[:, column] += int((np.asarray(found["gtIgnore"]) == 0).sum())
+    return hits, false_alarms, true_count
+
+
+def _single_point_curves(matched: Any) -> np.ndarray:
+    """Precision by IoU, recall and category when all boxes are equally sure; -1 for a category without objects."""
+    hits, false_alarms, true_count = _counts(matched)
+    boxes = hits + false_alarms
+    precision = np.divide(hits, boxes, out=np.zeros(hits.shape), where=boxes > 0)
+    recall = np.divide(hits, true_count, out=np.zeros(hits.shape), where=true_count > 0)
+    reached = matched.params.recThrs[None, :, None] <= recall[:, None, :]
+    return np.where(true_count[:, None, :] > 0, precision[:, None, :] * reached, -1.0)
+
+
+def _mean(precision: np.ndarray) -> float | None:
+    known = precision[precision > -1]
+    return float(known.mean()) if known.size else None
