@@ -7,7 +7,7 @@ import pytest
 
 from thinkseg.answers import SegZero, VisionReasoner
 from thinkseg.geometry import box_iou_inclusive
-from thinkseg.rewards import Rubric, Truth, boxes
+from thinkseg.rewards import Rubric, Truth, batch
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
 FRAME = Size(840, 840)
@@ -159,7 +159,7 @@ def test_a_malformed_answer_earns_nothing_and_an_unknown_truth_gives_no_score(pa
 
 
 def test_a_large_batch_of_unequal_answers_scores_as_each_answer_alone(monkeypatch):
-    monkeypatch.setattr(boxes, "CHUNK", 8)
+    monkeypatch.setattr(batch, "CHUNK", 8)
     rng = np.random.default_rng(1)
     format, texts, truths = VisionReasoner(), [], []
     for _ in range(30):

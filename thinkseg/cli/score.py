@@ -12,13 +12,15 @@ from thinkseg.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
     from thinkseg.rewards import Rubric, Truth
-    from thinkseg.types import Size
+    from thinkseg.types import Masks, Size
 
 EXAMPLE = """\
 Each line of the file is a JSON object with 'completion' and, for the parts that need the truth, 'frame' ([width,
-height] of the pixels that coordinates count) with 'box' and 'points', or 'objects', or 'mask' and 'image' (paths from
-the file's folder). One line of JSON comes out for each: 'id', 'parts', 'total', and 'malformed' with the reason why an
-answer could not be read, or null. A part is null where its truth, or the segmenter that it needs, is not given.
+height] of the pixels that coordinates count) with 'box' and 'points', or 'objects', or 'mask' or 'masks' (one per
+object) and 'image'. Masks and images are paths from the file's folder; one of 'masks' may be run lengths, too. Where
+nothing is there, 'objects' or 'masks' is []. One line of JSON comes out for each: 'id', 'parts', 'total', and
+'malformed' with the reason why an answer could not be read, or null. A part is null where its truth, or the segmenter
+that it needs, is not given.
 
 example: thinkseg score completions.jsonl --format vision-reasoner
          thinkseg score completions.jsonl --recipe seg-r1 --segmenter pocket"""
@@ -142,19 +144,41 @@ def _line_of(record: Mapping[str, Any], number: int, folder: Path) -> Line:
     from thinkseg.rewards import Truth, objects_from_record
     from thinkseg.types import Size
 
-    mask, image, frame = record.get("mask"), record.get("image"), record.get("frame")
-    if mask is not None and frame is None:
+    mask, masks, image, frame = (record.get(name) for name in ("mask", "masks", "image", "frame"))
+    has_masks = mask is not None or masks is not None
+    if has_masks and frame is None:
         raise DataError("a 'mask' needs 'frame', the [width, height] of the pixels that coordinates count")
-    truth = Truth(
-        mask=load_mask(folder / mask) if mask is not None else None,
-        objects=objects_from_record(record),
-        image=load_image(folder / image) if mask is not None and image is not None else None,
-    )
     try:
         size = Size(*frame) if frame is not None else Size(NO_FRAME, NO_FRAME)
     except (TypeError, ValueError) as error:
         raise DataError(f"'frame' should be [width, height], found {frame}") from error
+    picture = load_image(folder / image) if has_masks and image is not None else None
+    truth = Truth(
+        mask=load_mask(folder / mask) if mask is not None else None,
+        instances=None if masks is None else _load_masks(masks, folder, Size(*picture.size) if picture else size),
+        objects=objects_from_record(record),
+        image=picture,
+    )
     return Line(record.get("id", number), record["completion"], size, truth)
+
+
+def _load_masks(sources: Any, folder: Path, size: "Size") -> "Masks":
+    """The masks of several objects, files or run lengths; `size` is what no masks at all are of."""
+    import numpy as np
+
+    from thinkseg.imaging import load_mask, mask_from_rle
+
+    if not isinstance(sources, list):
+        raise DataError(f"'masks' should be a list of files or of run lengths, found {sources!r}")
+    try:
+        masks = [load_mask(folder / source) if isinstance(source, str) else mask_from_rle(source) for source in sources]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"one of 'masks' is neither a file nor run lengths with 'size' and 'counts' ({error})"
+        ) from error
+    if any(mask.shape != masks[0].shape for mask in masks):
+        raise DataError("the 'masks' of a line should all have the size of its image, found different sizes")
+    return np.stack(masks) if masks else np.zeros((0, *size.hw), dtype=bool)
 
 
 def _read_recipe(path: Path) -> tuple[str | None, dict[str, float], bool]:

@@ -1,27 +1,20 @@
 """Parts that compare the boxes and points of an answer with true ones, without a segmenter.
 
-Everything is measured in the frame of 840×840 pixels that the published thresholds belong to: an answer in another
-frame is rescaled to it, so the thresholds scale with the frame, on each axis by itself.
-
-Several objects are matched one to one so that the sum of scores is largest, and the sum is divided by the larger of the
-two numbers of objects: missing and invented objects both cost. With one object on each side this is the score of the
-pair. Nothing predicted where nothing is there is all right, either one alone is all wrong. All cases of a batch go
-through the arithmetic together.
+Each comes twice: as published, a threshold that is passed or not, and soft, a straight line that is 1 where both agree
+and one half where the threshold is (`soft_points` and `soft_point` as long as the points lie in their box). All are
+measured in the frame of 840×840 pixels (see `thinkseg.rewards.pairs`), several objects are matched (see
+`thinkseg.rewards.matching`), and all cases of a batch go through the arithmetic together.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
-from scipy.optimize import linear_sum_assignment
 
-from thinkseg.geometry import pairwise_box_iou
-from thinkseg.rewards.case import Case, Scores
-from thinkseg.types import Answer, Size
-
-REFERENCE_FRAME = Size(840, 840)
-"""The frame of the thresholds below."""
+from thinkseg.rewards import pairs
+from thinkseg.rewards.batch import Batch
+from thinkseg.rewards.case import Case, Part, Scores, settled
+from thinkseg.rewards.matching import matched_share
+from thinkseg.rewards.pairs import Pairs, Table
 
 MIN_IOU = 0.5
 MAX_BOX_L1 = 10.0
@@ -31,118 +24,99 @@ MAX_POINTS_DISTANCE = 100.0
 MAX_POINT_DISTANCE = 30.0
 """Pixels: distance of one point (VisionReasoner)."""
 
-CHUNK = 64
-"""Cases that go through the arithmetic together; it bounds the memory that answers with many objects take."""
 
-Hits = Float[np.ndarray, "batch pred true"]
+def _matched(scores: Callable[[Pairs], Table], *, full: float = 1.0, true_points: int = 0) -> Part:
+    """A part from the scores of pairs.
 
+    Args:
+        scores: of every predicted object with every true one, 0…full.
+        full: what the perfect pair has.
+        true_points: how many points on each true object the scores need.
+    """
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
-    """Predicted and true objects of a batch in the reference frame; not a number where there is no object or point."""
+    def part(cases: Sequence[Case]) -> Scores:
+        batch = cases if isinstance(cases, Batch) else Batch(cases)
+        values: Scores = [None] * len(batch)
+        for index, (case, truth) in enumerate(zip(batch, batch.truths(true_points), strict=True)):
+            share = None if truth is None else settled(case, nothing_there=not truth.objects)
+            values[index] = None if share is None else share * full
+        for chunk in batch.chunks(true_points):
+            table = scores(chunk.pairs)
+            for row, (index, predicted, true) in enumerate(chunk.rows):
+                values[index] = matched_share(table[row, :predicted, :true])
+        return values
 
-    boxes: Float[np.ndarray, "batch pred 4"]
-    points: Float[np.ndarray, "batch pred 2 2"]
-    """The first two points on each object."""
-    true_boxes: Float[np.ndarray, "batch true 4"]
-    true_points: Float[np.ndarray, "batch true 2 2"]
-
-
-def box_iou(cases: Sequence[Case]) -> Scores:
-    """1 when the IoU of the boxes, counted in pixels, is above 0.5."""
-    return _matched(cases, _iou_hits)
-
-
-def box_l1(cases: Sequence[Case]) -> Scores:
-    """1 when the four coordinates differ by less than 10 pixels on average."""
-    return _matched(cases, _l1_hits)
+    return part
 
 
-def points(cases: Sequence[Case]) -> Scores:
-    """Seg-Zero: 1 when two points lie in the predicted box and less than 100 pixels from the true two on average."""
-    return _matched(cases, _two_point_hits)
+def _iou_hit(found: Pairs) -> Table:
+    return np.asarray(pairs.iou(found) > MIN_IOU, dtype=np.float64)
 
 
-def accuracy(cases: Sequence[Case]) -> Scores:
-    """VisionReasoner, 0…3: per pair 1 each for the IoU, for the coordinates, and for a point near the true one."""
-    return _matched(cases, lambda pairs: _iou_hits(pairs) + _l1_hits(pairs) + _one_point_hits(pairs), full=3.0)
+def _l1_hit(found: Pairs) -> Table:
+    return np.asarray(pairs.box_l1(found) < MAX_BOX_L1, dtype=np.float64)
 
 
-def _matched(cases: Sequence[Case], hits: Callable[[Pairs], Hits], full: float = 1.0) -> Scores:
-    """The scores of all cases: a matching per case, `full` where rightly nothing is there."""
-    scores: Scores = [None] * len(cases)
-    to_match: list[tuple[int, Answer, Answer]] = []
-    for index, case in enumerate(cases):
-        answer, truth = case.answer, case.truth.objects
-        if truth is None:
-            continue
-        if answer is not None and answer.objects and truth.objects:
-            to_match.append((index, answer, truth))
-        else:
-            scores[index] = full if answer is not None and not answer.objects and not truth.objects else 0.0
-    for start in range(0, len(to_match), CHUNK):
-        indices, answers, truths = zip(*to_match[start : start + CHUNK], strict=True)
-        table = hits(_pairs(answers, truths))
-        for row, index in enumerate(indices):
-            predicted, true = len(answers[row].objects), len(truths[row].objects)
-            values = table[row, :predicted, :true]
-            best = values[linear_sum_assignment(values, maximize=True)].sum() if values.size > 1 else values[0, 0]
-            scores[index] = float(best) / max(predicted, true)
-    return scores
+def _point_hit(found: Pairs) -> Table:
+    near = pairs.point_distance(found) < MAX_POINT_DISTANCE
+    return np.asarray(near & (pairs.overhang(found)[:, :, :1] == 0), dtype=np.float64)
 
 
-def _pairs(answers: Sequence[Answer], truths: Sequence[Answer]) -> Pairs:
-    return Pairs(*_arrays(answers), *_arrays(truths))
+def _two_point_hit(found: Pairs) -> Table:
+    near = pairs.two_point_distance(found) < MAX_POINTS_DISTANCE
+    in_box = pairs.overhang(found) == 0
+    return np.asarray(near & in_box.all(axis=-1, keepdims=True), dtype=np.float64)
 
 
-def _arrays(
-    answers: Sequence[Answer],
-) -> tuple[Float[np.ndarray, "batch objects 4"], Float[np.ndarray, "batch objects 2 2"]]:
-    """Boxes and the first two points of each object, side by side."""
-    most = max(len(answer.objects) for answer in answers)
-    boxes = np.full((len(answers), most, 4), np.nan)
-    places = np.full((len(answers), most, 2, 2), np.nan)
-    for row, answer in enumerate(answers):
-        for column, prompt in enumerate(answer.rescaled(REFERENCE_FRAME).objects):
-            if prompt.box is not None:
-                boxes[row, column] = prompt.box.xyxy
-            on_object = [(point.x, point.y) for point in prompt.points if point.label == 1][:2]
-            if on_object:
-                places[row, column, : len(on_object)] = on_object
-    return boxes, places
+def _iou_line(found: Pairs) -> Table:
+    return np.asarray(np.nan_to_num(pairs.iou(found)))
 
 
-def _iou_hits(pairs: Pairs) -> Hits:
-    with np.errstate(invalid="ignore"):
-        overlaps = pairwise_box_iou(pairs.boxes, pairs.true_boxes, inclusive=True)
-    return np.asarray(overlaps > MIN_IOU, dtype=np.float64)
+def _l1_line(found: Pairs) -> Table:
+    return _line(pairs.box_l1(found), MAX_BOX_L1)
 
 
-def _l1_hits(pairs: Pairs) -> Hits:
-    differences = np.abs(pairs.boxes[:, :, None] - pairs.true_boxes[:, None]).mean(axis=-1)
-    return np.asarray(differences < MAX_BOX_L1, dtype=np.float64)
+def _point_line(found: Pairs) -> Table:
+    return _line(pairs.point_distance(found) + pairs.overhang(found)[:, :, :1], MAX_POINT_DISTANCE)
 
 
-def _one_point_hits(pairs: Pairs) -> Hits:
-    near = _distances(pairs)[..., 0, 0] < MAX_POINT_DISTANCE
-    return np.asarray(near & _points_in_box(pairs)[:, :, :1], dtype=np.float64)
+def _two_point_line(found: Pairs) -> Table:
+    outside = pairs.overhang(found).mean(axis=-1, keepdims=True)
+    return _line(pairs.two_point_distance(found) + outside, MAX_POINTS_DISTANCE)
 
 
-def _two_point_hits(pairs: Pairs) -> Hits:
-    distances = _distances(pairs)
-    straight = (distances[..., 0, 0] + distances[..., 1, 1]) / 2
-    crossed = (distances[..., 0, 1] + distances[..., 1, 0]) / 2
-    near = np.minimum(straight, crossed) < MAX_POINTS_DISTANCE
-    return np.asarray(near & _points_in_box(pairs).all(axis=-1, keepdims=True), dtype=np.float64)
+def _line(distance: Table, threshold: float) -> Table:
+    """1 at no distance, one half at the threshold, 0 from twice the threshold on and where there is nothing."""
+    return np.asarray(np.nan_to_num(np.maximum(1 - distance / (2 * threshold), 0)))
 
 
-def _distances(pairs: Pairs) -> Float[np.ndarray, "batch pred true 2 2"]:
-    """From each of an object's two points to each of the other's."""
-    offsets = pairs.points[:, :, None, :, None] - pairs.true_points[:, None, :, None, :]
-    return np.asarray(np.hypot(offsets[..., 0], offsets[..., 1]))
+box_iou = _matched(_iou_hit)
+"""1 when the IoU of the boxes, counted in pixels, is above 0.5."""
+box_l1 = _matched(_l1_hit)
+"""1 when the four coordinates differ by less than 10 pixels on average."""
+points = _matched(_two_point_hit, true_points=2)
+"""Seg-Zero: 1 when two points lie in the predicted box and less than 100 pixels from the true two on average."""
+point = _matched(_point_hit, true_points=1)
+"""VisionReasoner: 1 when the point lies in its own box and less than 30 pixels from the true one."""
+accuracy = _matched(
+    lambda found: _iou_hit(found) + _l1_hit(found) + _point_hit(found),
+    full=3.0,
+    true_points=1,
+)
+"""VisionReasoner, 0…3: per pair 1 each for the IoU, for the coordinates, and for the point."""
 
-
-def _points_in_box(pairs: Pairs) -> Bool[np.ndarray, "batch pred 2"]:
-    """Whether an object's points lie in its own predicted box, border included."""
-    low, high = pairs.boxes[:, :, None, :2], pairs.boxes[:, :, None, 2:]
-    return np.asarray(((pairs.points >= low) & (pairs.points <= high)).all(axis=-1))
+soft_box_iou = _matched(_iou_line)
+"""The IoU of the boxes itself, counted in pixels."""
+soft_box_l1 = _matched(_l1_line)
+"""max(0, 1 - d/20), d the mean difference of the four coordinates in pixels."""
+soft_points = _matched(_two_point_line, true_points=2)
+"""max(0, 1 - (d + o)/200), d the mean distance to the true two points in the better order, o how far the points lie
+outside the predicted box on average, in pixels."""
+soft_point = _matched(_point_line, true_points=1)
+"""max(0, 1 - (d + o)/60), d the distance to the true point, o how far the point lies outside its own box."""
+soft_accuracy = _matched(
+    lambda found: _iou_line(found) + _l1_line(found) + _point_line(found),
+    full=3.0,
+    true_points=1,
+)
+"""VisionReasoner's accuracy of soft parts, 0…3: per pair `soft_box_iou` + `soft_box_l1` + `soft_point`."""

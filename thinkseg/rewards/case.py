@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,36 @@ from thinkseg.types import Answer, Box, Mask, Masks, ObjectPrompt, Point, Size
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """What is known to be right for one completion; parts that need what is not known give no score."""
+    """What is known to be right for one completion; parts that need what is not known give no score.
+
+    What follows from the rest need not be said: the mask is the union of the instances, and an empty mask, no
+    instances, and an answer without objects all say that nothing is there.
+    """
 
     mask: Mask | None = None
     """The true mask at the image's size; all False when nothing is there."""
+    instances: Masks | None = None
+    """The true objects one by one, at the image's size; none, or all of them empty, when nothing is there."""
     ignore: Mask | None = None
     """Pixels that count neither way, or None."""
     objects: Answer | None = None
     """The true boxes and points in any frame; without objects when nothing is there."""
     image: Image.Image | None = None
     """What the segmenter sees."""
+
+    def __post_init__(self) -> None:
+        fill_in = partial(object.__setattr__, self)
+        if self.mask is None and self.instances is not None:
+            fill_in("mask", np.logical_or.reduce(self.instances, axis=0))
+        if self.mask is None and self.objects is not None and not self.objects.objects:
+            size = self.objects.frame if self.image is None else Size(*self.image.size)
+            fill_in("mask", np.zeros(size.hw, dtype=bool))
+        if self.mask is not None and not self.mask.any():
+            height, width = self.mask.shape
+            if self.instances is None:
+                fill_in("instances", np.zeros((0, height, width), dtype=bool))
+            if self.objects is None:
+                fill_in("objects", Answer(Size(width, height)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,11 +66,26 @@ class Case:
     """The segmenter's masks, none for a malformed answer; None where there is no segmenter or no image."""
 
 
-_COLUMNS = frozenset({"image", "images", "target", "ignore", "reference", "frame", "box", "points", "objects"})
+_COLUMNS = frozenset(
+    {"image", "images", "target", "instances", "ignore", "reference", "frame", "box", "points", "objects"}
+)
 
 Scores = list[float | None]
 Part = Callable[[Sequence[Case]], Scores]
 """A part of the reward: one value per case, None where the truth that it needs is not known."""
+
+
+def settled(case: Case, nothing_there: bool) -> float | None:
+    """The score of a case in which there is nothing to compare, as a share of the full one; None in any other case.
+
+    "Nothing there" earns all where nothing is there, and nothing where something is. An answer that names objects
+    where nothing is there earns nothing, and a malformed answer never does.
+    """
+    if case.answer is None:
+        return 0.0
+    if nothing_there or not case.answer.objects:
+        return float(nothing_there and not case.answer.objects)
+    return None
 
 
 def each(score: Callable[[Case], float | None]) -> Part:
@@ -66,8 +102,8 @@ def truth_from_row(columns: Mapping[str, Sequence[Any]], index: int) -> Truth:
 
     Args:
         columns: by name, one value per completion. Used are ``image`` or the first of ``images`` (PIL), ``target`` and
-            ``ignore`` (PIL mask, array or None), ``reference`` (an `Answer`), and what `objects_from_record` reads.
-            Others are passed over.
+            ``ignore`` (PIL mask, array or None), ``instances`` (a list of such masks, an array (objects, height, width)
+            or None), ``reference`` (an `Answer`), and what `objects_from_record` reads. Others are passed over.
         index: which completion.
     """
     row = {name: values[index] for name, values in columns.items() if name in _COLUMNS}
@@ -77,6 +113,7 @@ def truth_from_row(columns: Mapping[str, Sequence[Any]], index: int) -> Truth:
     reference = row.get("reference")
     return Truth(
         mask=_mask_in(row.get("target")),
+        instances=_masks_in(row.get("instances")),
         ignore=_mask_in(row.get("ignore")),
         objects=reference if reference is not None else objects_from_record(row),
         image=image,
@@ -110,6 +147,16 @@ def objects_from_record(record: Mapping[str, Any]) -> Answer | None:
 def _prompt(box: Sequence[float], points: Sequence[Sequence[float]]) -> ObjectPrompt:
     x_min, y_min, x_max, y_max = map(float, box)
     return ObjectPrompt(Box(x_min, y_min, x_max, y_max), tuple(Point(float(x), float(y)) for x, y in points))
+
+
+def _masks_in(value: Any) -> Masks | None:
+    """The masks of several objects. An empty list does not say their size, so it says nothing: an empty target does."""
+    if isinstance(value, np.ndarray):
+        return np.asarray(value > 0)
+    masks = [mask for mask in map(_mask_in, value or ()) if mask is not None]
+    if any(mask.shape != masks[0].shape for mask in masks):
+        raise DataError("the masks in 'instances' should all have the size of their image, found different sizes")
+    return np.stack(masks) if masks else None
 
 
 def _mask_in(value: Any) -> Mask | None:

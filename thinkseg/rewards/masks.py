@@ -4,9 +4,12 @@ import math
 
 import numpy as np
 
-from thinkseg.metrics.overlap import count_overlap
+from thinkseg.answers.reading import whole
+from thinkseg.metrics.overlap import count_overlap, pairwise_mask_iou
 from thinkseg.metrics.saliency import s_measure
-from thinkseg.rewards.case import Case
+from thinkseg.rewards.case import Case, settled
+from thinkseg.rewards.matching import matched_share
+from thinkseg.types import Mask, Masks, Size
 
 IOU_SHARE = 0.7
 """Weight of the IoU in `segment`; the rest is the S-measure's (Seg-R1)."""
@@ -21,15 +24,59 @@ def segment(case: Case) -> float | None:
     target = case.truth.mask
     if target is None or case.masks is None:
         return None
-    if case.answer is None:
-        return 0.0
-    if not case.answer.objects or not target.any():
-        return float(not case.answer.objects and not target.any())
+    share = settled(case, nothing_there=not target.any())
+    if share is not None:
+        return share
     pred = np.asarray(case.masks.any(axis=0))
     if case.truth.ignore is not None:
         pred = np.where(case.truth.ignore, target, pred)  # right wherever it does not count
     iou = count_overlap(pred, target, case.truth.ignore).iou
     return IOU_SHARE * iou + (1 - IOU_SHARE) * s_measure(pred, target)
+
+
+def matched_masks(case: Case) -> float | None:
+    """The IoUs of the objects' masks with the true ones, matched one to one, over the larger number of objects, 0…1.
+
+    An object whose mask came out empty still counts. Where pixels are to be ignored, they count for no mask, and masks
+    that lie wholly among them for no object; nothing is scored where that leaves none on either side. A malformed
+    answer and "nothing there" earn the same as in `segment`.
+    """
+    pred, true = case.masks, case.truth.instances
+    if true is None or pred is None:
+        return None
+    true = true[true.any(axis=(1, 2))]
+    share = settled(case, nothing_there=not len(true))
+    if share is not None:
+        return share
+    if case.truth.ignore is not None:
+        pred, true = _that_count(pred, case.truth.ignore), _that_count(true, case.truth.ignore)
+        if not len(pred) and not len(true):
+            return None
+    return matched_share(pairwise_mask_iou(pred, true))
+
+
+def points_inside(case: Case) -> float | None:
+    """The share of an answer's points whose label agrees with the true mask: 1 on the object, 0 on the background.
+
+    A point is looked up at its nearest pixel. Points on pixels that are to be ignored are left out; an answer in which
+    none is left earns 0, as it shows nothing. A malformed answer and "nothing there" earn the same as in `segment`.
+    No segmenter is needed.
+    """
+    target = case.truth.mask
+    if target is None:
+        return None
+    share = settled(case, nothing_there=not target.any())
+    if share is not None or case.answer is None:
+        return share
+    height, width = target.shape
+    objects = case.answer.rescaled(Size(width, height)).objects
+    points = list(dict.fromkeys(point for prompt in objects for point in prompt.points))
+    rows = [min(whole(point.y), height - 1) for point in points]
+    columns = [min(whole(point.x), width - 1) for point in points]
+    agree = target[rows, columns] == np.array([point.label for point in points], dtype=bool)
+    if case.truth.ignore is not None:
+        agree = agree[~case.truth.ignore[rows, columns]]
+    return float(agree.mean()) if len(agree) else 0.0
 
 
 def point_count(case: Case) -> float | None:
@@ -40,3 +87,9 @@ def point_count(case: Case) -> float | None:
         return None
     count = len({point for prompt in case.answer.objects for point in prompt.points})
     return math.exp(-((count - 8) ** 2) / 8)
+
+
+def _that_count(masks: Masks, ignore: Mask) -> Masks:
+    """The masks without the pixels that are ignored, and without those of them that have no others."""
+    kept = masks & ~ignore
+    return np.asarray(kept[kept.any(axis=(1, 2)) | ~masks.any(axis=(1, 2))])

@@ -19,11 +19,14 @@ from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import ImageError, InputError, MalformedAnswer, RecipeError
 from thinkseg.models.base import Segmenter
 from thinkseg.rewards import boxes, form, masks
+from thinkseg.rewards.batch import Batch
 from thinkseg.rewards.case import Case, Part, Truth, each, truth_from_row
 from thinkseg.types import Answer, Completion, Masks, Reward, Size
 
 PARTS: dict[str, Part] = {
     "segment": each(masks.segment),
+    "matched_masks": each(masks.matched_masks),
+    "points_inside": each(masks.points_inside),
     "point_count": each(masks.point_count),
     "format": each(form.format_kept),
     "think_format": each(form.thinking_in_place),
@@ -32,9 +35,18 @@ PARTS: dict[str, Part] = {
     "box_iou": boxes.box_iou,
     "box_l1": boxes.box_l1,
     "points": boxes.points,
+    "point": boxes.point,
     "accuracy": boxes.accuracy,
+    "soft_box_iou": boxes.soft_box_iou,
+    "soft_box_l1": boxes.soft_box_l1,
+    "soft_points": boxes.soft_points,
+    "soft_point": boxes.soft_point,
+    "soft_accuracy": boxes.soft_accuracy,
 }
 """Every part that a recipe can weigh, by its name there."""
+
+MASK_PARTS = frozenset({"segment", "matched_masks"})
+"""The parts that look at masks; without one of them a rubric has no need of a segmenter."""
 
 RewardFunction = Callable[..., list[float | None]]
 """What TRL calls: ``f(completions=…, **columns)``, one value per completion."""
@@ -60,6 +72,11 @@ class Rubric:
             found = f"'{unknown[0]}'" if unknown else "none"
             raise RecipeError(f"a rubric weighs parts named {', '.join(PARTS)}, found {found}")
 
+    @property
+    def needs_masks(self) -> bool:
+        """Whether any part looks at masks; if not, the segmenter is never asked."""
+        return not MASK_PARTS.isdisjoint(self.weights)
+
     def score(
         self, completions: Sequence[Completion | str], truths: Sequence[Truth], frames: Sequence[Size]
     ) -> list[Reward]:
@@ -83,11 +100,12 @@ class Rubric:
             self._case(completion if isinstance(completion, str) else completion.text, truth, frame)
             for completion, truth, frame in zip(completions, truths, frames, strict=True)
         ]
-        return _segmented(cases, self.segmenter) if self.segmenter is not None else cases
+        return _segmented(cases, self.segmenter) if self.segmenter is not None and self.needs_masks else cases
 
     def score_cases(self, cases: Sequence[Case]) -> list[Reward]:
         """Score every part of cases that were read."""
-        scores = {name: PARTS[name](cases) for name in self.weights}
+        batch = Batch(cases)
+        scores = {name: PARTS[name](batch) for name in self.weights}
         return [
             Reward({name: values[row] for name, values in scores.items()}, self.weights) for row in range(len(cases))
         ]
@@ -217,11 +235,11 @@ def _masks_of(cases: Sequence[Case], segmenter: Segmenter) -> list[Masks]:
     assert image is not None
     shape = (image.height, image.width)
     for case in cases:
-        for known in (case.truth.mask, case.truth.ignore):
-            if known is not None and known.shape != shape:
+        for known in (case.truth.mask, case.truth.instances, case.truth.ignore):
+            if known is not None and known.shape[-2:] != shape:
                 raise ImageError(
                     f"a true mask has the size of its image, {image.width}×{image.height}; "
-                    f"found one of {known.shape[1]}×{known.shape[0]}"
+                    f"found one of {known.shape[-1]}×{known.shape[-2]}"
                 )
     asked: dict[tuple[object, ...], Answer] = {}
     for case in cases:
