@@ -34,11 +34,11 @@ def choose_cases(before: Sequence[Record] | None, after: Sequence[Record], seed:
     """For each task the extremes, the median, and one drawn at random.
 
     With a run before, samples are ranked by their change of IoU: the two largest gains, the median, the two largest
-    losses; of a single run by their IoU: the best, the median, the worst. No sample is shown twice.
+    losses; of a single run by their IoU, or their count where there is no mask: the best, the median, the worst. No sample is shown twice.
     """
-    scores = np.array([record.iou for record in after])
+    scores = np.array([record.quality for record in after])
     if before is not None:
-        scores = scores - np.array([record.iou for record in before])
+        scores = scores - np.array([record.quality for record in before])
     rng = np.random.default_rng(seed)
     cases: list[Case] = []
     for task in dict.fromkeys(record.task for record in after):
@@ -72,7 +72,7 @@ def render_case(case: Case, sample: Sample, views: Sequence[tuple[str, Record]])
     image = load_image(sample.image)
     target = {
         "name": "asked for",
-        "note": "nothing is there" if sample.target is None or not sample.target.any() else "the true mask",
+        "note": _truth_in_words(sample),
         "alt": f"the true mask of: {sample.query}",
         "text": None,
         "failed": "",
@@ -88,12 +88,18 @@ def render_case(case: Case, sample: Sample, views: Sequence[tuple[str, Record]])
     }
 
 
+def _truth_in_words(sample: Sample) -> str:
+    if sample.target is None:
+        return f"the true number: {sample.count}"
+    return "the true mask" if sample.target.any() else "nothing is there"
+
+
 def _view(name: str, record: Record, image: Image.Image) -> dict[str, Any]:
     """One run's boxes, points, mask and words."""
     return {
         "name": name,
-        "note": f"IoU {record.iou:.3f}" + (", says nothing is there" if record.refused else ""),
-        "alt": f"the prediction {name}, IoU {record.iou:.3f}",
+        "note": record.outcome + (", says nothing is there" if record.refused else ""),
+        "alt": f"the prediction {name}, {record.outcome}",
         "text": record.text,
         "failed": record.failure_detail or (Failure[record.failure].value if record.failure is not None else ""),
         **_picture(overlay(image, record.mask, record.answer)),

@@ -74,6 +74,20 @@ class Record:
         return self.failure is None and not self.objects
 
     @property
+    def quality(self) -> float:
+        """What samples are ranked by, 0…1: the IoU, or without a true mask how near the count is, 1 / (1 + error)."""
+        if self.has_target or self.true_count is None:
+            return self.iou
+        return 1 / (1 + abs(len(self.objects) - self.true_count))
+
+    @property
+    def outcome(self) -> str:
+        """The outcome in a few words."""
+        if self.has_target or self.true_count is None:
+            return f"IoU {self.iou:.3f}"
+        return f"{len(self.objects)} found, {self.true_count} there"
+
+    @property
     def mask(self) -> Mask:
         """The union of the predicted masks at the image's size."""
         return mask_from_rle(self.rle)

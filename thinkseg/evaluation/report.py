@@ -25,7 +25,11 @@ from thinkseg.evaluation.tables import table_rows
 from thinkseg.types import Failure, Metric, Report, Sample
 
 SHOWN_FAILURES = 8
-TILES = ("giou", "s_measure", "right_refusals", "unreadable")
+TILES = (
+    *("ap", "ap_by_area", "exact_count", "count_error", "giou", "s_measure", "n_acc", "t_acc", "box_accuracy"),
+    *("any_box_accuracy", "right_refusals", "unreadable"),
+)
+"""The measures that a report shows first, where they were taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +140,7 @@ def report_html(story: Story, gains: Mapping[str, Gain]) -> str:
         gain_chart=gain_chart({"all tasks" if task == "all" else task: gain for task, gain in gains.items()})
         if gains
         else Markup(""),
-        success_chart=success_chart(
-            {run.name: np.array([r.iou for r in run.records], dtype=float) for run in story.runs}
-        ),
+        success_chart=_success_chart(story),
         meanings=[(MEASURES[name].label, MEASURES[name].meaning) for name in story.measures],
         curves=[(title, line_chart(title, *points)) for title, points in story.curves.items()],
         step_count=max((len(steps) for steps, _ in story.curves.values()), default=0),
@@ -149,6 +151,13 @@ def report_html(story: Story, gains: Mapping[str, Gain]) -> str:
         facts=_facts(story, first, last),
     )
     return page
+
+
+def _success_chart(story: Story) -> Markup:
+    """The share of samples that reach an IoU; nothing where there are no masks to compare."""
+    if not any(record.has_target for run in story.runs for record in run.records):
+        return Markup("")
+    return success_chart({run.name: np.array([r.iou for r in run.records], dtype=float) for run in story.runs})
 
 
 def _ious(run: Run) -> Float[np.ndarray, " samples"]:
