@@ -33,8 +33,9 @@ class Case:
 def choose_cases(before: Sequence[Record] | None, after: Sequence[Record], seed: int = 0) -> list[Case]:
     """For each task the extremes, the median, and one drawn at random.
 
-    With a run before, samples are ranked by their change of IoU: the two largest gains, the median, the two largest
-    losses; of a single run by their IoU, or their count where there is no mask: the best, the median, the worst. No sample is shown twice.
+    With a run before, samples are ranked by their change: the two largest gains, the median, the two largest losses; of
+    a single run the best, the median, the worst. What is ranked is the IoU, or the count where there
+    is no mask. No sample is shown twice.
     """
     scores = np.array([record.quality for record in after])
     if before is not None:
