@@ -14,8 +14,9 @@ import pytest
 from py_sod_metrics import Smeasure
 
 from thinkseg.errors import DataError, InputError
-from thinkseg.evaluation.evaluate import Shard, evaluate, merge_shards, score, summarize
+from thinkseg.evaluation.evaluate import evaluate, score, summarize
 from thinkseg.evaluation.records import Record, RecordFile, RunHeader, read_records
+from thinkseg.evaluation.shards import Shard, merge_shards
 from thinkseg.types import Answer, Completion, Failure, Prediction, Sample, Size
 
 HEADER = RunHeader("squares", "filler", "abc", "none", 0)

@@ -19,7 +19,7 @@ from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
     from thinkseg.evaluation.benchmarks import Benchmark
-    from thinkseg.evaluation.evaluate import Shard
+    from thinkseg.evaluation.shards import Shard
     from thinkseg.models.pipeline import Pipeline
     from thinkseg.types import Sample
 
@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate every benchmark named and print a table, or JSON, for each."""
     from thinkseg.evaluation.benchmarks import LoadOptions, load_benchmark
-    from thinkseg.evaluation.evaluate import Shard
+    from thinkseg.evaluation.shards import Shard
 
     if args.batch_size < 1:
         raise InputError(f"a batch has at least 1 sample, found {args.batch_size}")
@@ -112,11 +112,12 @@ def evaluate_benchmark(
     shard: Shard,
 ) -> dict[str, Any] | None:
     """Run one benchmark and report; None while other shards are not whole yet."""
-    from thinkseg.evaluation.evaluate import create_header, evaluate, merge_shards, summarize
+    from thinkseg.evaluation.evaluate import create_header, evaluate, summarize
     from thinkseg.evaluation.machine import command_line, device_of, machine
     from thinkseg.evaluation.progress import ProgressBar
     from thinkseg.evaluation.records import read_records
     from thinkseg.evaluation.report import Run, Story, write_report
+    from thinkseg.evaluation.shards import merge_shards
     from thinkseg.evaluation.tables import text_table
 
     answer_format = pipeline.answer_format.name
@@ -140,6 +141,7 @@ def evaluate_benchmark(
             shard=shard,
             progress=bar.update,
             measures=benchmark.measures,
+            details=benchmark.details,
         )
     seconds = time.monotonic() - began
     if shard.count > 1:

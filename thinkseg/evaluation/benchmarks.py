@@ -57,11 +57,10 @@ class Benchmark:
 SCENES = 512
 FOLDER_QUERY = "the main object"
 
-FOREGROUND_MEASURES = (
-    *("s_measure", "weighted_f", "mean_f", "max_f", "adaptive_f", "mean_e", "max_e", "adaptive_e", "mae", "mba", "biou"),
-    *("giou", "ciou", "unreadable", "false_refusals"),
-)
-DICHOTOMOUS_MEASURES = (*FOREGROUND_MEASURES[:11], "hce", *FOREGROUND_MEASURES[11:])
+F_AND_E_MEASURES = ("mean_f", "max_f", "adaptive_f", "mean_e", "max_e", "adaptive_e")
+SALIENCY_MEASURES = ("s_measure", "weighted_f", *F_AND_E_MEASURES, "mae", "mba", "biou")
+FOREGROUND_MEASURES = (*SALIENCY_MEASURES, "giou", "ciou", "unreadable", "false_refusals")
+DICHOTOMOUS_MEASURES = (*SALIENCY_MEASURES, "hce", "giou", "ciou", "unreadable", "false_refusals")
 PRECISION_MEASURES = ("p50", "p60", "p70", "p80", "p90")
 REFERRING_MEASURES = ("ciou", "giou", *PRECISION_MEASURES, "box_accuracy", "unreadable", "false_refusals")
 GENERAL_MEASURES = ("giou", "ciou", "n_acc", "t_acc", "unreadable", "right_refusals", "false_refusals")

@@ -29,7 +29,7 @@ from thinkseg.evaluation.records import (
     claim_folder,
     prompt_to_json,
 )
-from thinkseg.evaluation.shards import Shard, found_elsewhere
+from thinkseg.evaluation.shards import WHOLE, Shard, found_elsewhere
 from thinkseg.imaging import rle_from_mask
 from thinkseg.metrics.overlap import count_overlap
 from thinkseg.metrics.saliency import s_measure
@@ -83,7 +83,7 @@ def evaluate(
     header: RunHeader,
     *,
     batch_size: int = 8,
-    shard: Shard = Shard(),
+    shard: Shard = WHOLE,
     resume: bool = True,
     progress: Progress | None = None,
     measures: Sequence[str] = MASK_MEASURES,
