@@ -1,10 +1,12 @@
 """What a drawing must show: the right objects, in the right place, at the picture's size."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from thinkseg.drawing import COLOURS, PAPER, contact_sheet, overlay, side_by_side
+from thinkseg.drawing import COLOURS, INK, PAPER, contact_sheet, index_picture, overlay, side_by_side
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
 GREY = Image.new("RGB", (200, 100), (128, 128, 128))
@@ -71,6 +73,74 @@ def test_numbers_appear_only_where_there_are_several_objects():
     above_first = np.s_[:36, :100]
     assert not changed(overlay(GREY, answer=Answer(Size(200, 100), (boxes[0],))))[above_first].any()
     assert changed(overlay(GREY, answer=Answer(Size(200, 100), tuple(boxes))))[above_first].any()
+
+
+@pytest.mark.parametrize("side", [60, 100, 400])
+def test_numbers_of_objects_in_one_place_do_not_cover_each_other(side):
+    plain = Image.new("RGB", (side, side), (128, 128, 128))
+    box = ObjectPrompt(Box(side * 0.4, side * 0.4, side * 0.9, side * 0.9))
+    alone = [overlay(plain, answer=Answer(Size(side, side), (box,) * n)) for n in (2, 3)]
+    second, third = (np.asarray(image).astype(int) for image in alone)
+    new = abs(third - second).sum(axis=2) > 0
+    outside = new & ~rectangle_of(side, 0.38, 0.92)
+    assert outside.any()  # the third number has a place of its own beside the box ...
+    assert (second[outside] == 128).all()  # ... where the second picture was empty
+
+
+def rectangle_of(side, low, high):
+    inside = np.zeros((side, side), bool)
+    inside[int(side * low) : int(side * high), int(side * low) : int(side * high)] = True
+    return inside
+
+
+def test_numbers_grow_with_the_picture_and_are_dark_on_light_colours():
+    heights = {}
+    for side in (100, 2000):
+        plain = Image.new("RGB", (side, side), (0, 0, 0))
+        boxes = [ObjectPrompt(Box(side * x, side * 0.5, side * x + side * 0.1, side * 0.9)) for x in (0.1, 0.4, 0.7)]
+        drawn = np.asarray(overlay(plain, answer=Answer(Size(side, side), tuple(boxes))))
+        rows = np.flatnonzero((drawn[: side // 2 - side // 50] == COLOURS[2]).all(axis=2).any(axis=1))
+        heights[side] = len(rows)
+    assert heights[100] >= 8
+    assert heights[2000] >= 40
+    assert (drawn == INK).all(axis=2).any()
+
+
+def test_a_photograph_of_twelve_megapixels_needs_no_layer_many_times_its_size():
+    size = (4000, 3000)
+    mask = np.zeros((3000, 4000), bool)
+    mask[100:200, 100:200] = True
+    answer = Answer(Size(*size), (ObjectPrompt(Box(100.0, 100.0, 199.0, 199.0)),))
+    tracemalloc.start()
+    drawn = overlay(Image.new("RGB", size), mask, answer)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert drawn.size == size
+    assert peak < 100e6  # of NumPy's arrays
+
+
+def test_an_index_picture_numbers_the_objects_in_the_overlays_colours():
+    masks = np.stack([rectangle(20, 20, 80, 80), rectangle(120, 20, 180, 80)])
+    picture = index_picture(masks)
+    index = np.asarray(picture)
+    assert (index[masks[0]] == 1).all()
+    assert (index[masks[1]] == 2).all()
+    assert (index[~masks.any(axis=0)] == 0).all()
+    assert picture.convert("RGB").getpixel((30, 30)) == COLOURS[0]
+    assert picture.convert("RGB").getpixel((0, 0)) == (0, 0, 0)
+
+
+def test_the_smaller_object_is_in_front_whatever_its_number():
+    large, small = rectangle(0, 0, 199, 99), rectangle(50, 50, 60, 60)
+    assert np.asarray(index_picture(np.stack([small, large])))[55, 55] == 1
+    assert np.asarray(index_picture(np.stack([large, small])))[55, 55] == 2
+
+
+def test_an_index_picture_of_nothing_is_empty_and_one_of_many_objects_has_room_for_them():
+    assert not np.asarray(index_picture(np.zeros((0, 100, 200), bool))).any()
+    many = np.zeros((300, 1, 300), bool)
+    many[range(300), 0, range(300)] = True
+    assert np.asarray(index_picture(many))[0].tolist() == list(range(1, 301))
 
 
 def test_more_objects_than_colours_are_drawn_too():

@@ -1,15 +1,17 @@
 """Pictures of answers: every object in its own colour, with its outline, its box, its points and its number.
 
-`overlay` draws one answer, `side_by_side` sets pictures next to each other, `contact_sheet` makes a table of them.
-Lines, points and numbers are drawn larger and shrunk, so that they are smooth.
+`overlay` draws one answer, `index_picture` numbers its pixels, `side_by_side` sets pictures next to each other,
+`contact_sheet` makes a table of them. Lines, points and numbers grow with the picture; on small ones they are drawn
+larger and shrunk, so that they are smooth.
 """
 
 import math
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
+from jaxtyping import Float32, UInt8
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from thinkseg.geometry import box_from_mask
 from thinkseg.types import Answer, Box, Mask, Masks, Point, Size
@@ -35,7 +37,13 @@ PAPER: Colour = (255, 255, 255)
 INK: Colour = (32, 34, 38)
 
 _FINER = 3
-"""How many times larger lines and letters are drawn before they are shrunk."""
+"""How many times larger lines and letters are drawn, at most, before they are shrunk."""
+
+_INK_PIXELS = 12_000_000
+"""Pixels of the layer on which lines are drawn: a larger picture has lines so thick that steps in them do not show."""
+
+Corners = tuple[float, float, float, float]
+"""x_min, y_min, x_max, y_max."""
 
 
 def overlay(image: Image.Image, masks: Masks | Mask | None = None, answer: Answer | None = None) -> Image.Image:
@@ -53,11 +61,11 @@ def overlay(image: Image.Image, masks: Masks | Mask | None = None, answer: Answe
     layers = np.zeros((0, image.height, image.width), bool) if masks is None else masks
     layers = layers[None] if layers.ndim == 2 else layers
     prompts = answer.rescaled(Size(image.width, image.height)).objects if answer else ()
-    line = max(1.5, math.sqrt(image.width * image.height) / 200)
+    line = max(1.0, math.sqrt(image.width * image.height) / 200)
 
-    pixels = np.asarray(image.convert("RGB"), dtype=np.float64)
+    drawn = image.convert("RGB") if image.mode != "RGB" else image.copy()
     for number, mask in enumerate(layers):
-        _colour_in(pixels, mask, _colour(number), line)
+        _colour_in(drawn, mask, _colour(number), line)
     ink = _Ink(image.size, line)
     for number, prompt in enumerate(prompts):
         if prompt.box:
@@ -70,8 +78,30 @@ def overlay(image: Image.Image, masks: Masks | Mask | None = None, answer: Answe
         box = box or (box_from_mask(layers[number]) if number < len(layers) else None)
         if box:
             ink.number(number + 1, box, _colour(number))
-    drawn = Image.fromarray(pixels.round().astype(np.uint8)).convert("RGBA")
-    return Image.alpha_composite(drawn, ink.layer()).convert("RGB")
+    return ink.over(drawn)
+
+
+def index_picture(masks: Masks) -> Image.Image:
+    """One picture for all masks: 0 on the background, n on the n-th object, in the colours of `overlay`.
+
+    Where objects overlap, the smaller one is in front.
+
+    Args:
+        masks: one per object; at most 65,535 of them.
+
+    Returns:
+        With a palette; of more than 255 objects, 16-bit grey without one.
+    """
+    count = len(masks)
+    index = np.zeros(masks.shape[1:], dtype=np.uint8 if count < 256 else np.uint16)
+    areas = masks.sum(axis=(1, 2))
+    for number in sorted(range(count), key=lambda number: -areas[number]):
+        index[masks[number]] = number + 1
+    picture = Image.fromarray(index)
+    if count < 256:
+        colours = [(0, 0, 0), *(_colour(number) for number in range(255))]
+        picture.putpalette([value for colour in colours for value in colour])
+    return picture
 
 
 def side_by_side(
@@ -107,7 +137,7 @@ def _colour(number: int) -> Colour:
     return COLOURS[number % len(COLOURS)]
 
 
-def _colour_in(pixels: np.ndarray, mask: Mask, colour: Colour, line: float) -> None:
+def _colour_in(picture: Image.Image, mask: Mask, colour: Colour, line: float) -> None:
     """Lay a colour and a smooth outline over an object, in place; the picture's border is no outline.
 
     `edge` below is the distance of each pixel to the outline, positive inside.
@@ -116,38 +146,41 @@ def _colour_in(pixels: np.ndarray, mask: Mask, colour: Colour, line: float) -> N
     if box is None:
         return
     margin = math.ceil(line) + 4
-    window = (
-        slice(max(0, int(box.y_min) - margin), int(box.y_max) + margin + 1),
-        slice(max(0, int(box.x_min) - margin), int(box.x_max) + margin + 1),
-    )
-    part = mask[window]
+    left, top = max(0, int(box.x_min) - margin), max(0, int(box.y_min) - margin)
+    part = mask[top : int(box.y_max) + margin + 1, left : int(box.x_max) + margin + 1].astype(np.uint8)
     if part.all():
-        edge = np.full(part.shape, np.inf)
+        edge = np.full(part.shape, np.inf, dtype=np.float32)
     else:
-        inside = distance_transform_edt(part) - distance_transform_edt(~part)
-        edge = gaussian_filter(inside - np.sign(inside) * 0.5, 0.8)
-    _blend(pixels[window], colour, FILL * np.clip(edge + 0.5, 0, 1))
-    _blend(pixels[window], PAPER, 0.5 * np.clip(line * 0.5 + 0.8 - abs(edge + line * 0.5), 0, 1))
-    _blend(pixels[window], colour, np.clip(line * 0.5 + 0.5 - abs(edge - line * 0.25), 0, 1))
+        inside = _depths(part) - _depths(1 - part)
+        edge = cv2.GaussianBlur(inside - np.sign(inside) * np.float32(0.5), (0, 0), 0.8)
+    for paint, opacity in (
+        (colour, FILL * np.clip(edge + 0.5, 0, 1)),
+        (PAPER, 0.5 * np.clip(line * 0.5 + 0.8 - abs(edge + line * 0.5), 0, 1)),
+        (colour, np.clip(line * 0.5 + 0.5 - abs(edge - line * 0.25), 0, 1)),
+    ):
+        picture.paste(paint, (left, top), Image.fromarray((opacity * 255).round().astype(np.uint8)))
 
 
-def _blend(pixels: np.ndarray, colour: Colour, opacity: np.ndarray) -> None:
-    """Mix a colour into pixels (height, width, 3), in place."""
-    pixels += opacity[..., None] * (np.array(colour) - pixels)
+def _depths(part: UInt8[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
+    """The distance of each pixel above zero to the nearest pixel of zero."""
+    return cv2.distanceTransform(part, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 class _Ink:
-    """A transparent layer over a picture, drawn finer than the picture."""
+    """A transparent layer over a picture, drawn finer than the picture where that is small."""
 
     def __init__(self, size_wh: tuple[int, int], line: float) -> None:
-        self._layer = Image.new("RGBA", (size_wh[0] * _FINER, size_wh[1] * _FINER), (*PAPER, 0))
+        width, height = size_wh
+        self._finer = max(1, min(_FINER, math.isqrt(_INK_PIXELS // (width * height))))
+        self._layer = Image.new("RGBA", (width * self._finer, height * self._finer), (*PAPER, 0))
         self._draw = ImageDraw.Draw(self._layer)
-        self._line = line * _FINER
+        self._line = line * self._finer
         self._size = size_wh
+        self._labels: list[Corners] = []
 
     def box(self, box: Box, colour: Colour) -> None:
         """A frame with a light rim, so that it is seen on its own colour too."""
-        corners = [(value + 0.5) * _FINER for value in box.xyxy]
+        corners = [(value + 0.5) * self._finer for value in box.xyxy]
         rim = self._line * 0.35
         outer = (corners[0] - rim, corners[1] - rim, corners[2] + rim, corners[3] + rim)
         self._draw.rectangle(outer, outline=(*PAPER, 150), width=round(self._line + 2 * rim))
@@ -155,30 +188,67 @@ class _Ink:
 
     def point(self, point: Point, colour: Colour) -> None:
         """A disc for the object, a ring for the background."""
-        x, y, radius = (point.x + 0.5) * _FINER, (point.y + 0.5) * _FINER, self._line * 2.4
+        x, y, radius = (point.x + 0.5) * self._finer, (point.y + 0.5) * self._finer, self._line * 2.4
         self._disc(x, y, radius + self._line * 0.9, PAPER)
         self._disc(x, y, radius, colour)
         if point.label == 0:
             self._disc(x, y, radius - self._line, PAPER)
 
     def number(self, number: int, box: Box, colour: Colour) -> None:
-        """A number on its colour at the upper left corner of a box, moved inside the picture."""
-        size = max(9.0, self._line / _FINER * 7)
-        font = ImageFont.load_default(size * _FINER)
+        """A number on its colour at a corner of a box, inside the picture and clear of the numbers drawn before."""
+        size = max(7.0, min(9.0, min(self._size) / 8), self._line / self._finer * 7)
+        font = ImageFont.load_default(size * self._finer)
         left, top, right, bottom = font.getbbox(str(number))
-        pad = size * _FINER * 0.28
+        pad = size * self._finer * 0.28
         width, height = right - left + 2 * pad, bottom - top + 2 * pad
-        x = min(max(box.x_min * _FINER - self._line / 2, 0), self._layer.width - width)
-        y = min(max(box.y_min * _FINER - height, 0), self._layer.height - height)
-        self._draw.rounded_rectangle((x, y, x + width, y + height), radius=pad, fill=(*colour, 255))
-        self._draw.text((x + pad - left, y + pad - top), str(number), font=font, fill=(*PAPER, 255))
+        label = self._free_place(box, width, height)
+        self._labels.append(label)
+        self._draw.rounded_rectangle(
+            label, radius=pad, fill=(*colour, 255), outline=(*PAPER, 200), width=max(1, round(self._line * 0.35))
+        )
+        ink = INK if _is_light(colour) else PAPER
+        self._draw.text((label[0] + pad - left, label[1] + pad - top), str(number), font=font, fill=(*ink, 255))
 
-    def layer(self) -> Image.Image:
-        """The layer at the picture's size."""
-        return self._layer.resize(self._size, Image.Resampling.BOX)
+    def over(self, picture: Image.Image) -> Image.Image:
+        """The layer laid over an RGB picture of its size."""
+        layer = self._layer if self._finer == 1 else self._layer.resize(self._size, Image.Resampling.BOX)
+        return Image.composite(layer.convert("RGB"), picture, layer.getchannel("A"))
+
+    def _free_place(self, box: Box, width: float, height: float) -> Corners:
+        """Where a label covers least of the other labels: on top of the box's upper left corner, if that is free."""
+        x_min, y_min, x_max, y_max = (value * self._finer for value in box.xyxy)
+        half = self._line / 2
+        places = [
+            (x_min - half, y_min - height),
+            (x_max + half - width, y_min - height),
+            (x_min - half, y_max + half),
+            (x_max + half - width, y_max + half),
+            (x_min + half, y_min + half),
+            (x_max - half - width, y_max - half - height),
+        ]
+        labels = [self._inside(x, y, width, height) for x, y in places]
+        return min(labels, key=lambda label: sum(_shared_area(label, other) for other in self._labels))
+
+    def _inside(self, x: float, y: float, width: float, height: float) -> Corners:
+        """A label moved inside the picture."""
+        x = max(min(x, self._layer.width - 1 - width), 0)
+        y = max(min(y, self._layer.height - 1 - height), 0)
+        return x, y, x + width, y + height
 
     def _disc(self, x: float, y: float, radius: float, colour: Colour) -> None:
         self._draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(*colour, 255))
+
+
+def _shared_area(one: Corners, other: Corners) -> float:
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return max(width, 0) * max(height, 0)
+
+
+def _is_light(colour: Colour) -> bool:
+    """Whether dark letters are read more easily on a colour than white ones (luma of ITU-R BT.601)."""
+    red, green, blue = colour
+    return 0.299 * red + 0.587 * green + 0.114 * blue > 150
 
 
 def _cell(image: Image.Image, caption: str, font_size: int = 15) -> Image.Image:

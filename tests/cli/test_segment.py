@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from thinkseg.cli import main
 from thinkseg.imaging import load_image, load_mask, mask_from_rle
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.testing import FakeReasoner, FakeSegmenter
-from thinkseg.types import Completion, FinishReason, Size
+from thinkseg.types import Completion, FinishReason, Instruction, Size
 
 FRAME = Size(100, 100)
 ANSWER = (
@@ -54,7 +55,7 @@ def test_it_prints_the_thinking_and_writes_mask_overlay_and_json(
 ) -> None:
     assert segment([ANSWER], photo, "--query", "the dogs") == 0
     printed = capsys.readouterr().out
-    assert "thinking: two of them" in printed
+    assert printed.startswith(f"{photo}: the dogs\n  thinking: two of them\n  2 objects\n")
     assert "object 1: box 20 10 80 30; points on it (40, 15); mask covers 13% of the picture" in printed
     assert "object 2: box 100 25 180 45; points on it (120, 30); points beside it (170, 42)" in printed
 
@@ -154,16 +155,132 @@ def test_dots_in_a_name_stay(segment: Run, photo: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "img.v1.2.mask.png").exists()
 
 
-def test_a_missing_or_damaged_picture_is_told_before_any_model_is_loaded(
+def test_a_name_that_is_wrong_is_told_before_any_model_is_loaded(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", lambda *_a, **_o: pytest.fail("a model was loaded"))
-    gone, broken = tmp_path / "gone.jpg", tmp_path / "broken.jpg"
-    broken.write_bytes(photo.read_bytes()[:300])
-    for path in (gone, broken):
-        assert main(["segment", str(photo), str(path), "-q", "x", "--out", str(tmp_path / "out")]) == 2
-        assert path.name in capsys.readouterr().err
+    assert main(["segment", str(photo), str(tmp_path / "gone.jpg"), "-q", "x", "--out", str(tmp_path / "out")]) == 2
+    assert "gone.jpg" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_damaged_pictures_alone_are_wrong_input(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", lambda *_a, **_o: pytest.fail("a model was loaded"))
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "a.jpg").write_bytes(photo.read_bytes()[:300])
+    assert main(["segment", str(broken / "a.jpg"), "-q", "x", "--out", str(tmp_path / "out")]) == 2
+    assert "a.jpg' is damaged or cut short" in capsys.readouterr().err
+    (broken / "b.jpg").write_bytes(photo.read_bytes()[:301])
+    assert main(["segment", str(broken), "-q", "x", "--out", str(tmp_path / "out")]) == 2
+    assert "(and 1 more that could not be read)" in capsys.readouterr().err
+
+
+def test_a_damaged_picture_among_others_is_named_at_the_end(
+    segment: Run, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.jpg").write_bytes(photo.read_bytes()[:300])
+    last = photo.with_name("last.png")
+    Image.new("RGB", (20, 20)).save(last)
+    assert segment([ANSWER, NOTHING], photo, tmp_path / "broken.jpg", last, "-q", "x") == 1
+    told = capsys.readouterr()
+    assert "broken" not in told.out
+    assert "3 pictures: 2 objects in 1, nothing there in 1\n" in told.err
+    assert told.err.rstrip().splitlines()[-1].startswith(f"not done: '{tmp_path / 'broken.jpg'}' is damaged")
+    assert {path.stem for path in (tmp_path / "out").glob("*.json")} == {"photo", "last"}
+
+
+def test_a_folder_is_done_once_and_its_results_are_no_pictures_of_it(
+    segment: Run, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "shots" / "deep"
+    folder.mkdir(parents=True)
+    photo.rename(folder / "photo.jpg")
+    (tmp_path / "out").symlink_to(tmp_path / "shots")  # the results go into the very folder
+    words = (tmp_path / "shots", "-q", "the dogs", "--instances", "--index")
+    assert segment([ANSWER], *words) == 0
+    assert {path.name for path in folder.iterdir()} == {
+        *("photo.jpg", "photo.json", "photo.mask.png", "photo.overlay.png"),
+        *("photo.index.png", "photo.object-1.png", "photo.object-2.png"),
+    }
+    capsys.readouterr()
+    assert segment([], *words) == 0  # the script is empty: the model is not asked
+    assert "was there already" in capsys.readouterr().out
+    assert segment([NOTHING], *words, "--overwrite") == 0
+    assert {path.name for path in folder.glob("photo.o*")} == {"photo.overlay.png"}
+
+
+def test_lines_come_from_standard_input(
+    segment: Run,
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = f"{photo}\n{json.dumps({'image': str(photo), 'query': 'the cat'})}\n"
+    monkeypatch.setattr("sys.stdin", StringIO(lines))
+    assert segment([ANSWER, NOTHING], "-", "-q", "the dogs", "--json") == 0
+    assert [json.loads(line)["query"] for line in capsys.readouterr().out.splitlines()] == ["the dogs", "the cat"]
+    assert {path.stem for path in (tmp_path / "out").glob("*.json")} == {"photo", "photo-2"}
+
+
+def test_a_table_needs_no_query_and_a_picture_does(
+    segment: Run, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = photo.with_name("asked.csv")
+    table.write_text("image;query\nphoto.jpg;the dogs, both\n")
+    assert segment([ANSWER], table) == 0
+    assert capsys.readouterr().out.startswith(f"{photo}: the dogs, both\n")
+    assert segment([], photo) == 2
+    assert "the query is empty" in capsys.readouterr().err
+
+
+def test_what_the_flags_say_about_a_model_reaches_it(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def load(*names: str, **options: Any) -> Pipeline:
+        asked.update(options, names=names)
+        return Pipeline(FakeReasoner([ANSWER], FRAME), FakeSegmenter(), get_format("seg-r1"))
+
+    monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", load)
+    (tmp_path / "sentences.txt").write_text("Find {query}.\n")
+    flags = "--format seg-zero --max-new-tokens 9 --frame relative-1000 --canvas 840 --min-pixels 7 --max-pixels 8"
+    words = [*flags.split(), "--segmenter", "grabcut", "--batch-size", "3", "--dtype", "float32", "--device", "cpu"]
+    words += ["--instruction", str(tmp_path / "sentences.txt")]
+    assert main(["segment", str(photo), "-q", "x", "--out", str(tmp_path / "out"), *words]) == 0
+    assert asked == {
+        "names": ("pocket", "grabcut"),
+        "format": "seg-zero",
+        "max_new_tokens": 9,
+        "frame": "relative-1000",
+        "canvas": 840,
+        "min_pixels": 7,
+        "max_pixels": 8,
+        "instruction": Instruction("Find {query}."),
+        "batch_size": 3,
+        "dtype": "float32",
+        "device": "cpu",
+    }
+    told = result(tmp_path / "out", "photo")["model"]
+    assert told["name"] == "pocket"
+    assert told["segmenter"] == "grabcut"
+    assert told["instruction"] == {"user": "Find {query}.", "system": None}
+    assert len(told["revision"]) == 12
+
+
+def test_an_instruction_without_a_place_for_the_query_is_refused(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "sentences.txt"
+    for path, content, sentence in ((file, "Find it.", "has no place for the query"), (tmp_path / "no", "", "no")):
+        file.write_text(content)
+        words = ["--instruction", str(path), "--out", str(tmp_path)]
+        assert main(["segment", str(photo), "-q", "x", *words]) == 2
+        assert sentence in capsys.readouterr().err
 
 
 def test_an_empty_query_and_a_blocked_folder_are_refused(

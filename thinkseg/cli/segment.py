@@ -1,11 +1,15 @@
-"""``thinkseg segment``: from pictures and a query to masks.
+"""``thinkseg segment``: from pictures and queries to masks.
 
 For every picture it prints the model's thinking and what was found, and writes into the output folder
 
 * ``NAME.mask.png``: the union of the objects, 255 on them, at the picture's size,
 * ``NAME.overlay.png``: the picture with masks, boxes and points drawn over it,
+* with ``--index``, ``NAME.index.png``: 0 on the background, n on object n,
+* with ``--instances``, ``NAME.object-1.png`` and so on: each object's own mask,
 * ``NAME.json``: the query, the thinking, the model's text, boxes and points in pixels of the picture, each object's
-  mask as COCO run lengths, and the failure, if there was one.
+  mask as COCO run lengths, and the failure, if there was one; written last.
+
+Started again, it goes on where it was: what is there for the same picture, query and model is not made again.
 """
 
 from __future__ import annotations
@@ -13,120 +17,149 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from thinkseg.cli.model_flags import add_model_flags, identity, load_models
 from thinkseg.errors import InputError
-from thinkseg.types import Failure, ObjectPrompt, Prediction, Sample
 
 if TYPE_CHECKING:
     from thinkseg.models.pipeline import Pipeline
+    from thinkseg.results import Record
+    from thinkseg.serving.batch import Outcome
 
 EXAMPLE = """\
-example:
+INPUT is a picture, a folder (all pictures in it and below it), a pattern such as 'shots/**/*.jpg', a table (CSV, TSV,
+JSONL) with the columns image and query, or '-' for lines on standard input: paths, or JSON with image and query.
+
+What is there already for the same picture, query and model is kept; other files are never written over: a name that is
+taken gets a number. Exit codes: 0 done; 1 no answer could be read, or some pictures could not, which are named at the
+end; 2 the call is wrong, or no picture could be read.
+
+examples:
   thinkseg segment photo.jpg --query 'the animal that gives milk'
   thinkseg segment a.jpg b.jpg --query 'every spoon' --model runs/rl/final --out masks --json
-"""
+  thinkseg segment photos/ --query 'the main object' --out masks --instances --index
+  thinkseg segment requests.csv --out masks
+  find shots -name '*.jpg' | thinkseg segment - --query 'the ball' --out masks"""
 
 DONE, FAILED = 0, 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="picture files")
-    parser.add_argument("-q", "--query", required=True, metavar="TEXT", help="what to look for, in words")
+    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="pictures, folders, patterns, tables, or '-'")
     parser.add_argument(
-        "--model", default="pocket", help="the reasoner: 'pocket', a checkpoint folder or a hub id (default: pocket)"
+        "-q", "--query", default="", metavar="TEXT", help="what to look for, in words; tables bring their own"
     )
-    parser.add_argument(
-        "--segmenter",
-        help="'pocket', 'grabcut', a folder or a hub id (default: the one the model was trained with)",
-    )
-    parser.add_argument("--format", help="answer format, e.g. seg-r1 (default: what the model's thinkseg.json says)")
     parser.add_argument(
         "--out", type=Path, default=Path(), metavar="DIR", help="folder for the results (default: this one)"
     )
-    parser.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', 'cuda:1', … (default: auto)")
-    parser.add_argument("--max-new-tokens", type=int, metavar="N", help="length limit of the model's text, in tokens")
+    parser.add_argument("--instances", action="store_true", help="write a mask of each object, too")
+    parser.add_argument("--index", action="store_true", help="write a picture that is n on object n, too")
+    parser.add_argument("--overwrite", action="store_true", help="make results of the same pictures anew")
     parser.add_argument("--json", action="store_true", help="print each result as a line of JSON in place of the text")
+    parser.add_argument(
+        "--batch-size", type=int, default=8, metavar="N", help="pictures that the model gets at a time (default: 8)"
+    )
+    add_model_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Segment every picture.
 
     Returns:
-        0, or 1 when no picture at all got a readable answer.
+        0, or 1 when pictures could not be read, or when not a single answer could.
     """
-    if not args.query.strip():
-        raise InputError("the query is empty: say in words what to look for")
-    _check_pictures(args.images)
+    from thinkseg.data.inputs import STDIN, list_jobs
+    from thinkseg.results import is_picture_of_result
+    from thinkseg.serving.batch import Batch, Options
+
+    options = Options(args.batch_size, args.index, args.instances, args.overwrite)
+    lines = sys.stdin.read().splitlines() if STDIN in args.inputs else []
+    jobs = list_jobs(args.inputs, args.query, lines, leave_out=is_picture_of_result)
     _make_folder(args.out)
-    pipeline = _load(args)
-    answered = 0
-    for path, name in zip(args.images, _names(args.images, args.out), strict=True):
-        answered += segment_one(pipeline, path, args.query, args.out / name, as_json=args.json)
-    return DONE if answered else FAILED
+    batch = Batch(args.out, lambda: _load(args), identity(args), options)
+    outcomes = _followed(batch.segment(jobs), len(jobs), as_json=args.json)
+    failed = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if len(failed) == len(jobs):
+        more = f" (and {len(failed) - 1} more that could not be read)" if len(failed) > 1 else ""
+        raise InputError(f"{failed[0]}{more}")
+    if len(jobs) > 1:
+        print(_summary([outcome for outcome in outcomes if outcome.error is None], len(jobs)), file=sys.stderr)
+    for error in failed:
+        print(f"not done: {error}", file=sys.stderr)
+    read = any(outcome.readable for outcome in outcomes)
+    return DONE if read and not failed else FAILED
 
 
 def segment_one(pipeline: Pipeline, path: Path, query: str, stem: Path, *, as_json: bool) -> bool:
     """Segment one picture, write its files and print the result; whether the answer could be read."""
-    from thinkseg import drawing, imaging
+    from thinkseg.imaging import load_image
+    from thinkseg.results import endings, record_from_prediction, with_ending, write_result
+    from thinkseg.types import Sample
 
-    image = imaging.load_image(path)
+    image = load_image(path)
     prediction = next(pipeline.predict([Sample(id=str(path), image=image, query=query)]))
     record = {"image": str(path), **record_from_prediction(prediction, query)}
-    imaging.save_mask(prediction.mask, _with(stem, ".mask.png"))
-    drawing.overlay(image, prediction.masks, prediction.answer).save(_with(stem, ".overlay.png"))
-    _with(stem, ".json").write_text(json.dumps(record, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(record, ensure_ascii=False) if as_json else _told(path, prediction, stem), flush=True)
+    write_result(stem, record, lambda: image)
+    _print(path, record, [with_ending(stem, ending) for ending in endings(record)], as_json=as_json)
     return prediction.failure is None
 
 
-def record_from_prediction(prediction: Prediction, query: str) -> dict[str, Any]:
-    """A prediction as JSON: coordinates in pixels of the picture, masks as COCO's compressed run lengths."""
-    from thinkseg.imaging import rle_from_mask
-
-    size, answer = prediction.size, prediction.answer
-    prompts: Sequence[ObjectPrompt] = answer.rescaled(size).objects if answer else ()
-    objects = [
-        {
-            "box": None if prompt.box is None else [round(value, 2) for value in prompt.box.xyxy],
-            "points": [[round(point.x, 2), round(point.y, 2)] for point in prompt.points],
-            "labels": [point.label for point in prompt.points],
-            "area": int(mask.sum()),
-            "mask": rle_from_mask(mask),
-        }
-        for prompt, mask in zip(prompts, prediction.masks, strict=True)
-    ]
-    return {
-        "query": query,
-        "size": {"width": size.width, "height": size.height},
-        "thinking": answer.think if answer else None,
-        "nothing_there": answer is not None and not objects,
-        "objects": objects,
-        "failure": prediction.failure.name.lower() if prediction.failure else None,
-        "failure_detail": prediction.failure_detail or None,
-        "completion": {"text": prediction.completion.text, "finish_reason": prediction.completion.finish_reason.value},
-        "frame": {"width": answer.frame.width, "height": answer.frame.height} if answer else None,
-    }
-
-
 def _load(args: argparse.Namespace) -> Pipeline:
-    from thinkseg.models.pipeline import load_pipeline
+    """The models; what is said meanwhile goes above the bar."""
+    from tqdm import tqdm
 
-    print(f"loading {args.model} …", file=sys.stderr)
-    return load_pipeline(
-        args.model, args.segmenter, args.format, device=args.device, max_new_tokens=args.max_new_tokens
-    )
+    with tqdm.external_write_mode(file=sys.stderr):
+        return load_models(args, batch_size=args.batch_size)
 
 
-def _check_pictures(paths: Sequence[Path]) -> None:
-    """Read every picture once, so that a wrong name is told before a model is loaded."""
-    from thinkseg.imaging import load_image
+def _followed(outcomes: Iterable[Outcome], total: int, *, as_json: bool) -> list[Outcome]:
+    """Print every result as it comes, under a bar; masks are not kept in memory."""
+    from tqdm import tqdm
 
-    for path in paths:
-        load_image(path)
+    seen = []
+    with tqdm(total=total, unit="picture", file=sys.stderr, dynamic_ncols=True, disable=total < 2) as bar:
+        for outcome in outcomes:
+            if outcome.error is None:
+                with tqdm.external_write_mode(file=sys.stdout):
+                    _print(outcome.job.image, outcome.record, outcome.files, as_json=as_json, kept=outcome.kept)
+            seen.append(outcome.without_masks())
+            bar.update()
+    return seen
+
+
+def _print(path: Path, record: Record, files: Sequence[Path], *, as_json: bool, kept: bool = False) -> None:
+    from thinkseg.results import describe
+
+    if as_json:
+        print(json.dumps(record, ensure_ascii=False), flush=True)
+        return
+    written = f"{'was there already' if kept else 'written'}: {', '.join(map(str, files))}"
+    print("\n  ".join([f"{path}: {record['query']}", *describe(record), written]), flush=True)
+
+
+def _summary(outcomes: Sequence[Outcome], total: int) -> str:
+    """One line about all pictures."""
+    from thinkseg.results import counted
+
+    counts: Counter[str] = Counter()
+    for outcome in outcomes:
+        counts += Counter(
+            kept=outcome.kept,
+            found=outcome.objects > 0,
+            objects=outcome.objects,
+            unreadable=not outcome.readable,
+            nothing=outcome.readable and outcome.objects == 0,
+        )
+    parts = [f"{counted(counts['objects'], 'object')} in {counts['found']}"]
+    parts += [f"nothing there in {counts['nothing']}"] if counts["nothing"] else []
+    parts += [f"no readable answer for {counts['unreadable']}"] if counts["unreadable"] else []
+    kept = f"; {counts['kept']} were there already" if counts["kept"] else ""
+    return f"{counted(total, 'picture')}: {', '.join(parts)}{kept}"
 
 
 def _make_folder(folder: Path) -> None:
@@ -134,62 +167,3 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"'{folder}' cannot be made a folder for the results: {error.strerror}") from error
-
-
-def _names(images: Sequence[Path], out: Path) -> Iterator[str]:
-    """A name for each picture's files: its stem, with a number where that is taken or would overwrite a picture."""
-    pictures = {image.resolve() for image in images}
-    taken: set[str] = set()
-    for image in images:
-        name, number = image.stem, 1
-        while name.casefold() in taken or pictures & {file.resolve() for file in _files(out / name)}:
-            number += 1
-            name = f"{image.stem}-{number}"
-        taken.add(name.casefold())
-        yield name
-
-
-def _files(stem: Path) -> list[Path]:
-    return [_with(stem, ending) for ending in (".mask.png", ".overlay.png", ".json")]
-
-
-def _with(stem: Path, ending: str) -> Path:
-    """The stem with an ending, dots in it left alone."""
-    return stem.with_name(stem.name + ending)
-
-
-def _told(path: Path, prediction: Prediction, stem: Path) -> str:
-    """The result in words."""
-    lines = [f"{path}"]
-    answer = prediction.answer
-    if answer is not None and answer.think:
-        lines.append(f"  thinking: {answer.think.strip()}")
-    if answer is None:
-        lines.append(f"  no answer: {_sentence(prediction.failure)} {prediction.failure_detail}".rstrip())
-    elif not answer.objects:
-        lines.append("  nothing there: the model sees nothing that the query asks for")
-    else:
-        prompts = answer.rescaled(prediction.size).objects
-        for number, (prompt, mask) in enumerate(zip(prompts, prediction.masks, strict=True), start=1):
-            lines.append(f"  object {number}: {_place(prompt)}; mask covers {_share(mask.mean())} of the picture")
-    lines.append(f"  written: {', '.join(str(file) for file in _files(stem))}")
-    return "\n".join(lines)
-
-
-def _sentence(failure: Failure | None) -> str:
-    return failure.value if failure else ""
-
-
-def _place(prompt: ObjectPrompt) -> str:
-    parts = []
-    if prompt.box is not None:
-        parts.append("box " + " ".join(str(round(value)) for value in prompt.box.xyxy))
-    for label, word in ((1, "points on it"), (0, "points beside it")):
-        points = [f"({point.x:.0f}, {point.y:.0f})" for point in prompt.points if point.label == label]
-        if points:
-            parts.append(f"{word} {' '.join(points)}")
-    return "; ".join(parts)
-
-
-def _share(value: float) -> str:
-    return f"{value:.0%}" if value >= 0.1 else f"{value:.1%}"

@@ -103,6 +103,32 @@ def read_settings(source: str | Path) -> Settings:
     return Settings(**found)
 
 
+def read_instruction(path: Path | str) -> Instruction:
+    """The sentences in a file: JSON as under "instruction" in a `thinkseg.json`, or the user's text alone.
+
+    Raises:
+        CheckpointError: there is no such file, it is not text, or it has no place for the query.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"expected a text file with an instruction at '{path}', found none ({error})") from error
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = {"user": text.strip()}
+    if not isinstance(value, dict):
+        raise CheckpointError(f"'{path}' has to hold text, or an object with 'user' and 'system'")
+    return _instruction(path, value)
+
+
+def write_settings(settings: Settings, folder: Path) -> None:
+    """Write what is known about a checkpoint into its folder, as `thinkseg.json`."""
+    content = {key: value for key, value in dataclasses.asdict(settings).items() if value is not None}
+    (folder / SETTINGS_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
 _KINDS: Mapping[str, type] = {
     "format": str,
     "instruction": dict,
