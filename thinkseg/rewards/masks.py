@@ -79,6 +79,19 @@ def points_inside(case: Case) -> float | None:
     return float(agree.mean()) if len(agree) else 0.0
 
 
+def presence(case: Case) -> float | None:
+    """1 when the answer is right about whether anything is there, wherever that may be; else 0, as for a malformed one.
+
+    A mask reward alone can make refusing pay: where a model finds one thing in eight and a quarter of the questions
+    have no answer, refusing all of them earns more. With this beside it, an answer to a question that has one is worth
+    more than a refusal even where it misses.
+    """
+    target = case.truth.mask
+    if target is None:
+        return None
+    return float(case.answer is not None and bool(case.answer.objects) == bool(target.any()))
+
+
 def point_count(case: Case) -> float | None:
     """Seg-R1's unused term: exp(-(n - 8)² / 8) of the number of points; none to count when nothing is there."""
     if case.answer is None:

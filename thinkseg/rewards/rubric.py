@@ -27,6 +27,7 @@ PARTS: dict[str, Part] = {
     "segment": each(masks.segment),
     "matched_masks": each(masks.matched_masks),
     "points_inside": each(masks.points_inside),
+    "presence": each(masks.presence),
     "point_count": each(masks.point_count),
     "format": each(form.format_kept),
     "think_format": each(form.thinking_in_place),
