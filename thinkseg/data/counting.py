@@ -24,7 +24,7 @@ from typing import Any
 from PIL import Image
 
 from thinkseg.data.listing import Entry, Fault, FaultKind, Listing
-from thinkseg.errors import DataError
+from thinkseg.errors import DataError, ImageError
 from thinkseg.imaging import PICTURE_SUFFIXES, load_image
 from thinkseg.types import Sample
 
@@ -86,7 +86,10 @@ class CountListing(Listing):
     def _decoded(self, index: int) -> Image.Image:
         number, _ = self._rows[index]
         encoded = _picture_bytes(self.file, number)
-        return load_image(Image.open(io.BytesIO(encoded)))
+        try:
+            return load_image(Image.open(io.BytesIO(encoded)))
+        except (OSError, ImageError) as error:
+            raise ImageError(f"the picture in row {number} of '{self.file}' cannot be read ({error})") from error
 
 
 def list_counts(file: Path | str, *, name: str = "") -> CountListing:
