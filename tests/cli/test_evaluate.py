@@ -69,7 +69,7 @@ def test_it_prints_a_table_and_writes_lines_and_both_reports(
     assert "25.0 %" in told.out
     assert "4/4" in told.err
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"run.json", "predictions.jsonl", "report.json", "report.html"}
+    assert names == {"run.json", "predictions.jsonl", "report.json", "report.html", "table.md", "table.tex"}
     header = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
     assert (header["benchmark"], header["answer_format"]) == ("folder", "seg-r1")
     assert header["model_revision"]

@@ -233,6 +233,16 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 }
 
 
+def benchmark_names(words: Sequence[str]) -> list[str]:
+    """The benchmarks that are meant, each once: a data set with several splits stands for all of them."""
+    splits: dict[str, list[str]] = {}
+    for name, data_set, _ in _ON_DISK:
+        splits.setdefault(data_set, []).append(name)
+    return list(
+        dict.fromkeys(name for word in words for name in ([word] if word in BENCHMARKS else splits.get(word, [word])))
+    )
+
+
 def load_benchmark(name: str, options: LoadOptions, protocol: str = "default") -> tuple[Benchmark, Sequence[Sample]]:
     """A benchmark's record and its samples by the rule of a protocol, their number checked.
 

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from thinkseg.errors import ThinkSegError
+from thinkseg.errors import InputError, ThinkSegError
 
 Tell = Callable[[Any], None]
 """Sends a small value to the process that waits."""
@@ -98,10 +98,18 @@ def _serve(work: Callable[[int, Tell], Any], number: int, sender: Connection) ->
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:
         result = work(number, lambda news: sender.send(("news", news)))
+    except KeyboardInterrupt:
+        os._exit(130)  # the process that waits was interrupted, too, and says so
     except Exception as error:  # noqa: BLE001 - it is raised again where somebody waits for it
-        sender.send(("failed", error))
+        sender.send(("failed", _portable(error)))
     else:
         sender.send(("done", result))
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as it can travel: some cannot be built again from their message, and libraries' own may be unknown."""
+    kind = InputError if isinstance(error, InputError) else ThinkSegError
+    return kind(str(error) if isinstance(error, ThinkSegError) else f"{type(error).__name__}: {error}")
 
 
 def _end_with(parent: BaseProcess) -> None:

@@ -24,15 +24,19 @@ class ProgressBar:
 
     def update(self, done: int, total: int, record: Record | None) -> None:
         """Draw the bar at the first call, move it at the others."""
+        self.move(done, total, None if record is None else record.iou)
+
+    def move(self, done: int, total: int, iou: float | None) -> None:
+        """The same, with the IoU of the last sample."""
         if self._bar is None:
             self._bar = tqdm(
                 total=total, initial=done, desc=self._title, unit="sample", file=sys.stderr, dynamic_ncols=True
             )
-        if record is not None:
-            self._sum += record.iou
+        if iou is not None:
+            self._sum += iou
             self._count += 1
             self._bar.set_postfix_str(f"mean IoU {self._sum / self._count:.3f}", refresh=False)
-            self._bar.update(done - self._bar.n)
+        self._bar.update(done - self._bar.n)
 
     def __enter__(self) -> "ProgressBar":
         return self

@@ -262,6 +262,21 @@ def claim_folder(path: Path, header: RunHeader) -> None:
         )
 
 
+def read_header(path: Path) -> RunHeader:
+    """The header that `claim_folder` has written.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not path.is_file():
+        raise DataError(f"Expected the header of a run in {path}, found no such file.")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return RunHeader(**{field.name: values[field.name] for field in fields(RunHeader) if field.name in values})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is not the header of a run: {error}.") from error
+
+
 def write_json(path: Path, value: object) -> None:
     """Write JSON so that a reader finds the old file or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
