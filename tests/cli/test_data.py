@@ -198,3 +198,64 @@ def test_prepare_refuses_a_copy_with_holes_and_numbers_that_cannot_be(capsys, ow
 def test_an_action_has_to_be_named(capsys):
     assert main(["data"]) == 2
     assert "ACTION" in capsys.readouterr().err
+
+
+def test_rows_of_the_published_schemas_are_written_shown_and_read_again(capsys, own, tmp_path):
+    (own / "t.jsonl").write_text(
+        '{"id": "a", "image": "shots/0.jpg", "query": "it", "masks": ["masks/0.png"]}\n'
+        '{"id": "b", "image": "shots/1.jpg", "query": "both", "masks": ["masks/1.png", "masks/0.png"]}\n'
+        '{"id": "c", "image": "shots/1.jpg", "query": "the cow", "masks": []}\n'
+    )
+    words = ("prepare", own / "t.jsonl", "--schema", "vision-reasoner", "--resize", 112)
+    code, out, _ = run(capsys, *words, "--out", tmp_path / "vision")
+    assert (code, out) == (0, f"3 rows in 1 files: {tmp_path / 'vision'}\n")
+    assert [len(sample.reference.objects) for sample in load_prepared(tmp_path / "vision")] == [1, 2, 0]
+    assert run(capsys, "show", tmp_path / "vision", "--out", tmp_path / "sheet.png")[0] == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 900
+    code, out, _ = run(capsys, "prepare", own / "t.jsonl", "--schema", "seg-zero", "--out", tmp_path / "zero")
+    assert code == 0
+    assert "1 rows in 1 files" in out
+    assert "left out 1 × several-objects (the schema has one object): b\n" in out
+    assert "left out 1 × nothing-there (the schema has one object): c" in out
+    assert load_prepared(tmp_path / "zero")[0].image.size == (840, 840)
+    code, out, _ = run(capsys, "prepare", tmp_path / "vision", "--out", tmp_path / "own rows")
+    assert (code, out) == (0, f"3 rows in 1 files: {tmp_path / 'own rows'}\n")
+    assert run(capsys, "check", tmp_path / "own rows")[0] == 0
+
+
+def test_rows_that_a_segmenter_does_not_reach_are_left_out_and_listed(capsys, own, tmp_path):
+    words = ("prepare", own, "--images", "shots", "--masks", "masks", "--schema", "seg-zero", "--resize", 56)
+    code, out, _ = run(capsys, *words, "--keep-iou", 1, "--segmenter", "grabcut", "--out", tmp_path / "none")
+    assert code == 0
+    assert "0 rows in 1 files" in out
+    assert "left out 3 × below-iou" in out
+    manifest = json.loads((tmp_path / "none/prepared.json").read_text())
+    assert manifest["reasons"] == {"below-iou": 3}
+    assert (manifest["settings"]["keep_iou"], manifest["settings"]["segmenter"]) == (1, "grabcut")
+    assert all(why.startswith("below-iou: 0.") for why in manifest["left_out"]["train-00000-of-00001.parquet"].values())
+    code, out, _ = run(capsys, *words, "--keep-iou", 0.01, "--segmenter", "grabcut", "--out", tmp_path / "all")
+    assert "3 rows in 1 files" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--keep-iou", 0.6), "'--keep-iou' and '--segmenter' go together"),
+        (("--segmenter", "grabcut"), "'--keep-iou' and '--segmenter' go together"),
+        (("--keep-iou", 60, "--segmenter", "grabcut"), "above 0 and at most 1"),
+        (("--resize", 0), "at least 1"),
+        (("--points", 2, "--schema", "seg-zero"), "'--points' is for the schema 'thinkseg'"),
+        (("--resize", 84, "--longest-side", 84), "not allowed with"),
+    ],
+)
+def test_settings_of_rows_that_cannot_be_are_told(capsys, own, tmp_path, words, said):
+    code, _, err = run(capsys, "prepare", own, "--images", "shots", "--masks", "masks", "--out", tmp_path / "r", *words)
+    assert code == 2
+    assert said in err
+
+
+def test_a_size_that_no_model_sees_is_remarked(capsys, own, tmp_path):
+    words = ("prepare", own, "--images", "shots", "--masks", "masks", "--out")
+    assert "multiple neither of 28 nor of 32" in run(capsys, *words, tmp_path / "a", "--resize", 100)[2]
+    assert "multiple neither" not in run(capsys, *words, tmp_path / "b", "--resize", 96)[2]

@@ -7,16 +7,20 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from thinkseg.data.building import Settings
 from thinkseg.data.catalog import DATA_SETS
 from thinkseg.data.check import check_copy
 from thinkseg.data.coco import list_coco
-from thinkseg.data.finding import find_datasets
+from thinkseg.data.finding import find_datasets, find_listings, load_dataset
 from thinkseg.data.folders import list_folders
 from thinkseg.data.inspection import went_through_jpeg
 from thinkseg.data.listing import FaultKind
+from thinkseg.data.prepare import prepare
 from thinkseg.data.reasonseg import list_reasonseg
 from thinkseg.data.refcoco import list_refs
 from thinkseg.data.tables import list_table
@@ -267,6 +271,27 @@ def test_pictures_without_an_object_are_right_to_have_empty_masks(tmp_path):
     assert check_copy(tmp_path, {"train": listing}, workers=1).faults == []
 
 
+@pytest.mark.parametrize("masks", ["black", "missing", "one of each"])
+def test_cod10ks_pictures_without_a_camouflaged_object_have_black_masks_or_none(tmp_path, masks):
+    write_folders("cod10k", tmp_path)
+    train = tmp_path / "COD10K-v3/Train"
+    for number, shade in enumerate(("green", "blue")):
+        name = f"COD10K-NonCAM-5-NonAnimal-{number}"
+        Image.new("RGB", (64, 64), shade).save(train / f"Image/{name}.jpg")
+        if masks == "black" or (masks == "one of each" and number):
+            save_mask(np.zeros((64, 64), dtype=bool), train / f"GT_Object/{name}.png")
+    plain, whole = (load_dataset(name, "train", tmp_path) for name in ("cod10k", "cod10k-all"))
+    assert len(plain) == 2
+    assert [sample.target.any() for sample in whole] == [True, True, False, False]
+    assert whole[3].target.shape == (64, 64)
+    for listing in (plain, whole):
+        assert check_copy(tmp_path, {"train": listing}, workers=1).faults == []
+    save_mask(np.zeros((64, 64), dtype=bool), train / "GT_Object/COD10K-CAM-1-Aquatic-1-BatFish-0.png")
+    assert found(check_copy(tmp_path, {"train": whole}, workers=1)) == {
+        ("empty", "COD10K-v3/Train/GT_Object/COD10K-CAM-1-Aquatic-1-BatFish-0.png")
+    }
+
+
 def test_annotations_are_checked_too(tmp_path):
     write_coco(tmp_path / "a.json", tmp_path / "pictures")
     content = json.loads((tmp_path / "a.json").read_text())
@@ -352,3 +377,93 @@ def test_the_marks_of_jpeg_are_told_from_soft_edges(tmp_path, quality):
     for method in (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.LANCZOS):
         assert not went_through_jpeg(np.asarray(truth.resize((90, 90), method)) / 255)
         assert not went_through_jpeg(np.asarray(truth.resize((200, 200), method)) / 255)
+
+
+def odd(root: Path) -> None:
+    """Everything that real copies have and that is no fault: odd suffixes, names, folders and kinds of masks."""
+    truth = scene_samples()[0].target
+    images, masks = root / "COD10K-v3/Train/Image", root / "COD10K-v3/Train/GT_Object"
+    stems = [
+        f"COD10K-CAM-{kind}" for kind in ("jpg", "upper", "nested", "é 鳥", "16", "rgba", "palette", "exif", "cmyk")
+    ]
+    shades = iter(range(0, 250, 12))
+    for stem in stems:
+        place = "sub folder/" if stem.endswith("nested") else ""
+        for folder in (images / place, masks / place):
+            folder.mkdir(parents=True, exist_ok=True)
+        suffix = {"jpg": ".JPG", "upper": ".JPEG"}.get(stem.rpartition("-")[2], ".jpg")
+        size = (64, 48) if stem.endswith("exif") else (64, 64)
+        picture = Image.new("RGB", size, (next(shades), 90, 160))
+        exif = Image.Exif()
+        if stem.endswith("exif"):
+            exif[0x0112] = 6
+        if stem.endswith("cmyk"):
+            picture = picture.convert("CMYK")
+        picture.save(images / f"{place}{stem}{suffix}", format="JPEG", exif=exif)
+        mask = np.roll(truth, next(shades) // 12, axis=1)
+        drawn = Image.fromarray(mask.astype(np.uint8) * 255)
+        if stem.endswith("16"):
+            drawn = Image.fromarray(mask.astype(np.uint16) * 65535)
+        elif stem.endswith("rgba"):
+            drawn = Image.merge("RGBA", (drawn, drawn, drawn, Image.new("L", drawn.size, 255)))
+        elif stem.endswith("palette"):
+            drawn = Image.fromarray(mask.astype(np.uint8))
+            drawn.putpalette([0, 0, 0, 200, 0, 0])
+        elif stem.endswith("exif"):
+            drawn = drawn.crop((0, 0, 48, 64))
+        target = masks / f"{place}{stem.upper() if stem.endswith('upper') else stem}.png"
+        drawn.save(target.with_suffix(".PNG") if stem.endswith("upper") else target)
+
+
+def test_exactly_the_planted_faults_are_reported_of_a_copy_that_has_all_that_real_copies_have(tmp_path):
+    odd(tmp_path)
+    images, masks = (tmp_path / f"COD10K-v3/Train/{name}" for name in ("Image", "GT_Object"))
+    for number, stem in enumerate(("no-mask", "no-picture", "twice", "cut", "huge", "grey"), start=0):
+        write_pair(images / f"COD10K-CAM-{stem}.jpg", masks / f"COD10K-CAM-{stem}.png", number)
+    (masks / "COD10K-CAM-no-mask.png").unlink()
+    (images / "COD10K-CAM-no-picture.jpg").unlink()
+    Image.new("RGB", (64, 64), "pink").save(images / "COD10K-CAM-twice.png")
+    (images / "COD10K-CAM-twice.jpg").rename(images / "COD10K-CAM-twice.jpeg")
+    (images / "COD10K-CAM-cut.jpg").write_bytes((images / "COD10K-CAM-cut.jpg").read_bytes()[:700])
+    huge_png(masks / "COD10K-CAM-huge.png")
+    write_refcoco(tmp_path / "refcoco", tmp_path / "train2014")
+    (tmp_path / "refcoco/refs(unc).p").write_bytes(b"cos\nsystem\n(S'touch it-ran'\ntR.")
+    write_coco(tmp_path / "annotations/instances_val2017.json", tmp_path / "val2017")
+    (tmp_path / "annotations/instances_val2017.json").write_text("{")
+    reports = {
+        record.name: check_copy(tmp_path, listings, record, workers=1) for record, listings in find_listings(tmp_path)
+    }
+    train = "COD10K-v3/Train"
+    assert found(reports["cod10k"]) == {
+        ("missing-mask", f"{train}/Image/COD10K-CAM-no-mask.jpg"),
+        ("missing-picture", f"{train}/GT_Object/COD10K-CAM-no-picture.png"),
+        ("ambiguous", f"{train}/Image/COD10K-CAM-twice.jpeg"),
+        ("truncated", f"{train}/Image/COD10K-CAM-cut.jpg"),
+        ("too-large", f"{train}/GT_Object/COD10K-CAM-huge.png"),
+        ("wrong-count", "cod10k train"),
+    }
+    assert found(reports["refcoco"]) == {("refused", "refcoco/refs(unc).p")}
+    assert found(reports["coco"]) == {("unreadable", "annotations/instances_val2017.json")}
+    assert reports.keys() == {"cod10k", "refcoco", "coco"}
+    assert not Path("it-ran").exists()
+
+
+def test_rows_are_checked_one_by_one(copy, tmp_path_factory):
+    root = tmp_path_factory.mktemp("made")
+    listing = list_folders(copy / "images", copy / "masks", "x")
+    prepare(listing, root / "rows", settings=Settings(schema="seg-zero", resize=112))
+    ((_, splits),) = find_listings(root / "rows")
+    assert check_copy(root, splits, workers=1).faults == []
+    file = root / "rows/train-00000-of-00001.parquet"
+    rows = pq.read_table(file).to_pylist()
+    rows[2]["solution"] = "<box>(0,0),(839,839)</box><points>(1,1),(2,2)</points>"
+    rows[4]["image"]["bytes"] = rows[4]["image"]["bytes"][:90]
+    pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(file)), file)
+    ((_, splits),) = find_listings(root / "rows")
+    report = check_copy(root, splits, workers=1)
+    assert [(str(fault.kind), fault.where) for fault in report.faults] == [
+        ("bad-record", "rows/train-00000-of-00001.parquet#2"),
+        ("bad-record", "rows/train-00000-of-00001.parquet#4"),
+    ]
+    assert "inside a row is damaged" in report.faults[1].detail
+    assert "another frame" in report.faults[0].detail

@@ -5,9 +5,11 @@ import pytest
 from PIL import Image
 
 from thinkseg.data.sheets import sample_cell, sample_sheet
+from thinkseg.drawing import overlay
 from thinkseg.errors import ImageError
+from thinkseg.geometry import reference_answer
 from thinkseg.testing.data_sets import scene_samples
-from thinkseg.types import Answer, Box, ObjectPrompt, Sample, Size
+from thinkseg.types import Answer, Box, ObjectPrompt, Point, Sample, Size
 
 GREY = Image.new("RGB", (64, 48), (120, 120, 120))
 MASK = np.zeros((48, 64), dtype=bool)
@@ -67,3 +69,42 @@ def test_a_sheet_has_a_cell_for_every_sample_and_stays_small():
 def test_a_mask_of_another_size_is_told():
     with pytest.raises(ImageError, match=r"sample 'a' should be 48×64 \(height×width\), found 64×48"):
         sample_cell(Sample("a", GREY, "x", MASK.T.copy()))
+
+
+DISC = np.hypot(*np.mgrid[-24:24, -32:32]) <= 12
+
+
+def test_a_circle_reaches_from_its_point_to_the_rim_of_the_object():
+    drawn = pixels(Sample("a", GREY, "x", DISC))
+    bare = np.asarray(overlay(GREY, DISC, reference_answer(DISC))).astype(int)
+    changed = (drawn != bare).any(axis=-1)
+    distances = np.hypot(*np.mgrid[-24:24, -32:32])[changed]
+    assert changed.any()
+    assert distances.min() > 8
+    assert distances.max() < 15
+
+
+def test_an_answer_in_the_wrong_frame_is_seen_at_once():
+    """Coordinates of 128×96 pixels that are called coordinates of 64×48 lie somewhere else, and off the object."""
+    right = reference_answer(DISC, points=2)
+    wrong = Answer(right.frame, tuple(
+        ObjectPrompt(
+            Box(*(min(value / 2, 47) for value in prompt.box.xyxy)),
+            tuple(Point(point.x / 2, point.y / 2) for point in prompt.points),
+        )
+        for prompt in right.objects
+    ))  # fmt: skip
+    _, caption = sample_cell(Sample("a", GREY, "x", DISC, reference=right))
+    assert "box IoU with the mask 1.00, 2 of 2 points on it" in caption
+    drawn, caption = sample_cell(Sample("a", GREY, "x", DISC, reference=wrong))
+    assert "box IoU with the mask 0.03, 0 of 2 points on it" in caption
+    assert (np.asarray(drawn).max(axis=-1) < 40).any()  # a black cross in place of the circle
+
+
+def test_an_answer_in_a_frame_of_its_own_is_drawn_where_it_belongs_and_the_frames_are_told():
+    larger = reference_answer(DISC).rescaled(Size(640, 96))
+    drawn, caption = sample_cell(Sample("a", GREY, "x", DISC, reference=larger), Size(320, 240))
+    assert caption == (
+        "x\nbox IoU with the mask 1.00, 1 of 1 points on it\npicture 64x48, answer in 640x96, was 320x240\na"
+    )
+    assert np.array_equal(np.asarray(drawn), pixels(Sample("a", GREY, "x", DISC)))

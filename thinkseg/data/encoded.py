@@ -5,6 +5,7 @@ ThinkSeg's own schema keeps all that a sample has; the two published ones are to
 
 import io
 import json
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from thinkseg.data.published import PublishedSchema, read_solution, render_solution
-from thinkseg.errors import DataError
+from thinkseg.errors import DataError, ImageError
 from thinkseg.imaging import load_image, read_header, resize_mask
 from thinkseg.types import Answer, Box, Mask, ObjectPrompt, Point, Sample, Size
 
@@ -141,7 +142,7 @@ def _encoded_image(sample: Sample, image: Image.Image, size: Size) -> bytes:
 
 
 def _decoded_image(encoded: Mapping[str, Any]) -> Image.Image:
-    return load_image(Image.open(io.BytesIO(encoded["bytes"])))
+    return load_image(_decoded(encoded))
 
 
 def _encoded_mask(mask: Mask | None, size: Size) -> dict[str, Any] | None:
@@ -153,5 +154,14 @@ def _encoded_mask(mask: Mask | None, size: Size) -> dict[str, Any] | None:
 
 
 def _decoded_mask(encoded: Mapping[str, Any]) -> Mask:
-    mask: Mask = np.asarray(Image.open(io.BytesIO(encoded["bytes"]))) > 0
+    mask: Mask = np.asarray(_decoded(encoded)) > 0
     return mask
+
+
+def _decoded(encoded: Mapping[str, Any]) -> Image.Image:
+    try:
+        picture = Image.open(io.BytesIO(encoded["bytes"]))
+        picture.load()
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise ImageError(f"a picture or a mask inside a row is damaged and cannot be read ({error})") from error
+    return picture

@@ -36,6 +36,7 @@ class FolderListing(Listing):
         task: the kind of request.
         faults: what the names reveal.
         unused_masks: names of masks that no picture of this listing goes with.
+        no_object: shell patterns of pictures that show no object, so that an empty mask of theirs is no fault.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class FolderListing(Listing):
         task: str,
         faults: Sequence[Fault] = (),
         unused_masks: Sequence[str] = (),
+        no_object: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.images = images
@@ -58,6 +60,7 @@ class FolderListing(Listing):
         self.query = query
         self.task = task
         self._pairs = pairs
+        self._no_object = no_object
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -69,7 +72,8 @@ class FolderListing(Listing):
         image = self.images / picture
         if mask is None:
             return Entry(identifier, self.query, image, str(image), may_be_empty=True)
-        return Entry(identifier, self.query, image, str(self.masks / mask), (self.masks / mask,))
+        bare = bool(self._no_object) and _counts(picture, self._no_object)
+        return Entry(identifier, self.query, image, str(self.masks / mask), (self.masks / mask,), may_be_empty=bare)
 
     def read(self, index: int) -> Sample:
         """Read a mask."""
@@ -121,7 +125,8 @@ def list_folders(
     if not shared_masks:
         faults += [Fault(FaultKind.MISSING_PICTURE, str(masks / mask)) for mask in left_masks]
     chosen: list[tuple[str, str | None]] = [*pairs, *((picture, None) for picture in bare)]
-    return FolderListing(name, images, masks, sorted(chosen, key=_first), query, task, faults, left_masks)
+    ordered = sorted(chosen, key=_first)
+    return FolderListing(name, images, masks, ordered, query, task, faults, left_masks, no_object)
 
 
 def picture_names(folder: Path) -> list[str]:

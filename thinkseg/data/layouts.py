@@ -13,7 +13,7 @@ from thinkseg.data.listing import Listing
 from thinkseg.data.places import Tree, find_pair, has_pictures
 from thinkseg.data.reasonseg import list_reasonseg
 from thinkseg.data.refcoco import list_refs, load_refs
-from thinkseg.data.rows import list_rows, row_files
+from thinkseg.data.rows import holds_rows, list_rows, row_files
 from thinkseg.errors import DataError
 
 
@@ -100,7 +100,7 @@ def _rows(wanted: Wanted) -> Listing | None:
     tree = wanted.tree
     patterns = [place.home for place in wanted.data_set.splits[wanted.split].places]
     homes = [folder for pattern in patterns for folder in tree.find(pattern)]
-    homes += [tree.root] if wanted.nameless and not homes else []
+    homes += [tree.root] if wanted.nameless and not homes and holds_rows(tree.root) else []
     home = next((folder for folder in homes if row_files(folder, wanted.split)), None)
     return list_rows(home, wanted.split, name=wanted.name) if home else None
 

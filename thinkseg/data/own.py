@@ -9,8 +9,7 @@ from thinkseg.data.coco import list_coco
 from thinkseg.data.folders import list_folders
 from thinkseg.data.listing import Listing
 from thinkseg.data.places import IMAGE_WORDS, MASK_WORDS, Tree
-from thinkseg.data.rows import SUFFIXES as ROW_SUFFIXES
-from thinkseg.data.rows import list_rows, row_files, split_of
+from thinkseg.data.rows import holds_rows, list_rows, row_files, split_of
 from thinkseg.data.tables import SUFFIXES, list_table
 from thinkseg.errors import DataError
 
@@ -37,7 +36,7 @@ def find_own(
     Raises:
         DataError: what is named is not there or cannot be listed.
     """
-    if not (images or masks or annotations) and _holds_rows(root):
+    if not (images or masks or annotations) and holds_rows(root):
         splits = list(dict.fromkeys(map(split_of, row_files(root))))
         if split and split not in splits:
             raise DataError(f"the rows in '{root}' have no split '{split}'; they have: {', '.join(splits)}")
@@ -78,11 +77,3 @@ def list_own(
         return list_folders(pictures, truths, query, name=root.absolute().name)
     tables = [file for file in sorted(root.iterdir()) if file.suffix.lower() in SUFFIXES]
     return list_table(tables[0]) if len(tables) == 1 else None
-
-
-def _holds_rows(root: Path) -> bool:
-    """Whether it is a file of rows, or has some in it or in ``data`` or ``train`` below it."""
-    if root.is_file():
-        return root.suffix.lower() in ROW_SUFFIXES
-    near = [root, *(folder for folder in (root / "data", root / "train") if folder.is_dir())]
-    return any(file.suffix.lower() in ROW_SUFFIXES for folder in near for file in folder.iterdir())

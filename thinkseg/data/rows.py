@@ -98,6 +98,14 @@ def row_files(root: Path, split: str = "") -> list[Path]:
     ]
 
 
+def holds_rows(root: Path) -> bool:
+    """Whether a path is a file of rows, or a folder with such files in it, or in ``data`` or ``train`` below it."""
+    if root.is_file():
+        return root.suffix.lower() in SUFFIXES
+    near = (folder for folder in (root, root / "data", root / "train") if folder.is_dir())
+    return any(file.suffix.lower() in SUFFIXES for folder in near for file in folder.iterdir())
+
+
 def split_of(file: Path) -> str:
     """The split that a file's name, or for ``save_to_disk`` the folder's, stands for: "train" of "train-00000-of-…"."""
     part = _PART_OF.fullmatch(file.stem)

@@ -119,11 +119,12 @@ def _fit(sample: Sample, masks: Masks | None, size: Size) -> str:
 
 def _sizes(sample: Sample, size: Size, original: Size | None) -> str:
     """The frames that a row carries; empty where there is but the picture's."""
-    frames = [f"picture {size.width}×{size.height}"]
+    # The font that comes with PIL has no sign for "times".
+    frames = [f"picture {size.width}x{size.height}"]
     if sample.reference is not None and sample.reference.frame != size:
-        frames.append(f"answer in {sample.reference.frame.width}×{sample.reference.frame.height}")
+        frames.append(f"answer in {sample.reference.frame.width}x{sample.reference.frame.height}")
     if original is not None and original != size:
-        frames.append(f"was {original.width}×{original.height}")
+        frames.append(f"was {original.width}x{original.height}")
     return ", ".join(frames) if len(frames) > 1 else ""
 
 
