@@ -1,0 +1,36 @@
+"""The page about protocols: its code runs, and its tables say what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from thinkseg.evaluation.benchmarks import BENCHMARKS
+from thinkseg.evaluation.measures import MEASURES
+from thinkseg.evaluation.protocols import PROTOCOLS
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
+
+
+def test_the_worked_examples_give_what_the_page_says(page: str) -> None:
+    pytest.importorskip("pycocotools")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    names: dict[str, object] = {}
+    for block in blocks:  # the second one goes on where the first one ends
+        assert "assert" in block
+        exec(compile(block, "protocols.md", "exec"), names)
+
+
+def test_every_protocol_has_its_column(page: str) -> None:
+    heads = next(line for line in page.splitlines() if line.startswith("| | `default`"))
+    assert re.findall(r"`([a-z0-9-]+)`", heads) == list(PROTOCOLS)
+
+
+def test_measures_and_benchmarks_that_the_page_names_exist(page: str) -> None:
+    assert set(re.findall(r"\(`(\w+)`\)", page)) <= set(MEASURES)
+    for command in re.findall(r"thinkseg evaluate ([^-]\S*(?: [^-]\S*)*)", page):
+        assert set(command.split()) <= set(BENCHMARKS)
