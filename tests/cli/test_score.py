@@ -12,7 +12,7 @@ from PIL import Image
 from thinkseg import cli
 from thinkseg.cli.score import create_rubric
 from thinkseg.errors import InputError
-from thinkseg.imaging import save_mask
+from thinkseg.imaging import rle_from_mask, save_mask
 
 HIT = "<think>a</think><bbox>[10,5,19,14]</bbox><points></points><labels></labels>"
 LISTED = '<think>a</think><answer>[{"bbox_2d": [10, 5, 19, 14], "point_2d": [12, 9]}]</answer>'
@@ -90,6 +90,36 @@ def test_the_mask_of_a_line_is_compared_with_what_the_segmenter_makes(tmp_path, 
     assert alone["parts"]["segment"] is None
 
 
+def test_the_masks_of_a_line_are_matched_with_those_of_its_objects(tmp_path, capsys, monkeypatch):
+    left, right = np.zeros((2, 30, 40), bool)
+    left[5:15, 10:20], right[5:15, 25:35] = True, True
+    save_mask(left, tmp_path / "left.png")
+    Image.new("RGB", (40, 30)).save(tmp_path / "image.png")
+
+    class Perfect:
+        def segment(self, image, answers):
+            return [np.stack([left, right][: len(answer.objects)]) for answer in answers]
+
+    room = SimpleNamespace(load_segmenter=lambda name: Perfect())
+    monkeypatch.setitem(sys.modules, "thinkseg.models.segmenter", room)  # the real one imports torch
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("format: vision-reasoner\nrewards: {matched_masks: 1, points_inside: 1, soft_accuracy: 1}\n")
+    nothing = LISTED.partition("<answer>")[0] + "<answer>[]</answer>"
+    image = {"frame": [40, 30], "image": "image.png"}
+    file = write(
+        tmp_path / "completions.jsonl",
+        {"completion": LISTED, "masks": ["left.png"], **image},
+        {"completion": LISTED, "masks": ["left.png", rle_from_mask(right)], **image},
+        {"completion": nothing, "masks": [], **image},
+        {"completion": LISTED, "masks": [], "frame": [40, 30]},
+        {"completion": LISTED, **image},
+    )
+    parts = [line["parts"] for line in scored(capsys, file, "--recipe", str(recipe), "--segmenter", "perfect")]
+    assert [part["matched_masks"] for part in parts] == [1, 0.5, 1, None, None]
+    assert [part["points_inside"] for part in parts] == [1, 1, 1, 0, None]
+    assert [part["soft_accuracy"] for part in parts] == [None, None, 3, 0, None]
+
+
 def test_a_recipe_file_brings_its_weights_and_may_bring_its_format(tmp_path, capsys):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("stage: rl\nformat: seg-zero\nrewards: {think_format: 0.5, answer_format: 2}\n")
@@ -128,6 +158,15 @@ def test_standard_input_is_read_and_blank_lines_are_passed_over(capsys, monkeypa
         ('{"completion": "a", "frame": [840]}\n', "'frame' should be [width, height], found [840]"),
         ('{"completion": "a", "mask": "m.png"}\n', "a 'mask' needs 'frame'"),
         ('{"completion": "a", "mask": "m.png", "frame": [8, 6]}\n', "m.png"),
+        ('{"completion": "a", "masks": []}\n', "a 'mask' needs 'frame'"),
+        ('{"completion": "a", "masks": "m.png", "frame": [8, 6]}\n', "should be a list of files or of run lengths"),
+        ('{"completion": "a", "masks": [{"size": [1, 1]}], "frame": [8, 6]}\n', "neither a file nor run lengths"),
+        ('{"completion": "a", "masks": [3], "frame": [8, 6]}\n', "should be a list of files or of run lengths"),
+        (
+            '{"completion": "a", "masks": [{"size": [1, 1], "counts": "01"}, {"size": [1, 2], "counts": "02"}], '
+            '"frame": [8, 6]}\n',
+            "found different sizes",
+        ),
     ],
 )
 def test_a_wrong_line_is_named_and_exits_with_two(tmp_path, capsys, text, sentence):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from thinkseg.metrics.overlap import THRESHOLDS, Overlap, OverlapSums, count_overlap
+from thinkseg.metrics.overlap import THRESHOLDS, Overlap, OverlapSums, count_overlap, pairwise_mask_iou
 
 EMPTY = np.zeros((10, 10), bool)
 
@@ -30,6 +30,15 @@ def test_a_perfect_mask_has_an_iou_of_one_and_an_empty_one_of_zero():
 
 def test_two_empty_masks_agree():
     assert count_overlap(EMPTY, EMPTY).iou == 1
+
+
+def test_the_overlaps_of_all_pairs_are_those_of_each():
+    rng = np.random.default_rng(0)
+    first, second = rng.random((3, 7, 9)) < 0.5, rng.random((2, 7, 9)) < 0.3
+    first[2] = second[1] = False
+    table = pairwise_mask_iou(first, second)
+    assert table.tolist() == [[count_overlap(one, other).iou for other in second] for one in first]
+    assert pairwise_mask_iou(first[:0], second).shape == (0, 2)
 
 
 def test_ignored_pixels_count_neither_way():

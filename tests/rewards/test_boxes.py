@@ -65,7 +65,13 @@ def test_one_point_lies_in_its_own_box_and_near_the_true_one():
     assert score("accuracy", [one(BOX, (301.0, 200.0))], [at_the_edge]) == 2
 
 
-@pytest.mark.parametrize("part", ["box_iou", "box_l1", "points", "accuracy"])
+def test_the_point_is_a_part_of_its_own():
+    assert score("point", [one(BOX, (229.0, 200.0))], [one()]) == 1
+    assert score("point", [one(BOX, (230.0, 200.0))], [one()]) == 0
+    assert score("point", [one(BOX, (301.0, 200.0))], [one(BOX, (299.0, 200.0))]) == 0
+
+
+@pytest.mark.parametrize("part", ["box_iou", "box_l1", "points", "point", "accuracy"])
 def test_thresholds_scale_with_the_frame(part):
     """Defect 14: ten pixels of 840 are not ten pixels of 112."""
     for by in (1.0, 8.0, 9.0, 11.0, 25.0, 31.0, 40.0, 60.0):
@@ -177,3 +183,16 @@ def test_objects_without_boxes_or_points_score_what_they_have():
     assert score_exact("accuracy", bare, true, FRAME) == 2
     assert score_exact("points", ObjectPrompt(BOX, true.points[:1]), true, FRAME) == 0
     assert score_exact("accuracy", ObjectPrompt(None, true.points), true, FRAME) == 0
+
+
+def test_a_truth_without_the_points_or_boxes_that_a_part_needs_gives_no_score():
+    bare, single = ObjectPrompt(BOX), ObjectPrompt(BOX, (Point(200.0, 200.0), Point(1.0, 1.0, 0)))
+    assert score_exact("box_iou", one(), bare, FRAME) == 1
+    assert score_exact("point", one(), bare, FRAME) is None
+    assert score_exact("accuracy", one(), single, FRAME) == 3
+    assert score_exact("points", one(), single, FRAME) is None
+    assert score_exact("box_iou", one(), ObjectPrompt(None, one().points), FRAME) is None
+    rubric = Rubric(SegZero(), {"points": 1.0})
+    texts = ["?", SegZero().render(Answer(FRAME)), SegZero().render(Answer(FRAME, (one(),)))]
+    rewards = rubric.score(texts, [Truth(objects=Answer(FRAME, (single,)))] * 3, [FRAME] * 3)
+    assert [reward.parts["points"] for reward in rewards] == [None] * 3

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from thinkseg.errors import DataError
-from thinkseg.rewards import objects_from_record, truth_from_row
+from thinkseg.rewards import Truth, objects_from_record, truth_from_row
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
 TARGET = np.zeros((6, 8), bool)
@@ -35,6 +35,42 @@ def test_the_image_is_the_column_image_or_the_first_of_images():
     assert truth_from_row({"image": [first], "images": [[second]]}, 0).image is first
     assert truth_from_row({"images": [[second, first]]}, 0).image is second
     assert truth_from_row({"task": ["salient"]}, 0).image is None
+
+
+@pytest.mark.parametrize(
+    "instances",
+    [np.stack([TARGET, ~TARGET]), [TARGET, ~TARGET], [Image.fromarray(TARGET), Image.fromarray(~TARGET)]],
+    ids=["array", "list of arrays", "list of pictures"],
+)
+def test_instances_are_read_from_whatever_a_data_set_holds(instances):
+    truth = truth_from_row({"instances": [None, instances]}, 1)
+    assert (truth.instances == np.stack([TARGET, ~TARGET])).all()
+    assert truth_from_row({"instances": [None, instances]}, 0).instances is None
+
+
+def test_instances_of_two_sizes_are_a_sentence():
+    with pytest.raises(DataError, match="found different sizes"):
+        truth_from_row({"instances": [[TARGET, TARGET[:3]]]}, 0)
+
+
+def test_no_instances_say_that_nothing_is_there_where_their_size_is_known():
+    assert truth_from_row({"instances": [np.zeros((0, 6, 8), bool)]}, 0).objects == Answer(Size(8, 6))
+    assert truth_from_row({"instances": [[]]}, 0).instances is None
+    assert truth_from_row({"instances": [[]], "target": [np.zeros((6, 8), bool)]}, 0).instances.shape == (0, 6, 8)
+
+
+def test_what_follows_from_the_rest_of_a_truth_need_not_be_said():
+    union = Truth(instances=np.stack([TARGET, np.roll(TARGET, 2)]))
+    assert (union.mask == (TARGET | np.roll(TARGET, 2))).all()
+    assert union.objects is None
+    assert Truth(mask=TARGET).instances is None
+    empty = Truth(mask=np.zeros((6, 8), bool))
+    assert empty.objects == Answer(Size(8, 6))
+    assert empty.instances.shape == (0, 6, 8)
+    refused = Truth(objects=Answer(Size(840, 840)), image=Image.new("RGB", (8, 6)))
+    assert refused.mask.shape == (6, 8)
+    assert Truth(objects=Answer(Size(9, 7))).mask.shape == (7, 9)
+    assert Truth().mask is Truth().objects is None
 
 
 def test_a_reference_answer_in_a_column_is_the_true_objects():

@@ -1,5 +1,7 @@
 """The rubric: parse once, segment once, score every part; and what TRL sees of it."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +9,7 @@ from PIL import Image
 from thinkseg.answers import SegR1, get_format
 from thinkseg.errors import InputError, RecipeError
 from thinkseg.rewards import PARTS, PUBLISHED, Rubric, Truth, published_rewards, share_refusals, share_unreadable
-from thinkseg.types import Completion, FinishReason, Size
+from thinkseg.types import Answer, Box, Completion, FinishReason, ObjectPrompt, Point, Size
 
 FRAME = Size(40, 30)
 HIT = "<think>a</think><bbox>[10,5,19,14]</bbox><points></points><labels></labels>"
@@ -155,6 +157,18 @@ def test_shares_of_unreadable_answers_and_refusals_are_logged_beside_the_rewards
     metrics.clear()
     form(completions=completions, **batch)
     assert metrics == {}
+
+
+def test_scores_are_plain_numbers_that_json_can_write(segmenter):
+    """Defect 15: a NumPy integer broke the final dump, and the results of a shard were lost."""
+    rubric = Rubric(SegR1(), dict.fromkeys(PARTS, 1.0), segmenter)
+    box = ObjectPrompt(Box(10.0, 5.0, 19.0, 14.0), (Point(12.0, 9.0), Point(15.0, 9.0)))
+    truth = Truth(mask=TARGET, instances=TARGET[None], objects=Answer(FRAME, (box,)), image=picture())
+    empty = Truth(mask=np.zeros((30, 40), bool), image=picture())
+    for reward in rubric.score([HIT, MISS, NOTHING, "?"] * 2, [truth] * 4 + [empty] * 4, [FRAME] * 8):
+        assert {type(value) for value in reward.parts.values()} <= {float, type(None)}
+        assert type(reward.total) is float
+        json.dumps(dict(reward.parts))
 
 
 def test_shares_of_an_empty_batch_are_zero(rubric):

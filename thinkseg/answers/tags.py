@@ -41,8 +41,9 @@ SEG_R1_TEMPLATE = Instruction(
 SEG_R1_POINTS_TEMPLATE = Instruction(
     user=(
         "Find in this picture: {query}. Write points as <points>[[x,y],[x,y]]</points> and one label per point, in the "
-        "same order, as <labels>[1,0]</labels>: 1 is a point on what is meant, 0 a point on the background. An example "
-        "of an answer: {example}"
+        "same order, as <labels>[1,0]</labels>: 1 is a point on what is meant, 0 a point on the background. When the "
+        "picture does not have it, leave the tags empty: <points></points><labels></labels>. An example of an answer: "
+        "{example}"
     )
 )
 

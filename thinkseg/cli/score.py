@@ -168,7 +168,7 @@ def _load_masks(sources: Any, folder: Path, size: "Size") -> "Masks":
 
     from thinkseg.imaging import load_mask, mask_from_rle
 
-    if not isinstance(sources, list):
+    if not isinstance(sources, list) or not all(isinstance(source, str | dict) for source in sources):
         raise DataError(f"'masks' should be a list of files or of run lengths, found {sources!r}")
     try:
         masks = [load_mask(folder / source) if isinstance(source, str) else mask_from_rle(source) for source in sources]

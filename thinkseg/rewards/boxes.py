@@ -6,6 +6,7 @@ measured in the frame of 840×840 pixels (see `thinkseg.rewards.pairs`), several
 `thinkseg.rewards.matching`), and all cases of a batch go through the arithmetic together.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -31,19 +32,21 @@ def _matched(scores: Callable[[Pairs], Table], *, full: float = 1.0, true_points
     Args:
         scores: of every predicted object with every true one, 0…full.
         full: what the perfect pair has.
-        true_points: how many points on each true object the scores need.
+        true_points: how many points on each true object the scores need; with fewer, the truth is not known.
     """
 
     def part(cases: Sequence[Case]) -> Scores:
         batch = cases if isinstance(cases, Batch) else Batch(cases)
+        known = [points >= true_points for points in batch.known_points]
         values: Scores = [None] * len(batch)
-        for index, (case, truth) in enumerate(zip(batch, batch.truths(true_points), strict=True)):
-            share = None if truth is None else settled(case, nothing_there=not truth.objects)
+        for index, (case, points_of_each) in enumerate(zip(batch, batch.known_points, strict=True)):
+            share = settled(case, nothing_there=math.isinf(points_of_each)) if known[index] else None
             values[index] = None if share is None else share * full
-        for chunk in batch.chunks(true_points):
+        for chunk in batch.chunks:
             table = scores(chunk.pairs)
             for row, (index, predicted, true) in enumerate(chunk.rows):
-                values[index] = matched_share(table[row, :predicted, :true])
+                if known[index]:
+                    values[index] = matched_share(table[row, :predicted, :true])
         return values
 
     return part

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from jaxtyping import Bool
 
 from thinkseg.answers.reading import whole
 from thinkseg.metrics.overlap import count_overlap, pairwise_mask_iou
@@ -102,7 +103,7 @@ def point_count(case: Case) -> float | None:
     return math.exp(-((count - 8) ** 2) / 8)
 
 
-def _that_count(masks: Masks, ignore: Mask) -> Masks:
+def _that_count(masks: Masks, ignore: Mask) -> Bool[np.ndarray, "kept height width"]:
     """The masks without the pixels that are ignored, and without those of them that have no others."""
     kept = masks & ~ignore
     return np.asarray(kept[kept.any(axis=(1, 2)) | ~masks.any(axis=(1, 2))])
