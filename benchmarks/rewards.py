@@ -1,9 +1,10 @@
-"""How fast rewards are: VisionReasoner's parts on a large batch, and the S-measure on one mask.
+"""How fast rewards are: the parts without a segmenter on a large batch, and what compares masks.
 
     python benchmarks/rewards.py
 
-Prints, on one core, the time of our batch and of the same scores computed pair by pair in Python, and the times of our
-S-measure and of pysodmetrics' on the same masks.
+Prints, in processor time on one core, the time of our batch, in the frame of the thresholds and in another, and of the
+same scores computed pair by pair in Python; the times of our S-measure and of pysodmetrics' on the same masks; and
+those of all pairs of masks at once and one by one.
 """
 
 import random
@@ -16,6 +17,7 @@ import py_sod_metrics
 from scipy.optimize import linear_sum_assignment
 
 from thinkseg.answers import get_format
+from thinkseg.metrics.overlap import count_overlap, pairwise_mask_iou
 from thinkseg.metrics.saliency import s_measure
 from thinkseg.rewards import PUBLISHED, Case, Rubric, Truth
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
@@ -24,35 +26,64 @@ FRAME = Size(840, 840)
 COMPLETIONS, OBJECTS = 1024, 5
 
 
+ALL_PARTS = (
+    *("format", "accuracy", "non_repeat", "box_iou", "box_l1", "point"),
+    *("soft_accuracy", "soft_box_iou", "soft_box_l1", "soft_point"),
+)
+
+
 def main() -> None:
     """Print the table."""
-    answer_format, draw = get_format("vision-reasoner"), random.Random(0)
-    truths = [Answer(FRAME, tuple(random_object(draw) for _ in range(OBJECTS)), "Some.") for _ in range(COMPLETIONS)]
-    texts = [answer_format.render(jittered(truth, draw)) for truth in truths]
-    rubric = Rubric(answer_format, PUBLISHED["vision-reasoner"].weights)
-
-    def ours() -> list[Case]:
-        cases = rubric.read(texts, [Truth(objects=truth) for truth in truths], [FRAME] * COMPLETIONS)
-        rubric.score_cases(cases)
-        return cases
-
-    cases = ours()
-    only_accuracy = Rubric(answer_format, {"accuracy": 1.0})
-    assert np.allclose([reward.total for reward in only_accuracy.score_cases(cases)], pair_by_pair(cases))
-    whole = best(ours)
-    read = best(lambda: rubric.read(texts, [Truth()] * COMPLETIONS, [FRAME] * COMPLETIONS))
-    accuracy = best(lambda: only_accuracy.score_cases(cases))
-    naive = best(lambda: pair_by_pair(cases))
-    print(f"{COMPLETIONS} completions with {OBJECTS} objects each, read and scored: {whole * 1e3:.0f} ms")
-    print(f"  of which reading: {read * 1e3:.0f} ms")
-    print(
-        f"  accuracy alone: {accuracy * 1e3:.0f} ms; pair by pair: {naive * 1e3:.0f} ms, {naive / accuracy:.1f} times"
-    )
+    for frame in (Size(840, 840), Size(112, 112)):
+        time_batch(frame)
     for side in (256, 768):
         target, pred = disc(side, 0.5), disc(side, 0.55)
         fast = best(partial(s_measure, pred, target))
         slow = best(partial(py_sod_metrics.Smeasure().cal_sm, pred.astype(np.float64), target))
         print(f"S-measure at {side}²: {fast * 1e3:.2f} ms; pysodmetrics: {slow * 1e3:.2f} ms, {slow / fast:.0f} times")
+    for side in (256, 1024):
+        time_masks(side)
+
+
+def time_batch(frame: Size) -> None:
+    """Completions with several objects each, read and scored."""
+    answer_format, draw = get_format("vision-reasoner"), random.Random(0)
+    truths = [Answer(FRAME, tuple(random_object(draw) for _ in range(OBJECTS)), "Some.") for _ in range(COMPLETIONS)]
+    texts = [answer_format.render(jittered(truth, draw).rescaled(frame)) for truth in truths]
+    known = [Truth(objects=truth.rescaled(frame)) for truth in truths]
+    frames = [frame] * COMPLETIONS
+
+    def read_and_score(rubric: Rubric) -> list[Case]:
+        cases = rubric.read(texts, known, frames)
+        rubric.score_cases(cases)
+        return cases
+
+    published = Rubric(answer_format, PUBLISHED["vision-reasoner"].weights)
+    every_part = Rubric(answer_format, dict.fromkeys(ALL_PARTS, 1.0))
+    only_accuracy = Rubric(answer_format, {"accuracy": 1.0})
+    cases = read_and_score(published)
+    assert np.allclose([reward.total for reward in only_accuracy.score_cases(cases)], pair_by_pair(cases))
+    print(f"{COMPLETIONS} completions with {OBJECTS} objects each in a frame of {frame.width}×{frame.height}:")
+    print(f"  reading: {best(lambda: published.read(texts, known, frames)) * 1e3:.0f} ms")
+    print(f"  reading and VisionReasoner's 3 parts: {best(lambda: read_and_score(published)) * 1e3:.0f} ms")
+    print(f"  reading and {len(ALL_PARTS)} parts: {best(lambda: read_and_score(every_part)) * 1e3:.0f} ms")
+    accuracy, naive = best(lambda: only_accuracy.score_cases(cases)), best(lambda: pair_by_pair(cases))
+    print(f"  accuracy: {accuracy * 1e3:.0f} ms; pair by pair: {naive * 1e3:.0f} ms, {naive / accuracy:.1f} times")
+
+
+def time_masks(side: int) -> None:
+    """Every mask of one set with every mask of another."""
+    pred, true = (np.stack([disc(side, at + off) for at in (0.3, 0.4, 0.5, 0.6, 0.7)]) for off in (0.0, 0.05))
+
+    def one_by_one() -> list[list[float]]:
+        return [[count_overlap(mine, other).iou for other in true] for mine in pred]
+
+    assert np.allclose(pairwise_mask_iou(pred, true), one_by_one())
+    fast, slow = best(lambda: pairwise_mask_iou(pred, true)), best(one_by_one)
+    print(
+        f"{len(pred)}×{len(true)} masks at {side}²: {fast * 1e3:.2f} ms; "
+        f"one by one: {slow * 1e3:.2f} ms, {slow / fast:.1f} times"
+    )
 
 
 def random_object(draw: random.Random) -> ObjectPrompt:
@@ -82,7 +113,8 @@ def pair_by_pair(cases: list[Case]) -> list[float]:
     for case in cases:
         assert case.answer is not None
         assert case.truth.objects is not None
-        table = np.array([[pair(mine, true) for true in case.truth.objects.objects] for mine in case.answer.objects])
+        mine, true = (answer.rescaled(FRAME).objects for answer in (case.answer, case.truth.objects))
+        table = np.array([[pair(one, other) for other in true] for one in mine])
         rows, columns = linear_sum_assignment(-table)
         scores.append(float(table[rows, columns].sum()) / max(table.shape))
     return scores
