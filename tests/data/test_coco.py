@@ -9,7 +9,7 @@ from thinkseg.data.coco import list_coco
 from thinkseg.data.finding import find_datasets, load_dataset
 from thinkseg.data.listing import FaultKind
 from thinkseg.errors import DataError
-from thinkseg.testing.data_sets import scene_samples, write_coco
+from thinkseg.testing.data_sets import scene_samples, write_coco, write_lvis
 
 
 @pytest.fixture
@@ -101,29 +101,8 @@ def test_a_missing_file_or_folder_is_told(copy, tmp_path):
         list_coco(copy[0], tmp_path / "gone")
 
 
-def write_lvis(root):
-    """LVIS's file for two pictures of different folders: no name of a file, categories that are not whole or absent."""
-    write_coco(root / "plain.json", root / "train2017")
-    content = json.loads((root / "plain.json").read_text())
-    (root / "plain.json").unlink()
-    (root / "val2017").mkdir()
-    content["annotations"] = [row for row in content["annotations"] if not row.pop("iscrowd")]
-    content["categories"] = [
-        {"id": 3, "name": "bow_(weapon)", "synset": "bow.n.04", "synonyms": ["bow_(weapon)"], "frequency": "r"},
-        {"id": 4, "name": "baseball_bat", "synset": "baseball_bat.n.01", "frequency": "f"},
-    ]
-    for number, row in enumerate(content["images"]):
-        name = row.pop("file_name")
-        folder = ("train2017", "val2017", "train2017")[number]
-        (root / "train2017" / name).rename(root / folder / name)
-        row["coco_url"] = f"http://images.cocodataset.org/{folder}/{name}"
-        row["neg_category_ids"] = [[4], [], [4, 77]][number]
-        row["not_exhaustive_category_ids"] = [[], [], [3]][number]
-    (root / "lvis_v1_train.json").write_text(json.dumps(content))
-
-
 def test_the_pictures_of_lvis_are_named_by_their_addresses(tmp_path):
-    write_lvis(tmp_path)
+    write_lvis(tmp_path / "lvis_v1_train.json", tmp_path)
     listing = load_dataset("lvis", "train", tmp_path)
     assert listing.faults == []
     assert [listing.entry(index).image.parent.name for index in range(len(listing))] == ["train2017", "val2017"]
@@ -133,13 +112,13 @@ def test_the_pictures_of_lvis_are_named_by_their_addresses(tmp_path):
 
 
 def test_categories_of_lvis_that_are_not_marked_to_the_end_are_not_asked_about(tmp_path):
-    write_lvis(tmp_path)
+    write_lvis(tmp_path / "lvis_v1_train.json", tmp_path)
     ids = [sample.id for sample in load_dataset("lvis", "train", tmp_path)]
     assert ids == ["1-3", "2-3"]  # the third picture may show bows that have no mask
 
 
 def test_what_lvis_has_looked_for_in_vain_can_be_asked_about(tmp_path):
-    write_lvis(tmp_path)
+    write_lvis(tmp_path / "lvis_v1_train.json", tmp_path)
     listing = load_dataset("lvis-absent", "train", tmp_path)
     assert [sample.id for sample in listing] == ["1-4", "3-4"]
     assert [sample.query for sample in listing] == ["baseball bat"] * 2
@@ -150,7 +129,7 @@ def test_what_lvis_has_looked_for_in_vain_can_be_asked_about(tmp_path):
 
 
 def test_lvis_without_cocos_pictures_says_what_to_do(tmp_path):
-    write_lvis(tmp_path / "a")
+    write_lvis(tmp_path / "a/lvis_v1_train.json", tmp_path / "a")
     (tmp_path / "b").mkdir()
     (tmp_path / "a/lvis_v1_train.json").rename(tmp_path / "b/lvis_v1_train.json")
     with pytest.raises(DataError, match="no folder 'train2017' or 'val2017'"):

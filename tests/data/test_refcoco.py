@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 
+from thinkseg.data.finding import load_dataset
 from thinkseg.data.listing import FaultKind
 from thinkseg.data.refcoco import list_refs, load_refs
 from thinkseg.errors import DataError
@@ -159,3 +160,11 @@ def test_an_expression_may_name_several_objects_or_none(copy):
     assert listing[2].instances.shape == (0, 64, 64)
     assert not listing[2].target.any()
     assert listing.entry(2).may_be_empty
+
+
+@pytest.mark.parametrize("home", ["grefcoco", "data/grefcoco/annotations"])
+def test_grefcoco_is_found_with_several_objects_and_none(tmp_path, home):
+    write_refcoco(tmp_path / home, tmp_path / "train2014", "grefs(unc).json", ("val", "testA"))
+    listing = load_dataset("grefcoco", "testA", tmp_path)
+    assert [len(sample.instances) for sample in listing] == [1, 1, 0, 0]
+    assert [sample.target.any() for sample in listing] == [True, True, False, False]

@@ -6,6 +6,7 @@ what real ones hold: blanks, dots, signs and letters that are not English.
 
 import json
 import pickle
+import shutil
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from thinkseg.data.building import Settings
+from thinkseg.data.folders import list_folders
+from thinkseg.data.prepare import prepare
+from thinkseg.data.published import PublishedSchema
 from thinkseg.data.scenes import load_scenes
 from thinkseg.imaging import load_image, rle_from_mask, save_mask
 from thinkseg.types import Mask, Sample
@@ -96,7 +101,7 @@ def write_coco(annotations: Path, images: Path, count: int = 3) -> None:
 
 def write_refcoco(folder: Path, images: Path, file: str = "refs(unc).p", splits: tuple[str, ...] = ("val",)) -> None:
     """Write references with two expressions each, one reference a split, and what `write_coco` writes beside them."""
-    write_coco(folder / "instances.json", images, len(splits))
+    write_coco(folder / "instances.json", images, max(3, len(splits)))
     refs = [
         {
             "ref_id": number, "ann_id": number * 10, "image_id": number, "category_id": 3, "split": split,
@@ -108,7 +113,42 @@ def write_refcoco(folder: Path, images: Path, file: str = "refs(unc).p", splits:
         }
         for number, split in enumerate(splits, start=1)
     ]  # fmt: skip
-    (folder / file).write_bytes(pickle.dumps(refs, protocol=2))
+    if file.endswith(".json"):  # gRefCOCO: lists of objects, and one expression more that names nothing
+        refs = [{**ref, "ann_id": [ref["ann_id"]], "no_target": False} for ref in refs]
+        refs += [{**ref, "ref_id": 900 + place, "ann_id": [-1], "no_target": True} for place, ref in enumerate(refs)]
+        (folder / file).write_text(json.dumps(refs), encoding="utf-8")
+    else:
+        (folder / file).write_bytes(pickle.dumps(refs, protocol=2))
+
+
+def write_lvis(annotations: Path, pictures: Path) -> None:
+    """Write LVIS's file of three pictures in two folders: no names of files, categories absent or not whole."""
+    write_coco(annotations, pictures / "train2017")
+    content = json.loads(annotations.read_text(encoding="utf-8"))
+    content["annotations"] = [row for row in content["annotations"] if not row.pop("iscrowd")]
+    content["categories"] = [
+        {"id": 3, "name": "bow_(weapon)", "synset": "bow.n.04", "synonyms": ["bow_(weapon)"], "frequency": "r"},
+        {"id": 4, "name": "baseball_bat", "synset": "baseball_bat.n.01", "frequency": "f"},
+    ]
+    (pictures / "val2017").mkdir(exist_ok=True)
+    for number, row in enumerate(content["images"]):
+        name = row.pop("file_name")
+        folder = ("train2017", "val2017", "train2017")[number]
+        (pictures / "train2017" / name).replace(pictures / folder / name)
+        row["coco_url"] = f"http://images.cocodataset.org/{folder}/{name}"
+        row["neg_category_ids"] = [[4], [], [4, 77]][number]
+        row["not_exhaustive_category_ids"] = [[], [], [3]][number]
+    annotations.write_text(json.dumps(content), encoding="utf-8")
+
+
+def write_rows(folder: Path, schema: PublishedSchema = "seg-zero", count: int = 3) -> None:
+    """Write published rows, of scenes stretched to 112 pixels; the folder is made."""
+    masks = folder.with_name(f"{folder.name} source")
+    for number in range(count):
+        write_pair(masks / f"images/{number}.jpg", masks / f"masks/{number}.png", number)
+    listing = list_folders(masks / "images", masks / "masks", "the object", "salient")
+    prepare(listing, folder, settings=Settings(schema=schema, resize=112))
+    shutil.rmtree(masks)
 
 
 def write_grefcoco(folder: Path, images: Path, splits: tuple[str, ...] = ("val",)) -> None:
