@@ -168,7 +168,7 @@ class RecordFile:
 
 
 def _line(record: Record) -> str:
-    return json.dumps(asdict(record), ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(asdict(record), ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
 
 
 def _lock(file: int, path: Path) -> None:
