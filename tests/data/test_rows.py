@@ -192,3 +192,17 @@ def test_a_cell_of_a_row_shows_both_frames(tmp_path):
     assert caption == "thing 0\n(no mask)\npicture 840x840, was 640x480\n0_7"
     assert (np.asarray(drawn)[168, 84:420] > 50).any()
     assert (np.asarray(drawn)[5, 500:700] > 50).any()
+
+
+def test_rows_and_tables_of_ones_own_are_loaded_by_the_name_that_recipes_use(table, tmp_path):
+    prepare(table, tmp_path / "rows", settings=Settings(schema="seg-zero", resize=112))
+    assert [sample.id for sample in load_dataset("own", "train", tmp_path / "rows")] == ["one", "bent"]
+    assert [sample.id for sample in load_dataset("own", "train", tmp_path / "own")] == ["one", "two", "none", "bent"]
+    with pytest.raises(DataError, match="no split 'test'"):
+        load_dataset("own", "test", tmp_path / "rows")
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(DataError, match="found nothing below"):
+        load_dataset("own", "train", tmp_path / "nothing")
+    (tmp_path / "own/1.png").unlink()
+    with pytest.raises(DataError, match="not whole: 1 × missing-mask"):
+        load_dataset("own", "train", tmp_path / "own")

@@ -18,6 +18,9 @@ from thinkseg.data.own import find_own
 from thinkseg.data.places import Tree
 from thinkseg.errors import DataError
 
+OWN = "own"
+"""The name of data of one's own, which are in no catalogue."""
+
 
 def load_dataset(
     name: str,
@@ -32,8 +35,8 @@ def load_dataset(
     """The samples of a known data set, in a fixed order; files are opened when a sample is asked for.
 
     Args:
-        name: in `DATA_SETS`.
-        split: one of its splits.
+        name: in `DATA_SETS`, or "own" for data of one's own (`thinkseg.data.own`): rows, a table, two folders.
+        split: one of its splits; of own data that are no rows it is but a name.
         root: the folder of the data set, or a folder above it.
         query: what to ask in place of the data set's own words, where it has none.
         images: for RefCOCO and COCO: the folder of pictures, when it does not lie below the root.
@@ -43,6 +46,9 @@ def load_dataset(
     Raises:
         DataError: an unknown name or split, data that are not there, or not whole.
     """
+    if name == OWN:
+        ((_, own),) = find_listings(root, OWN, split, query=query)
+        return own[split] if allow_faults else own[split].whole()
     listing = _one(name, split, root, query, images, every_text)
     if isinstance(listing, Broken):
         raise listing.error
@@ -63,7 +69,8 @@ def find_listings(
 
     Args:
         root: a folder, or a table.
-        name: the data set that it is; when empty, known ones are looked for under their own names.
+        name: the data set that it is; when empty, known ones are looked for under their own names, then own data;
+            "own" looks for the latter alone.
         split: only this split.
         images: the folder of pictures, from the root on.
         masks: the folder of masks, from the root on.
@@ -76,9 +83,9 @@ def find_listings(
     root = Path(root)
     if not root.exists():
         raise DataError(f"expected data at '{root}', found no such file or folder")
-    if name:
+    if name and name != OWN:
         return [(known(name), _present(root, name, split, root / images if images else None, query))]
-    if root.is_dir() and not (images or masks or annotations):
+    if root.is_dir() and not (name or images or masks or annotations):
         found = [
             (data_set, {key: listing for key, listing in listings.items() if split in ("", key)})
             for data_set, listings in find_datasets(root)
