@@ -291,6 +291,13 @@ def test_weights_that_could_not_take_the_steps_are_refused(rl_recipe, start, squ
         train_rl(recipe, samples=squares, segmenter=FakeSegmenter())
 
 
+@pytest.mark.parametrize(("part", "sentence"), [("segment", "no_segmenter"), ("accuracy", "no_picture")])
+def test_a_segmenter_is_loaded_only_for_parts_that_look_at_masks(rl_recipe, part, sentence):
+    missing = [Sample("gone", "no_picture.png", "it")]
+    with pytest.raises(InputError, match=sentence):
+        train_rl(rl_recipe(rewards={part: 1.0}, segmenter="./no_segmenter"), samples=missing)
+
+
 def test_a_part_that_does_not_exist_is_named_before_training(rl_recipe, squares):
     with pytest.raises(RecipeError, match="segmnt"):
         train_rl(rl_recipe(rewards={"segmnt": 1.0}), samples=squares, segmenter=FakeSegmenter())

@@ -151,6 +151,13 @@ def test_a_mask_stands_in_for_a_missing_reference_answer(squares, rows_of):
     assert squares[0].target[round(point.y), round(point.x)]
 
 
+def test_a_row_holds_the_true_objects_one_by_one(squares, rows_of):
+    instances = np.stack([squares[0].target, ~squares[0].target])
+    rows = rows_of([dataclasses.replace(squares[0], instances=instances), squares[1]])
+    assert rows[0]["instances"] is instances
+    assert rows[1]["instances"] is squares[1].instances
+
+
 def test_a_sample_with_neither_is_refused_by_its_name(rows_of):
     with pytest.raises(DataError, match=r"'bare' has neither a reference answer nor a mask"):
         rows_of([Sample("bare", Image.new("RGB", (64, 64)), "it")], with_answers=True)[0]
@@ -163,6 +170,7 @@ def test_a_sample_with_neither_is_refused_by_its_name(rows_of):
         ({"query": "a <|image_pad|>"}, DataError, r"contains '<\|image_pad\|>', a control token"),
         ({"target": np.zeros((3, 4), bool)}, ImageError, r"should be 64×64 .* found 3×4"),
         ({"target": None, "ignore": np.zeros((64, 65), bool)}, ImageError, r"found 64×65"),
+        ({"target": None, "instances": np.zeros((2, 64, 65), bool)}, ImageError, r"found 64×65"),
     ],
 )
 def test_a_sample_that_cannot_be_trained_on_is_refused_by_its_name(squares, rows_of, changes, error, sentence):

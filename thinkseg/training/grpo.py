@@ -44,7 +44,7 @@ def train_rl(
     Args:
         recipe: what to train, how and on what.
         samples: in place of the recipe's data.
-        segmenter: in place of the recipe's segmenter.
+        segmenter: in place of the recipe's segmenter, which is loaded only if a part of the reward looks at masks.
         on_step: called after every logged step with the step, the number of steps in all and the step's record (see
             `thinkseg.training.callbacks.Record`).
         resume: go on from the newest checkpoint in the recipe's output folder.
@@ -81,7 +81,7 @@ def _train(
     checkpoint = runs.open_run(recipe, resume)
     subject = load_subject(recipe)
     _complete(args, recipe, subject, plan)
-    if segmenter is None:
+    if segmenter is None and Rubric(subject.answer_format, recipe.rewards).needs_masks:
         segmenter = load_segmenter(recipe.segmenter, device=str(args.device))
     trainer = _create_trainer(recipe, args, subject, samples, segmenter, plan)
     with pictures_encoded_once(subject.reasoner.model):
@@ -140,7 +140,7 @@ def _complete(args: Any, recipe: Recipe, subject: Subject, plan: Plan) -> None:
 
 
 def _create_trainer(
-    recipe: Recipe, args: Any, subject: Subject, samples: Sequence[Sample], segmenter: Segmenter, plan: Plan
+    recipe: Recipe, args: Any, subject: Subject, samples: Sequence[Sample], segmenter: Segmenter | None, plan: Plan
 ) -> Any:
     """TRL's trainer, with one reward function for each part that has a weight."""
     from trl import GRPOTrainer

@@ -25,7 +25,7 @@ from thinkseg.geometry import reference_answer
 from thinkseg.imaging import load_image
 from thinkseg.models import families
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
-from thinkseg.types import Answer, Mask, Sample, Size
+from thinkseg.types import Answer, Mask, Masks, Sample, Size
 
 
 class Row(TypedDict):
@@ -39,6 +39,8 @@ class Row(TypedDict):
     """The picture as it is, RGB."""
     target: Mask | None
     """The true mask at the picture's size, or None."""
+    instances: Masks | None
+    """The true objects one by one, or None when only their union is known."""
     ignore: Mask | None
     """Pixels that count neither way, or None."""
     reference: Answer | None
@@ -137,11 +139,11 @@ class RowBuilder:
         sample = self._samples[self._schedule[key]]
         image = load_image(sample.image)
         size = Size(*image.size)
-        for mask in (sample.target, sample.ignore):
-            if mask is not None and mask.shape != size.hw:
+        for mask in (sample.target, sample.instances, sample.ignore):
+            if mask is not None and mask.shape[-2:] != size.hw:
                 raise ImageError(
                     f"the mask of sample '{sample.id}' should be {size.height}×{size.width} (height×width) like its "
-                    f"picture, found {'×'.join(map(str, mask.shape))}"
+                    f"picture, found {'×'.join(map(str, mask.shape[-2:]))}"
                 )
         if not sample.query.strip():
             raise DataError(f"the query of sample '{sample.id}' is empty: say in words what to look for")
@@ -154,6 +156,7 @@ class RowBuilder:
             images=[self._eye.seen(image)],
             image=image,
             target=sample.target,
+            instances=sample.instances,
             ignore=sample.ignore,
             reference=sample.reference,
             frame=list(frame.wh),
