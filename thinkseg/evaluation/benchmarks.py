@@ -243,6 +243,12 @@ def benchmark_names(words: Sequence[str]) -> list[str]:
     )
 
 
+def measures_of(benchmark: Benchmark, protocol: str) -> tuple[str, ...]:
+    """The names of a benchmark's measures by a protocol, which may have others in the place of some."""
+    renamed = PROTOCOLS[protocol].measures
+    return tuple(renamed.get(measure, measure) for measure in benchmark.measures)
+
+
 def load_benchmark(name: str, options: LoadOptions, protocol: str = "default") -> tuple[Benchmark, Sequence[Sample]]:
     """A benchmark's record and its samples by the rule of a protocol, their number checked.
 
@@ -265,9 +271,7 @@ def load_benchmark(name: str, options: LoadOptions, protocol: str = "default") -
         raise DataError(f"'{name}' has {expected} samples, found {len(samples)}; the copy on disk is not whole.")
     if protocol != "default":
         samples = Ruled(samples, protocol, select(samples, protocol, benchmark.task, options.seed))
-        renamed = PROTOCOLS[protocol].measures
-        measures = tuple(renamed.get(measure, measure) for measure in benchmark.measures)
-        benchmark = dataclasses.replace(benchmark, measures=measures)
+        benchmark = dataclasses.replace(benchmark, measures=measures_of(benchmark, protocol))
     if options.limit is not None and len(samples) > options.limit:
         samples = samples[: options.limit]
     return benchmark, samples

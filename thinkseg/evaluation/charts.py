@@ -15,6 +15,8 @@ from thinkseg.evaluation.compare import Gain
 
 WIDTH, HEIGHT = 340, 190
 LEFT, RIGHT, TOP, BOTTOM = 44, 52, 10, 28
+BINS = 20
+"""Bars of a histogram."""
 LABEL_WIDTH, VALUE_WIDTH, ROW_HEIGHT = 130, 190, 34
 
 _GAIN_ROW = Markup(
@@ -24,6 +26,30 @@ _GAIN_ROW = Markup(
     '<text class="value" x="{value_x}" y="{text_y:.1f}">{gain.mean:+.3f}'
     '<tspan class="tick" dx="8">{gain.low:+.3f} … {gain.high:+.3f}</tspan></text>'
 )
+
+
+def histogram_chart(curves: Mapping[str, Float[np.ndarray, " samples"]]) -> Markup:
+    """How many samples have which IoU, in steps of 0.05: bars of the last run, an outline of each other one.
+
+    Args:
+        curves: by the name of the run, the IoU of each sample, 0…1.
+    """
+    edges = np.linspace(0, 1, BINS + 1)
+    counts = {name: np.histogram(values, edges)[0].astype(float) for name, values in curves.items()}
+    y_ticks = [tick for tick in ticks(0, max(1, *(int(found.max()) for found in counts.values()))) if tick == int(tick)]
+    plot = _Plot((0.0, 1.0), (0.0, y_ticks[-1]))
+    parts = [*_grid(plot, [0, 0.25, 0.5, 0.75, 1], y_ticks)]
+    *others, last = counts.values()
+    for left, right, count in zip(edges[:-1], edges[1:], last, strict=True):
+        (x, y), (end, bottom) = plot.place(left, count), plot.place(right, 0)
+        bar = Markup('<rect class="bar" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>')
+        parts.append(bar.format(x + 0.5, y, end - x - 1, bottom - y))
+    for found in others:
+        parts.append(plot.line("other", edges.repeat(2)[1:-1], found.repeat(2)))
+    spoken = "; ".join(
+        f"{name}: {found[0]:.0f} samples below 0.05, {found[-1]:.0f} from 0.95 on" for name, found in counts.items()
+    )
+    return _svg(WIDTH, HEIGHT, f"How many samples have which IoU. {spoken}", parts)
 
 
 def line_chart(label: str, steps: Sequence[int], values: Sequence[float | None]) -> Markup:

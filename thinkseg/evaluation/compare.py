@@ -33,7 +33,7 @@ class Gain(NamedTuple):
 
     def in_words(self, unit: str = "mean IoU") -> str:
         """The gain as a sentence."""
-        interval = f"95 % interval {self.low:+.3f} to {self.high:+.3f}, {self.n} scenes"
+        interval = f"95 % interval {self.low:+.3f} to {self.high:+.3f}, {self.n} samples"
         if self.low > 0:
             return f"{unit[0].upper()}{unit[1:]} rose by {self.mean:.3f} ({interval})."
         if self.high < 0:

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from thinkseg.evaluation.charts import gain_chart, line_chart, success_chart
+from thinkseg.evaluation.charts import gain_chart, histogram_chart, line_chart, success_chart
 from thinkseg.evaluation.compare import Gain, compare
 from thinkseg.evaluation.measures import MASK_MEASURES, MEASURES, format_value
 from thinkseg.evaluation.pictures import choose_cases, render_case
@@ -119,15 +118,9 @@ def _numbers(report: Report) -> dict[str, Any]:
 
 def report_html(story: Story, gains: Mapping[str, Gain]) -> str:
     """The page, whole."""
-    environment = Environment(
-        loader=PackageLoader("thinkseg.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     first, last = story.runs[0], story.runs[-1]
-    page: str = environment.get_template("report.html").render(
+    return render_page(
+        "report.html",
         title=story.title,
         lead=story.lead,
         benchmark=last.report.benchmark,
@@ -140,8 +133,8 @@ def report_html(story: Story, gains: Mapping[str, Gain]) -> str:
         gain_chart=gain_chart({"all tasks" if task == "all" else task: gain for task, gain in gains.items()})
         if gains
         else Markup(""),
-        success_chart=_success_chart(story),
-        meanings=[(MEASURES[name].label, MEASURES[name].meaning) for name in story.measures],
+        iou_charts=iou_charts(story.runs),
+        meanings=[(MEASURES[name].label, _meaning(name, last.report)) for name in story.measures],
         curves=[(title, line_chart(title, *points)) for title, points in story.curves.items()],
         step_count=max((len(steps) for steps, _ in story.curves.values()), default=0),
         tasks=_picture_tasks(story),
@@ -150,18 +143,30 @@ def report_html(story: Story, gains: Mapping[str, Gain]) -> str:
         command=story.command,
         facts=_facts(story, first, last),
     )
+
+
+def render_page(template: str, **values: Any) -> str:
+    """A page from a template of this package; whatever it is given is escaped."""
+    environment = Environment(
+        loader=PackageLoader("thinkseg.evaluation", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page: str = environment.get_template(template).render(**values)
     return page
 
 
-def _success_chart(story: Story) -> Markup:
-    """The share of samples that reach an IoU; nothing where there are no masks to compare."""
-    if not any(record.has_target for run in story.runs for record in run.records):
-        return Markup("")
-    return success_chart({run.name: np.array([r.iou for r in run.records], dtype=float) for run in story.runs})
-
-
-def _ious(run: Run) -> Float[np.ndarray, " samples"]:
-    return np.array([record.iou for record in run.records], dtype=float)
+def iou_charts(runs: Sequence[Run]) -> list[tuple[str, Markup]]:
+    """How many samples have which IoU, and the share that reaches each; nothing where there are no masks to compare."""
+    if not any(record.has_target for run in runs for record in run.records):
+        return []
+    ious = {run.name: np.array([r.iou for r in run.records], dtype=float) for run in runs}
+    return [
+        ("Samples by their IoU", histogram_chart(ious)),
+        ("Share of samples that reach an IoU", success_chart(ious)),
+    ]
 
 
 def _tile(name: str, story: Story) -> dict[str, str]:
@@ -211,6 +216,13 @@ def _failures(run: Run) -> dict[str, Any]:
     return {"name": run.name, "count": len(unreadable), "total": len(run.records), "kinds": kinds, "shown": shown}
 
 
+def _meaning(name: str, report: Report) -> str:
+    """What a measure is, and on how many samples it rests."""
+    metric = report.metrics.get(name)
+    rests = "no sample can speak to it" if metric is None else f"{metric.count:,} samples"
+    return f"{MEASURES[name].meaning} ({rests})"
+
+
 def _facts(story: Story, first: Run, last: Run) -> list[tuple[str, str]]:
     facts = [("model", last.report.model)] if not story.paired else [
         (f"model {first.name}", first.report.model),
@@ -218,6 +230,8 @@ def _facts(story: Story, first: Run, last: Run) -> list[tuple[str, str]]:
     ]  # fmt: skip
     facts += [(name, str(value)) for name, value in story.settings.items()]
     facts += [("seed", str(last.report.seed)), ("protocol", last.report.protocol)]
+    dropped = sum(not record.counted for record in last.records)
+    facts += [("left out by the protocol", f"{dropped:,} of {len(last.records):,} samples")] if dropped else []
     facts += [("commit", last.report.commit)] if last.report.commit else []
     facts += (
         [("machine", ", ".join(f"{name} {value}" for name, value in story.machine.items()))] if story.machine else []
