@@ -27,6 +27,7 @@ VERBS = {
     "segment": "think about pictures, point at what was asked for and cut it out",
     "train": "run a training stage from a recipe: sft or rl",
     "evaluate": "run a model on a benchmark",
+    "compare": "put two or more evaluations side by side, with how sure the differences are",
     "metrics": "compare a folder of masks, made by any system, with the true ones",
     "score": "score completions part by part, without a model",
     "data": "list the known data sets, check a copy, show samples, prepare rows",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -144,7 +145,7 @@ def spare_edgetam_the_hub() -> None:
 
 
 def torch_device(name: str) -> Any:
-    """The torch device of this name; ``"auto"`` is a GPU where there is one.
+    """The torch device of this name; ``"auto"`` is a GPU where there is one, in one of several processes the next one.
 
     Raises:
         InputError: the name is not a device, or there is no such device here.
@@ -153,7 +154,8 @@ def torch_device(name: str) -> Any:
 
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            rank = os.environ.get("LOCAL_RANK")  # what torchrun, accelerate and `evaluate --processes` count by
+            return torch.device("cuda", int(rank) % torch.cuda.device_count()) if rank else torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
