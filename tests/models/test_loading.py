@@ -55,8 +55,15 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"has no config\.json: it is no model"):
         loading.locate(tmp_path, "reasoner")
     (tmp_path / "adapter_config.json").touch()
-    with pytest.raises(CheckpointError, match="an adapter that has to be merged"):
+    with pytest.raises(CheckpointError, match=r"an adapter that has to be merged .* thinkseg merge"):
         loading.locate(tmp_path, "reasoner")
+
+
+def test_shards_are_told_from_a_model(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model_fsdp_0").mkdir()
+    with pytest.raises(CheckpointError, match="holds shards that have to be merged first: thinkseg merge"):
+        loading.locate(folder, "reasoner")
 
 
 def test_a_checkpoint_that_lacks_weights_is_refused(folder: Path) -> None:

@@ -31,6 +31,8 @@ VERBS = {
     "metrics": "compare a folder of masks, made by any system, with the true ones",
     "score": "score completions part by part, without a model",
     "data": "list the known data sets, check a copy, show samples, prepare rows",
+    "merge": "make one checkpoint of an adapter or of the shards of a training run",
+    "push": "publish a finished checkpoint on the hub",
     "doctor": "say what is installed, which devices there are and what is missing",
 }
 

@@ -18,6 +18,9 @@ POCKET = "pocket"
 _LONG_READ = 500_000_000
 """Bytes of weights from which reading them takes so long that a bar is welcome."""
 
+_SHARDS = ("pytorch_model_fsdp_0", "latest", ".metadata")
+"""What lies in a checkpoint whose weights are spread over several processes' files."""
+
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -62,8 +65,18 @@ def locate(name: str | Path, part: str) -> str:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             adapter = (folder / "adapter_config.json").is_file()
-            hint = "it holds an adapter that has to be merged into its base first" if adapter else "it is no model"
+            merge = f"thinkseg merge {folder} --out DIR"
+            hint = (
+                f"it holds an adapter that has to be merged into its base first: {merge}"
+                if adapter
+                else "it is no model"
+            )
             raise CheckpointError(f"the {part} folder '{folder}' has no config.json: {hint}")
+        if any((folder / name).exists() for name in _SHARDS) and not any(folder.glob("*.safetensors")):
+            raise CheckpointError(
+                f"the {part} folder '{folder}' holds shards that have to be merged first: "
+                f"thinkseg merge {folder} --out DIR"
+            )
         return str(folder)
     if isinstance(name, Path) or not _HUB_ID.fullmatch(name):
         raise CheckpointError(f"there is no {part} folder '{name}', and it is not 'pocket' or a hub id (owner/name)")
