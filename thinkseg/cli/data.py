@@ -164,6 +164,13 @@ def _split_counts(data_set: DataSet) -> str:
     )
 
 
+def _asked(data_set: DataSet) -> str:
+    """What is asked, in words."""
+    if data_set.layout == "folders":
+        return data_set.query
+    return "for the name of a category" if data_set.layout in ("coco", "lvis") else "its own words"
+
+
 def _description(data_set: DataSet) -> str:
     """All about one data set."""
     from thinkseg.data.catalog import expected_tree
@@ -174,7 +181,7 @@ def _description(data_set: DataSet) -> str:
             f"{data_set.name}: {data_set.title}",
             f"  task      {data_set.task}",
             f"  splits    {_split_counts(data_set)} ({unit})",
-            f"  asks      {data_set.query if data_set.layout in ('folders', 'coco', 'lvis') else 'its own words'}",
+            f"  asks      {_asked(data_set)}",
             f"  get it    {data_set.source}",
             f"  licence   {data_set.licence}",
             "  expected  (capitals, dots, dashes and underscores do not count; * stands for anything)",

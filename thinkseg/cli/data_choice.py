@@ -57,7 +57,7 @@ def choose_one(args: argparse.Namespace) -> Listing:
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
     """What to look at: the same for every action."""
-    parser.add_argument("root", metavar="ROOT", type=Path, help="a folder of data, or a table")
+    parser.add_argument("root", metavar="ROOT", type=Path, help="a folder of data, a table, or rows")
     parser.add_argument(
         "--dataset", metavar="NAME", default="", help="which data set it is (default: look what is there)"
     )

@@ -146,8 +146,10 @@ def _with_circles(drawn: Image.Image, layers: Masks, answer: Answer) -> Image.Im
                     draw.ellipse(circle, outline=(*COLOURS[number % len(COLOURS)], 255), width=line)
                 else:
                     arm = line * 8
-                    for slope in (1, -1):
-                        draw.line((x - arm, y - slope * arm, x + arm, y + slope * arm), fill=(0, 0, 0, 255), width=line)
+                    for shade, width in ((255, line * 3), (0, line)):
+                        for slope in (1, -1):
+                            ends = (x - arm, y - slope * arm, x + arm, y + slope * arm)
+                            draw.line(ends, fill=(shade, shade, shade, 255), width=width)
     layer = ink.resize(drawn.size, Image.Resampling.BOX)
     return Image.alpha_composite(drawn.convert("RGBA"), layer).convert("RGB")
 
