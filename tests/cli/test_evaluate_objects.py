@@ -216,7 +216,7 @@ def test_a_report_of_counts_shows_numbers_and_no_iou(evaluate: Evaluate, tmp_pat
     page = (tmp_path / "out-pixmo-count" / "report.html").read_text(encoding="utf-8")
     assert "the true number: 5" in page
     assert "2 found, 5 there" in page
-    assert "exact count" in page
+    assert "Share of the samples with the right number of objects. (1 samples)" in page
     assert "IoU" not in page.split('id="failures"')[0].split("<body>")[1]
 
 

@@ -11,6 +11,8 @@ from PIL import Image
 from thinkseg.evaluation.benchmarks import LoadOptions, load_benchmark
 from thinkseg.evaluation.evaluate import create_header, evaluate, score
 from thinkseg.evaluation.protocols import PROTOCOLS, Ruled, select
+from thinkseg.evaluation.records import read_records
+from thinkseg.evaluation.report import Run, Story, report_html
 from thinkseg.testing.data_sets import write_reasonseg, write_refcoco
 from thinkseg.types import Answer, Box, Completion, Failure, Mask, ObjectPrompt, Prediction, Report, Sample, Size
 
@@ -294,3 +296,14 @@ def _counts(protocol: str, predicted: tuple[int, ...]) -> tuple[int, int]:
     sample = Ruled([SAMPLE], protocol)[0]
     record = score(sample, Prediction("planted", Completion(""), Answer(Size(8, 4)), rows(*predicted)[None]))
     return record.intersection, record.union
+
+
+def test_a_report_says_how_many_samples_a_protocol_left_out(tmp_path: Path) -> None:
+    report = evaluate_by(tmp_path, "seg-zero", REASONING, MARKED)
+    records = read_records(tmp_path / "predictions.jsonl")
+    samples = Ruled(REASONING, "seg-zero")
+    story = Story("planted", (Run("now", report, records),), samples, "thinkseg evaluate …", measures=("giou", "n_acc"))
+    page = report_html(story, {})
+    assert "1 of 4 samples" in page
+    assert "1 where both are empty. (3 samples)" in page
+    assert "(no sample can speak to it)" in page
