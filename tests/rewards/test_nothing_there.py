@@ -26,7 +26,7 @@ WAYS_TO_SAY_IT = {
 ACCURACIES = {
     "published": {"segment": 1, "box_iou": 1, "box_l1": 1, "points": 1, "point": 1, "accuracy": 3},
     "soft": {"soft_box_iou": 1, "soft_box_l1": 1, "soft_points": 1, "soft_point": 1, "soft_accuracy": 3},
-    "masks": {"matched_masks": 1, "points_inside": 1},
+    "masks": {"matched_masks": 1, "points_inside": 1, "presence": 1},
 }
 FULL = {part: full for parts in ACCURACIES.values() for part, full in parts.items()}
 
