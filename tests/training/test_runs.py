@@ -3,11 +3,14 @@
 import warnings
 
 import pytest
+import torch
 from huggingface_hub import constants, utils
 from huggingface_hub.utils import _telemetry
+from transformers import AutoModelForImageTextToText
 from transformers.utils import logging
 
 from thinkseg.errors import CheckpointError, RecipeError
+from thinkseg.models.merging import merge
 from thinkseg.testing import save, tiny_qwen2_5_vl
 from thinkseg.training.runs import quiet_libraries
 from thinkseg.training.subjects import load_subject, vision_token_ids
@@ -91,3 +94,20 @@ def test_a_checkpoints_own_penalties_are_not_trained_with_and_not_passed_on(rl_r
 def test_all_tokens_that_stand_for_pictures_are_known(reasoner):
     names = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
     assert set(vision_token_ids(reasoner)) == set(reasoner.processor.tokenizer.convert_tokens_to_ids(names))
+
+
+def test_a_checkpoint_of_shards_says_all_that_merging_it_needs(rl_recipe, tmp_path):
+    subject = load_subject(rl_recipe())
+    torch.save(dict(subject.reasoner.model.state_dict()), tmp_path / "model_world_size_1_rank_0.pt")
+    subject.describe(tmp_path)
+    merged = merge(tmp_path, tmp_path / "merged")
+    assert written_settings(merged.folder) == written_settings(tmp_path)
+    model = AutoModelForImageTextToText.from_pretrained(merged.folder, dtype=torch.float32)
+    for name, tensor in subject.reasoner.model.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor)
+
+
+def test_an_adapter_gets_no_config_which_would_make_it_look_like_a_whole_model(rl_recipe, tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    load_subject(rl_recipe()).describe(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"adapter_config.json", "thinkseg.json"}

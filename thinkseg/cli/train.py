@@ -69,18 +69,21 @@ def run(args: argparse.Namespace) -> int:
         raise RecipeError(f"'{args.recipe}' is a recipe for {recipe.stage}; say: thinkseg train {recipe.stage}")
 
     from thinkseg.training.grpo import train_rl
-    from thinkseg.training.runs import TrainingStopped
+    from thinkseg.training.runs import TrainingStopped, is_main_process
     from thinkseg.training.sft import train_sft
 
     train = train_rl if recipe.stage == "rl" else train_sft
     try:
         final = train(recipe, resume=args.resume)
     except TrainingStopped as stopped:
+        if not is_main_process():
+            return INTERRUPTED
         again = shlex.join(["thinkseg", "train", args.stage, str(args.recipe), *args.overrides, "--resume"])
         sys.stderr.write(
             f"thinkseg: stopped after step {stopped.step} of {stopped.steps} and saved '{stopped.checkpoint}'; "
             f"to go on: {again}\n"
         )
         return INTERRUPTED
-    print(final)
+    if is_main_process():
+        print(final)
     return 0

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -237,6 +238,17 @@ class OrderlyStop(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Save and stop, at the first step from which the run can be resumed."""
-        if self.asked and state.global_step % self._every == 0:
-            control.should_save = True
-            control.should_training_stop = True
+        if state.global_step % self._every == 0:
+            self.asked = _any_process(self.asked, args.device)
+            if self.asked:
+                control.should_save = True
+                control.should_training_stop = True
+
+
+def _any_process(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is set in any process: all have to stop at the same step, or they would wait for each other."""
+    if not (torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1):
+        return flag
+    flags = torch.tensor(int(flag), device=device)
+    torch.distributed.all_reduce(flags, op=torch.distributed.ReduceOp.MAX)
+    return bool(flags.item())

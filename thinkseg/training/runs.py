@@ -129,9 +129,14 @@ def open_run(recipe: Recipe, resume: bool) -> Path | None:
             "another folder with --output"
         )
     recipe.output.mkdir(parents=True, exist_ok=True)
-    if int(os.environ.get("RANK", "0")) == 0:
+    if is_main_process():
         write_recipe(recipe, recipe.output / "recipe.yaml")
     return checkpoint
+
+
+def is_main_process() -> bool:
+    """Whether this is the process that writes files and prints, of the several that a launcher may have started."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -194,7 +199,7 @@ def drive(
     _mend_resuming(trainer)
     bar = ProgressBar(recipe.stage)
     stop = OrderlyStop(resumable_every)
-    for callback in (bar, stop, RunLog(recipe.output / LOG, on_step), CheckpointFiles(subject.write_settings)):
+    for callback in (bar, stop, RunLog(recipe.output / LOG, on_step), CheckpointFiles(subject.describe)):
         trainer.add_callback(callback)
     try:
         with stop.listening():

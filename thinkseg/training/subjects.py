@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from thinkseg.answers import get_format
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import CheckpointError, RecipeError
 from thinkseg.models import loading
-from thinkseg.models.known import SETTINGS_FILE, Settings, settings_for
+from thinkseg.models.known import Settings, settings_for, write_settings
 from thinkseg.models.reasoner import ANSWER_TAGS, TransformersReasoner, chat_messages, load_reasoner
 from thinkseg.training.config import Recipe
 from thinkseg.types import Instruction
@@ -35,8 +34,15 @@ class Subject:
 
     def write_settings(self, folder: Path) -> None:
         """Write its `thinkseg.json`."""
-        content = {key: value for key, value in dataclasses.asdict(self.settings).items() if value is not None}
-        (folder / SETTINGS_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_settings(self.settings, folder)
+
+    def describe(self, folder: Path) -> None:
+        """Write all that is known beside the weights; the trainer writes its part of it only beside whole ones."""
+        self.write_settings(folder)
+        if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+            self.reasoner.model.config.save_pretrained(folder)
+            self.reasoner.model.generation_config.save_pretrained(folder)
+            self.reasoner.processor.save_pretrained(folder)
 
 
 def load_subject(recipe: Recipe) -> Subject:
