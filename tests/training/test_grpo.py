@@ -143,6 +143,7 @@ def test_rollouts_are_sampled_plainly_and_without_the_tokens_that_stand_for_pict
 
 
 def test_the_last_step_is_trained_and_saved(outcome):
+    """Defect 18: the last step was never trained."""
     output = outcome.recipe.output
     assert outcome.trainer.state.global_step == 2
     assert newest_checkpoint(output) == output / "checkpoint-2"
@@ -216,6 +217,7 @@ def timeless(recipe):
     ],
 )
 def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(module_recipe, squares, start, tmp_path, changes):
+    """Defect 18: resuming restored the weights only and began with the first data again."""
     model = {"path": str(start), "lora": changes.get("lora")}
     method = METHOD | changes.get("trl", {})
     straight = module_recipe(tmp_path / "straight", model=model, steps=4, trl=method)

@@ -44,6 +44,7 @@ def learnt(tokenizer, labels):
 
 
 def test_what_is_learnt_is_the_answer_and_the_end_of_the_turn_and_nothing_else(reasoner, samples):
+    """Defect 9: the prompt was learnt, too, and a header of a turn that never comes."""
     rows, batch = collated(reasoner, samples)
     for row, labels in zip(rows, batch["labels"], strict=True):
         assert learnt(reasoner.processor.tokenizer, labels) == row["answer"] + "<|im_end|>"
@@ -65,6 +66,7 @@ def test_a_tokenizer_whose_padding_is_its_end_of_turn_keeps_the_stop(samples):
 
 
 def test_the_prompt_is_token_for_token_the_one_of_rollouts_and_of_use(reasoner, samples):
+    """Defect 9: text and picture came in another order than in reinforcement."""
     rows, batch = collated(reasoner, samples)
     processor = reasoner.processor
     for number, (sample, row) in enumerate(zip(samples, rows, strict=True)):
