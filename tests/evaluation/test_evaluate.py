@@ -44,6 +44,7 @@ def test_every_sample_is_in_the_denominator_and_an_unreadable_answer_counts_as_e
 def test_an_unreadable_answer_never_gets_the_mask_of_the_sample_before_it(
     tmp_path: Path, create_samples: Any, create_pipeline: Any
 ) -> None:
+    """Defect 4: an unreadable answer wrote no prediction, and the mask of the sample before it was scored."""
     evaluate(create_pipeline(nonsense=frozenset({2})), create_samples(3), tmp_path, HEADER)
     record = read_records(tmp_path / "predictions.jsonl")[2]
     assert record.predicted_empty

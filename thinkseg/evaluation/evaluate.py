@@ -199,7 +199,7 @@ def score(sample: Sample, prediction: Prediction, details: Details = nothing_mor
         rle=rle_from_mask(prediction.mask),
         true_boxes=boxes_to_json(sample.boxes),
         true_count=sample.count,
-        details=dict(details(predicted, target)),
+        details={name: float(value) for name, value in details(predicted, target).items()},
     )
     if sample.target is not None:
         return record
