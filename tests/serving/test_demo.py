@@ -1,0 +1,134 @@
+"""The demo without a browser: what its handlers do, and that it keeps to this machine. With one: `test_page.py`."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from thinkseg.answers import get_format
+from thinkseg.cli import main
+from thinkseg.errors import MissingExtraError
+from thinkseg.imaging import load_image
+from thinkseg.models.pipeline import Pipeline
+from thinkseg.serving import demo
+from thinkseg.serving.demo import Desk, require_gradio
+from thinkseg.serving.examples import write_examples
+from thinkseg.testing import FakeReasoner, FakeSegmenter
+from thinkseg.types import Request
+
+ANSWER = "<think>there</think><bbox>[1,1,8,8]</bbox><points>[[4,4]]</points><labels>[1]</labels>"
+
+
+def fake(said: str = ANSWER) -> Pipeline:
+    return Pipeline(FakeReasoner(lambda _: said), FakeSegmenter(), get_format("seg-r1"))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    Image.new("RGB", (10, 10)).save(tmp_path / "photo.png")
+    return str(tmp_path / "photo.png")
+
+
+def test_only_the_files_of_the_last_answers_are_kept(photo: str, tmp_path: Path) -> None:
+    desk = Desk(fake(), tmp_path / "answers")
+    pages = [desk.answer(photo, "x") for _ in range(demo._KEPT_ANSWERS + 2)]
+    exist = [page.mask is not None and page.mask.exists() for page in pages]
+    assert exist == [False, False, *[True] * demo._KEPT_ANSWERS]
+
+
+def test_a_fault_of_the_machine_is_a_sentence_and_is_logged(
+    photo: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: Request) -> str:
+        raise RuntimeError("out of <memory>")
+
+    page = Desk(Pipeline(FakeReasoner(fail), FakeSegmenter(), get_format("seg-r1")), tmp_path).answer(photo, "x")
+    assert "RuntimeError: out of &lt;memory&gt;. The server&#x27;s log has more." in page.verdict_html
+    assert "Traceback" in caplog.text
+
+
+def test_the_examples_are_scenes_with_their_requests_and_one_asks_for_what_is_not_there(tmp_path: Path) -> None:
+    examples = write_examples(tmp_path)
+    assert len(examples) == 6
+    assert all(example.query and load_image(example.image).size == (448, 448) for example in examples)
+    assert [example.query for example in examples if "nothing" in example.image.name] == ["the pig"]
+
+
+def test_a_missing_gradio_is_told_before_a_model_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", lambda *_a, **_o: pytest.fail("a model was loaded"))
+    with pytest.raises(MissingExtraError, match=r"pip install 'thinkseg\[demo\]'"):
+        require_gradio()
+    assert main(["demo"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_flags_reach_the_page_and_loopback_without_a_tunnel_is_the_default(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {}
+    pipeline = fake()
+    monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", lambda *_a, **_o: pipeline)
+    monkeypatch.setattr(demo, "require_gradio", lambda: None)
+    monkeypatch.setattr(demo, "serve", lambda given, **options: asked.update(options, pipeline=given))
+    assert main(["demo"]) == 0
+    assert asked["pipeline"] is pipeline
+    assert (asked["host"], asked["port"], asked["share"]) == ("127.0.0.1", None, False)
+    assert asked["about"] == "model pocket · segmenter pocket"
+    assert main(["demo", "--host", "0.0.0.0", "--port", "8123", "--share", "--segmenter", "grabcut"]) == 0
+    assert (asked["host"], asked["port"], asked["share"]) == ("0.0.0.0", 8123, True)
+    assert asked["model"]["segmenter"] == "grabcut"
+    assert "can be reached from other machines" in capsys.readouterr().err
+    assert main(["demo", "--port", "70000"]) == 2
+
+
+def test_importing_the_rooms_loads_neither_gradio_nor_pytorch() -> None:
+    rooms = "import sys, thinkseg.serving.demo, thinkseg.serving.batch, thinkseg.cli.demo"
+    check = "assert not {'gradio', 'fastapi', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", f"{rooms}; {check}"], check=True)
+
+
+SERVER = """
+import sys, threading, urllib.request
+from thinkseg.answers import get_format
+from thinkseg.errors import InputError
+from thinkseg.models.pipeline import Pipeline
+from thinkseg.serving import demo
+from thinkseg.testing import FakeReasoner, FakeSegmenter
+
+demo.write_examples = lambda folder: []
+pipeline = Pipeline(FakeReasoner([]), FakeSegmenter(), get_format("seg-r1"))
+stop = threading.Event()
+
+def look(url, public):
+    with urllib.request.urlopen(url) as answer:
+        print(url, public, "googleapis" in answer.read().decode())
+    stop.set()
+
+try:
+    demo.serve(pipeline, port=int(sys.argv[1]), ready=look, stop=stop)
+except InputError as error:
+    print("InputError:", error)
+"""
+
+
+@pytest.mark.slow
+def test_the_page_is_served_at_loopback_without_fonts_from_elsewhere_and_a_taken_port_is_told() -> None:
+    pytest.importorskip("gradio", reason="the web page needs Gradio: pip install 'thinkseg[demo]'")
+
+    def printed(port: int) -> str:
+        done = subprocess.run([sys.executable, "-c", SERVER, str(port)], stdout=subprocess.PIPE, text=True, check=True)
+        return done.stdout.strip()
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert printed(port).startswith(f"InputError: the page cannot be served at 127.0.0.1, port {port}")
+    assert printed(port) == f"http://127.0.0.1:{port}/ None False"

@@ -1,0 +1,59 @@
+"""``thinkseg demo``: a page to try a model in a browser."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from thinkseg.cli.model_flags import add_model_flags, identity, load_models
+from thinkseg.errors import InputError
+
+EXAMPLE = """\
+The page is seen by this machine alone, unless --host or --share say otherwise. It needs the extra 'demo':
+  pip install 'thinkseg[demo]'
+
+examples:
+  thinkseg demo
+  thinkseg demo --model runs/rl/final --port 8000
+  thinkseg demo --model Ricky06662/VisionReasoner-7B --device cuda"""
+
+DONE = 0
+LOOPBACK = "127.0.0.1"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument(
+        "--host", default=LOOPBACK, help=f"address to listen at; 0.0.0.0 for every one (default: {LOOPBACK})"
+    )
+    parser.add_argument("--port", type=int, metavar="N", help="(default: the first free one from 7860 on)")
+    parser.add_argument(
+        "--share", action="store_true", help="open a public tunnel, through a service of Gradio's makers"
+    )
+    add_model_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load the models and serve the page until it is interrupted."""
+    from thinkseg.serving.demo import require_gradio, serve
+
+    if args.port is not None and not 1 <= args.port <= 65535:
+        raise InputError(f"a port is a number from 1 to 65535, found {args.port}")
+    require_gradio()  # before the models, which take longer
+    model = identity(args)
+    pipeline = load_models(args)
+    if args.host not in (LOOPBACK, "localhost", "::1"):
+        print(f"the page can be reached from other machines at {args.host}, and has no password", file=sys.stderr)
+    about = f"model {model['name']} · segmenter {model['segmenter']}"
+    try:
+        serve(pipeline, host=args.host, port=args.port, share=args.share, model=model, about=about, ready=_say)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+    return DONE
+
+
+def _say(url: str, public: str | None) -> None:
+    print(f"ThinkSeg demo: {url}", flush=True)
+    if public:
+        print(f"public, for whoever has the address: {public}", flush=True)
+    print("stop it with Ctrl+C", file=sys.stderr)
