@@ -9,8 +9,11 @@ import pytest
 import yaml
 
 from thinkseg.answers import FORMATS
+from thinkseg.data.catalog import known as known_data_set
+from thinkseg.data.queries import TASKS
 from thinkseg.errors import RecipeError
-from thinkseg.rewards import PARTS
+from thinkseg.models.known import KNOWN
+from thinkseg.rewards import PARTS, PUBLISHED
 from thinkseg.training.config import (
     Recipe,
     known_settings,
@@ -19,6 +22,7 @@ from thinkseg.training.config import (
     settings_of,
     write_recipe,
 )
+from thinkseg.training.runs import quiet_libraries, trl_arguments
 from thinkseg.training.sources import SOURCES
 from thinkseg.training.trl_settings import SAID_ALOUD
 
@@ -86,6 +90,14 @@ def changed(**changes):
         ({"generation__temperature": 0}, "'generation.temperature' should be above 0"),
         ({"generation__max_new_tokens": 0}, "'generation.max_new_tokens' should be at least 1"),
         ({"device": "tpu"}, "'device' should be 'auto' or 'cpu', found 'tpu'"),
+        ({"data__frame": 0}, "'data.frame' should be at least 1"),
+        ({"model__new_tokens": "]}"}, "'model.new_tokens' should be a section of settings or null, found ']}'"),
+        ({"model__new_tokens": {"]}": 1}}, "'model.new_tokens.]}' should be text, found 1"),
+        ({"trl__use_vlm": True}, "no setting 'use_vlm'; did you mean 'trl.use_vllm'"),
+        ({"trl__vllm_enable_sleep_mode": True}, "no effect unless the recipe says 'trl.use_vllm'"),
+        ({"trl__use_vllm": True, "trl__vllm_mode": "colocated"}, "should be colocate or server, found 'colocated'"),
+        ({"trl__use_vllm": True, "trl__vllm_server_port": 8001}, "no effect unless the recipe says 'trl.vllm_mode: se"),
+        ({"trl__use_vllm": True, "trl__vllm_tensor_parallel_size": "2"}, "should be a number, found '2'"),
     ],
 )
 def test_a_wrong_setting_is_named_with_the_way_out(changes, sentence):
@@ -114,14 +126,58 @@ def test_every_recipe_of_the_project_is_whole_and_names_what_there_is(path, repo
     assert recipe.format in FORMATS
     assert set(recipe.rewards) <= set(PARTS)
     assert recipe.data.source in SOURCES
+    assert set(recipe.data.tasks or ()) <= set(TASKS)
+    assert recipe.segmenter in ("pocket", "grabcut", *(settings.segmenter for settings in KNOWN.values()))
+    if recipe.data.source == "dataset":
+        for name in recipe.data.name.split(","):
+            assert recipe.data.split in known_data_set(name.strip()).splits
     head = (repository / path).read_text().split("stage:")[0]
-    assert "thinkseg train" in head
-    if recipe.model.path != "pocket":
-        assert "not run here" in head
+    name = path.relative_to("recipes").with_suffix("").as_posix()
+    assert re.search(rf"thinkseg train {recipe.stage} (recipes/)?{name}\b", head)
+    for word in ("Needs:", "Start:" if name.startswith("pocket") else "Expect:"):
+        assert word in head
+    if recipe.model.path.startswith("Qwen/") or not name.startswith("pocket"):
+        assert "Hours:    not run here." in head
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=str)
+def test_trl_takes_every_recipe_of_the_project(path, repository):
+    recipe = load_recipe(repository / path, {"device": "cpu", "model.dtype": "float32", "trl.bf16": False})
+    with quiet_libraries():
+        args = trl_arguments(recipe)
+    for key, value in recipe.trl.items():
+        assert getattr(args, key) == value
+    if recipe.stage == "rl":
+        assert args.generation_batch_size % args.num_generations == 0
+
+
+@pytest.mark.parametrize(("path", "generations"), [("qwen2_vl_2b", 8), ("qwen2_5_vl_3b", 8), ("qwen2_5_vl_7b", 16)])
+def test_a_step_of_seg_zero_on_eight_cards_has_the_published_sixteen_prompts(path, generations):
+    trl = load_recipe(f"seg_zero/{path}").trl
+    completions = trl["per_device_train_batch_size"] * trl["gradient_accumulation_steps"] * 8
+    assert (trl["num_generations"], completions) == (generations, 16 * generations)
+    assert (trl["beta"], trl["entropy_coef"], trl["learning_rate"]) == (5e-3, 1e-3, 1e-6)
+    assert PUBLISHED["seg-zero"].weights == load_recipe(f"seg_zero/{path}").rewards
+
+
+def test_visionreasoner_has_its_published_settings():
+    recipe = load_recipe("vision_reasoner/qwen2_5_vl_7b")
+    completions = recipe.trl["per_device_train_batch_size"] * recipe.trl["gradient_accumulation_steps"] * 8
+    assert (recipe.trl["num_generations"], completions, recipe.trl["beta"]) == (8, 128, 1e-2)
+    assert recipe.generation.max_new_tokens == 2000
+    assert recipe.rewards == PUBLISHED["vision-reasoner"].weights
+
+
+@pytest.mark.parametrize("name", ["seg_zero", "vision_reasoner"])
+def test_the_pocket_versions_begin_with_imitation_and_have_the_published_rewards(name):
+    first, second = load_recipe(f"pocket/{name}_sft"), load_recipe(f"pocket/{name}")
+    assert second.model.path == f"{first.output}/final"
+    assert first.format == second.format == name.replace("_", "-")
+    assert second.rewards == PUBLISHED[second.format].weights
 
 
 def test_the_recipes_were_found():
-    assert {"pocket", "seg_r1"} <= {path.parent.name for path in RECIPES}
+    assert {"pocket", "seg_r1", "seg_zero", "vision_reasoner"} <= {path.parent.name for path in RECIPES}
 
 
 def test_flags_win_over_the_file_and_are_read_as_yaml(tmp_path):

@@ -11,6 +11,7 @@ from PIL import Image
 from thinkseg import testing
 from thinkseg.answers import get_format
 from thinkseg.errors import DataError, ImageError
+from thinkseg.geometry import reference_answer
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
 from thinkseg.training.rows import Eye, RowBuilder, Rows, Schedule
 from thinkseg.types import Answer, Box, Instruction, ObjectPrompt, Point, Sample, Size
@@ -149,6 +150,24 @@ def test_a_mask_stands_in_for_a_missing_reference_answer(squares, rows_of):
     (prompt,) = FORMAT.parse(row["answer"], Size(*row["frame"])).rescaled(Size(64, 64)).objects
     point = prompt.points[0]
     assert squares[0].target[round(point.y), round(point.x)]
+
+
+def test_seg_zero_has_two_points_on_the_object_and_keeps_the_thinking(squares, reasoner):
+    answer = reference_answer(squares[0].target, think="It is bright.")
+    sample = dataclasses.replace(squares[0], reference=answer)
+    builder = RowBuilder([sample], Schedule(1), get_format("seg-zero"), reasoner, with_answers=True)
+    row = builder([0])[0]
+    points = row["reference"].objects[0].points
+    assert len(points) == 2
+    assert all(sample.target[int(point.y), int(point.x)] for point in points)
+    assert row["answer"].startswith("<think>It is bright.</think><answer>")
+
+
+def test_the_truth_of_boxes_and_points_is_made_from_masks_where_a_sample_has_none(squares, rows_of):
+    bare = Sample("bare", squares[0].image, "it")
+    rows = rows_of([squares[0], bare])
+    assert rows[0]["reference"] == reference_answer(squares[0].target)
+    assert rows[1]["reference"] is None
 
 
 def test_a_row_holds_the_true_objects_one_by_one(squares, rows_of):

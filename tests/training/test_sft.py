@@ -1,6 +1,7 @@
 """Imitation learns the answer and the end of the turn: not the prompt, and nothing that dangles behind."""
 
 import dataclasses
+import json
 import signal
 
 import numpy as np
@@ -8,9 +9,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from transformers import AutoTokenizer
 
 from thinkseg import testing
 from thinkseg.answers import get_format
+from thinkseg.data.worked import load_worked
 from thinkseg.errors import RecipeError
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
 from thinkseg.training.callbacks import read_log
@@ -18,6 +21,7 @@ from thinkseg.training.config import recipe_from_settings
 from thinkseg.training.rows import RowBuilder, Rows, Schedule
 from thinkseg.training.runs import TrainingStopped
 from thinkseg.training.sft import IGNORED, ImitationCollator, train_sft
+from thinkseg.training.subjects import add_tokens
 from thinkseg.types import Answer, Instruction, Sample, Size
 
 from .conftest import square, written_settings
@@ -127,6 +131,46 @@ def test_imitation_lowers_the_loss_and_saves_what_use_and_rl_start_from(recipe, 
 def test_a_recipe_for_another_stage_is_refused(rl_recipe):
     with pytest.raises(RecipeError, match="this recipe is for rl, not for sft"):
         train_sft(rl_recipe())
+
+
+def test_a_worked_answer_is_learnt_word_for_word_and_nothing_of_the_prompt(reasoner, tmp_path):
+    Image.new("RGB", (56, 56)).save(tmp_path / "a.png")
+    tags = "<bbox>[8,8,40,40]</bbox><points>[[20,20]]</points><labels>[1]</labels>"
+    row = {"problem": "the dog", "thinking": "It lies there.", "solution": tags, "image": "a.png"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    _, batch = collated(reasoner, load_worked(tmp_path))
+    expected = f"<think>It lies there.</think>{tags}<|im_end|>"
+    assert learnt(reasoner.processor.tokenizer, batch["labels"][0]) == expected
+
+
+def test_texts_become_tokens_of_their_own_that_are_saved_and_not_added_twice(recipe, tmp_path):
+    texts = {"<answer>[": "<bbox>[", "]</answer>": "]"}
+    first = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, new_tokens=texts), steps=1)
+    final = train_sft(first, samples=[square(1), square(2)])
+    tokenizer = AutoTokenizer.from_pretrained(final)
+    ids = tokenizer("<answer>[]</answer>")["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(ids) == list(texts)
+    model = load_file(final / "model.safetensors")
+    assert model["model.embed_tokens.weight"].shape[0] >= len(tokenizer)
+    again = dataclasses.replace(first.model, path=str(final))
+    second = train_sft(
+        dataclasses.replace(first, model=again, output=tmp_path / "again"), samples=[square(1), square(2)]
+    )
+    assert len(AutoTokenizer.from_pretrained(second)) == len(tokenizer)
+
+
+def test_a_new_token_begins_with_the_weights_of_the_text_that_it_is_like_and_the_others_keep_theirs():
+    model, processor = testing.tiny_qwen2_5_vl()
+    layers = model.get_input_embeddings, model.get_output_embeddings
+    before = [layer().weight.detach().clone() for layer in layers]
+    assert not torch.equal(*before)
+    written = processor.tokenizer("ab")["input_ids"]
+    assert len(written) == 2
+    add_tokens(model, processor.tokenizer, {"]}": "ab"})
+    (new,) = processor.tokenizer("]}")["input_ids"]
+    for layer, weights in zip(layers, before, strict=True):
+        torch.testing.assert_close(layer().weight[new], weights[written].mean(dim=0))
+        assert torch.equal(layer().weight[: len(weights)], weights)
 
 
 @pytest.mark.slow

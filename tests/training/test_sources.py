@@ -1,5 +1,7 @@
 """A recipe's samples are found by name, and read when they are asked for."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,6 +10,7 @@ from thinkseg.errors import DataError, RecipeError
 from thinkseg.testing.data_sets import write_folders, write_reasonseg
 from thinkseg.training.config import Data, load_recipe
 from thinkseg.training.sources import load_samples
+from thinkseg.types import Size
 
 
 @pytest.fixture
@@ -52,9 +55,11 @@ def test_scenes_are_composed_as_the_recipe_says():
 @pytest.mark.parametrize(
     ("data", "error", "sentence"),
     [
-        (Data(source="scens"), RecipeError, "should be one of scenes, folders, dataset, found 'scens'"),
+        (Data(source="scens"), RecipeError, "should be one of scenes, folders, dataset, worked, found 'scens'"),
         (Data(source="folders"), RecipeError, "needs 'data.images' and 'data.masks'"),
-        (Data(source="folders", images="nowhere", masks="nowhere"), DataError, "no folder 'nowhere'"),
+        (Data(source="worked"), RecipeError, "needs 'data.rows'"),
+        (Data(source="worked", rows="nowhere"), DataError, "worked answers at 'nowhere'"),
+        (Data(source="folders", images="nowhere", masks="nowhere"), DataError, "pictures at 'nowhere'"),
         (Data(source="dataset", root="."), RecipeError, "needs 'data.name'"),
         (Data(source="dataset", name="camo,", root="."), RecipeError, "needs 'data.name'"),
         (Data(source="dataset", name="camo"), RecipeError, "and 'data.root'"),
@@ -117,6 +122,27 @@ def test_the_recipes_of_seg_r1_find_their_data_where_the_authors_put_them(reposi
     assert len(load_samples(data)) == count
 
 
+def test_any_part_of_joined_data_sets_is_a_sequence_of_its_own(root):
+    samples = load_samples(Data(source="dataset", name="cod10k, camo", root=str(root)))
+    identifiers = [sample.id for sample in samples]
+    assert [sample.id for sample in samples[1:][::-1]] == identifiers[:0:-1]
+    assert samples[-1].id == samples[1:][-1].id == identifiers[-1]
+    with pytest.raises(IndexError):
+        samples[4]
+
+
+def test_worked_answers_are_a_source_and_their_frame_can_be_said(tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    tags = "<bbox>[96,96,480,480]</bbox><points>[[200,200]]</points><labels>[1]</labels>"
+    row = {"problem": "it", "thinking": "there", "solution": tags, "image": "a.png"}
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for _ in range(3)))
+    samples = load_samples(Data(source="worked", rows=str(tmp_path), frame=768, count=2))
+    assert len(samples) == 2
+    assert samples[0].reference.rescaled(Size(40, 30)).objects[0].box.xyxy == (5.0, 3.75, 25.0, 18.75)
+
+
 def test_an_empty_folder_is_refused(tmp_path):
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "images").mkdir()
     with pytest.raises(DataError, match="no samples to train on"):
-        load_samples(Data(source="folders", images=str(tmp_path), masks=str(tmp_path)))
+        load_samples(Data(source="folders", images=str(tmp_path / "images"), masks=str(tmp_path / "masks")))

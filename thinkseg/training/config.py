@@ -51,6 +51,8 @@ class ReasonerSettings:
     """How its coordinates are measured, a rule of `thinkseg.models.families`; null for its family's."""
     lora: Lora | None = None
     """Adapters to train; null trains every weight."""
+    new_tokens: dict[str, str] | None = None
+    """Texts that become one token each, and for each the text whose weights it begins with; for small vocabularies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,10 @@ class Data:
     """Data sets: a name in `thinkseg.data.catalog.DATA_SETS`, or several with commas between; their words are asked."""
     root: str | None = None
     """Data sets: the folder that they lie in or below."""
+    rows: str | None = None
+    """Worked: a file of worked answers (Parquet or JSONL), or a folder of such files."""
+    frame: int | None = None
+    """Worked: side in pixels of the square in which the answers are measured; null for each picture's own pixels."""
     images: str | None = None
     """Folders: the folder of pictures."""
     masks: str | None = None
@@ -240,6 +246,7 @@ def _check_values(recipe: Recipe) -> None:
         "log_every": recipe.log_every,
         "generation.max_new_tokens": recipe.generation.max_new_tokens,
         "data.count": recipe.data.count,
+        "data.frame": recipe.data.frame,
         "images.canvas": recipe.images.canvas,
         "images.min_pixels": recipe.images.min_pixels,
         "images.max_pixels": recipe.images.max_pixels,

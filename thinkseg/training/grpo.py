@@ -28,6 +28,7 @@ from thinkseg.training.rows import RowBuilder, Rows, Schedule
 from thinkseg.training.sharing import pictures_encoded_once
 from thinkseg.training.sources import load_samples
 from thinkseg.training.subjects import Subject, load_subject, vision_token_ids
+from thinkseg.training.trl_settings import never_sampled, refuse_missing_vllm
 from thinkseg.types import Sample
 
 
@@ -69,6 +70,7 @@ def _train(
     on_step: OnStep | None,
     resume: bool,
 ) -> Path:
+    refuse_missing_vllm(recipe.trl)
     samples = load_samples(recipe.data) if samples is None else samples
     args = runs.trl_arguments(  # before any model is loaded, since it chooses this process's device
         recipe,
@@ -135,7 +137,7 @@ def _complete(args: Any, recipe: Recipe, subject: Subject, plan: Plan) -> None:
     args.max_steps = plan.steps
     args.save_steps = recipe.save_every or plan.steps
     args.max_completion_length = subject.reasoner.max_new_tokens
-    never = {"suppress_tokens": vision_token_ids(subject.reasoner) or None}
+    never = never_sampled(args.use_vllm, vision_token_ids(subject.reasoner))
     args.generation_kwargs = {**never, **(args.generation_kwargs or {})}
 
 

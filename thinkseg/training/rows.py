@@ -17,6 +17,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 from datasets import Dataset
+from jaxtyping import Int64
 from PIL import Image
 
 from thinkseg.answers.base import AnswerFormat
@@ -25,7 +26,10 @@ from thinkseg.geometry import reference_answer
 from thinkseg.imaging import load_image
 from thinkseg.models import families
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
-from thinkseg.types import Answer, Mask, Masks, Sample, Size
+from thinkseg.types import Answer, Mask, Masks, ObjectPrompt, Sample, Size
+
+POINTS: Mapping[str, int] = {"seg-zero": 2, "seg-zero-soft": 2}
+"""Points on each object in an answer format, where it is not one."""
 
 
 class Row(TypedDict):
@@ -44,7 +48,7 @@ class Row(TypedDict):
     ignore: Mask | None
     """Pixels that count neither way, or None."""
     reference: Answer | None
-    """The true boxes and points where the sample has them, in any frame."""
+    """The true boxes and points, in any frame: the sample's own, or made from its masks; None where it has neither."""
     frame: list[int]
     """[width, height] of the frame in which this model gives coordinates of this picture."""
     task: str
@@ -63,7 +67,7 @@ class Schedule:
     seed: int = 0
     shuffle: bool = True
     """Whether an epoch is in random order; False keeps the order of the samples."""
-    _orders: dict[int, Sequence[int]] = field(default_factory=dict, compare=False, repr=False)
+    _orders: dict[int, Int64[np.ndarray, "samples"]] = field(default_factory=dict, compare=False, repr=False)
 
     def __getitem__(self, row: int) -> int:
         epoch, position = divmod(row, self.samples)
@@ -71,8 +75,8 @@ class Schedule:
             return position
         if epoch not in self._orders:
             self._orders.clear()
-            self._orders[epoch] = np.random.default_rng((self.seed, epoch)).permutation(self.samples).tolist()
-        return self._orders[epoch][position]
+            self._orders[epoch] = np.random.default_rng((self.seed, epoch)).permutation(self.samples)
+        return int(self._orders[epoch][position])
 
 
 class Rows(Dataset):
@@ -151,6 +155,7 @@ class RowBuilder:
             if token in sample.query:
                 raise DataError(f"the query of sample '{sample.id}' contains {token!r}, a control token of this model")
         frame = self._reasoner.frame_of(image)
+        reference = _reference(sample, POINTS.get(self._format.name, 1))
         return Row(
             prompt=chat_messages(self._format.instruction(sample.query)),
             images=[self._eye.seen(image)],
@@ -158,11 +163,11 @@ class RowBuilder:
             target=sample.target,
             instances=sample.instances,
             ignore=sample.ignore,
-            reference=sample.reference,
+            reference=reference,
             frame=list(frame.wh),
             task=sample.task,
             sample=sample.id,
-            answer=self._format.render(_reference(sample).rescaled(frame)) if self._with_answers else "",
+            answer=self._format.render(_told(sample, reference).rescaled(frame)) if self._with_answers else "",
         )
 
 
@@ -211,15 +216,30 @@ def _resized(image: Image.Image, size: Size) -> Image.Image:
     return picture
 
 
-def _reference(sample: Sample) -> Answer:
-    """The answer to imitate: the sample's own, or else the boxes and points of its masks.
+def _reference(sample: Sample, points: int) -> Answer | None:
+    """The true boxes and points: the sample's own, or else made from its masks, as for own ones that lack points.
+
+    Args:
+        sample: what is known.
+        points: how many on each object the answer format has.
+    """
+    own = sample.reference
+    masks = sample.instances if sample.instances is not None else sample.target
+    if masks is None or (own is not None and all(_positives(prompt) >= points for prompt in own.objects)):
+        return own
+    return reference_answer(masks, points=points, think="" if own is None else own.think)
+
+
+def _positives(prompt: ObjectPrompt) -> int:
+    return sum(point.label == 1 for point in prompt.points)
+
+
+def _told(sample: Sample, reference: Answer | None) -> Answer:
+    """The answer to imitate.
 
     Raises:
-        DataError: the sample has neither.
+        DataError: there is none, and no mask to make one from.
     """
-    if sample.reference is not None:
-        return sample.reference
-    masks = sample.instances if sample.instances is not None else sample.target
-    if masks is None:
+    if reference is None:
         raise DataError(f"sample '{sample.id}' has neither a reference answer nor a mask to make one from")
-    return reference_answer(masks)
+    return reference

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import overload
 
 from thinkseg.data.finding import load_dataset
+from thinkseg.data.folders import list_folders
 from thinkseg.data.scenes import load_scenes
+from thinkseg.data.worked import load_worked
 from thinkseg.errors import DataError, RecipeError
-from thinkseg.imaging import PICTURE_SUFFIXES, load_mask
 from thinkseg.training.config import Data
-from thinkseg.types import Sample
+from thinkseg.types import Sample, Size
 
 SCENES_PER_EPOCH = 10_000
 """Scenes are endless; so many make an epoch where the recipe does not say."""
@@ -42,8 +45,7 @@ def _scenes(data: Data) -> Sequence[Sample]:
 def _folders(data: Data) -> Sequence[Sample]:
     if data.images is None or data.masks is None:
         raise RecipeError("the source 'folders' needs 'data.images' and 'data.masks', a folder each")
-    pairs = _paired(Path(data.images), Path(data.masks))
-    return FolderSamples(pairs[: data.count], data.query, data.task)
+    return list_folders(data.images, data.masks, data.query, data.task, shared_masks=True).whole()[: data.count]
 
 
 def _dataset(data: Data) -> Sequence[Sample]:
@@ -52,24 +54,53 @@ def _dataset(data: Data) -> Sequence[Sample]:
         raise RecipeError("the source 'dataset' needs 'data.name', such as 'cod10k, camo', and 'data.root', a folder")
     if not Path(data.root).is_dir():
         raise DataError(f"there is no folder '{data.root}', the 'data.root' of the recipe")
-    listings = [load_dataset(name, data.split, data.root) for name in names]
-    places = [(listing, index) for listing in listings for index in range(len(listing))]
-    return JoinedSamples(places[: data.count])
+    joined = JoinedSamples([load_dataset(name, data.split, data.root) for name in names])
+    return joined[: data.count]
+
+
+def _worked(data: Data) -> Sequence[Sample]:
+    if data.rows is None:
+        raise RecipeError("the source 'worked' needs 'data.rows', a file of worked answers or a folder of such files")
+    samples = load_worked(data.rows, None if data.frame is None else Size(data.frame, data.frame))
+    return samples[: data.count]
 
 
 SOURCES: Mapping[str, Callable[[Data], Sequence[Sample]]] = {
     "scenes": _scenes,
     "folders": _folders,
     "dataset": _dataset,
+    "worked": _worked,
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class JoinedSamples(Sequence[Sample]):
     """Samples of several data sets, one after the other; each is read when it is asked for."""
 
-    places: Sequence[tuple[Sequence[Sample], int]]
-    """(data set, which of its samples)."""
+    def __init__(self, data_sets: Sequence[Sequence[Sample]]) -> None:
+        self._data_sets = data_sets
+        self._ends = list(accumulate(map(len, data_sets)))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> SomeSamples: ...
+    def __getitem__(self, index: int | slice) -> Sample | SomeSamples:
+        places = range(len(self))[index]
+        if isinstance(places, range):
+            return SomeSamples(self, places)
+        number = bisect_right(self._ends, places)
+        return self._data_sets[number][places - self._ends[number]]  # counted from the data set's end
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class SomeSamples(Sequence[Sample]):
+    """A range of other samples."""
+
+    samples: JoinedSamples
+    places: range
 
     def __len__(self) -> int:
         return len(self.places)
@@ -77,50 +108,7 @@ class JoinedSamples(Sequence[Sample]):
     @overload
     def __getitem__(self, index: int) -> Sample: ...
     @overload
-    def __getitem__(self, index: slice) -> JoinedSamples: ...
-    def __getitem__(self, index: int | slice) -> Sample | JoinedSamples:
-        if isinstance(index, slice):
-            return JoinedSamples(self.places[index])
-        data_set, within = self.places[index]
-        return data_set[within]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class FolderSamples(Sequence[Sample]):
-    """Pictures and masks that lie in two folders; a mask is read when its sample is asked for."""
-
-    pairs: Sequence[tuple[Path, Path]]
-    """(picture, mask)."""
-    query: str
-    task: str = ""
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-    @overload
-    def __getitem__(self, index: slice) -> FolderSamples: ...
-    def __getitem__(self, index: int | slice) -> Sample | FolderSamples:
-        if isinstance(index, slice):
-            return dataclasses.replace(self, pairs=self.pairs[index])
-        picture, mask = self.pairs[index]
-        return Sample(id=picture.stem, image=picture, query=self.query, target=load_mask(mask), task=self.task)
-
-
-def _paired(images: Path, masks: Path) -> list[tuple[Path, Path]]:
-    """Pictures with their masks, by name without suffix, in the order of their names."""
-    mask_of = {path.stem.lower(): path for path in _pictures(masks)}
-    pairs = []
-    for picture in _pictures(images):
-        mask = mask_of.get(picture.stem.lower())
-        if mask is None:
-            raise DataError(f"the picture '{picture}' has no mask of its name in '{masks}'")
-        pairs.append((picture, mask))
-    return pairs
-
-
-def _pictures(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
-        raise DataError(f"there is no folder '{folder}'")
-    yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+    def __getitem__(self, index: slice) -> SomeSamples: ...
+    def __getitem__(self, index: int | slice) -> Sample | SomeSamples:
+        places = self.places[index]
+        return SomeSamples(self.samples, places) if isinstance(places, range) else self.samples[places]

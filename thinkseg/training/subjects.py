@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ def load_subject(recipe: Recipe) -> Subject:
         min_pixels=settings.min_pixels,
         max_pixels=settings.max_pixels,
     )
+    add_tokens(reasoner.model, reasoner.processor.tokenizer, recipe.model.new_tokens or {})
     subject = Subject(reasoner, get_format(settings.format, settings.instruction), settings)
     _check_text(subject)
     _decode_plainly(reasoner.model)
@@ -79,6 +81,39 @@ def vision_token_ids(reasoner: TransformersReasoner) -> list[int]:
     holders = (reasoner.model.config, reasoner.processor)
     ids = {getattr(holder, name, None) for holder in holders for name in _VISION_IDS}
     return sorted(token for token in ids if isinstance(token, int))
+
+
+def add_tokens(model: Any, tokenizer: Any, texts: Mapping[str, str]) -> None:
+    """Give a model tokens of its own for texts that it could not write, or not in one piece.
+
+    Those that are tokens already stay as they are, so that a later stage may have the same recipe.
+
+    Args:
+        model: whose embeddings and output layer grow.
+        tokenizer: of the model.
+        texts: for each text another one that the model can write: the new token begins with the mean of its weights.
+    """
+    import torch
+
+    known = tokenizer.get_vocab()
+    models = {text: tokenizer(like)["input_ids"] for text, like in texts.items() if text not in known}
+    if not models:
+        return
+    tokenizer.add_tokens(list(models))
+    known_weights = [
+        layer().weight.detach().clone() for layer in (model.get_input_embeddings, model.get_output_embeddings)
+    ]
+    tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    if len(tokenizer) > len(known_weights[0]):
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    layers = model.get_input_embeddings(), model.get_output_embeddings()
+    if not tied and layers[0].weight is layers[1].weight:  # resizing ties what a nested configuration leaves open
+        layers[1].weight = torch.nn.Parameter(layers[1].weight.detach().clone())
+    with torch.no_grad():
+        for layer, weights in zip(layers, known_weights, strict=True):
+            layer.weight[: len(weights)] = weights
+            for text, like in models.items():
+                layer.weight[tokenizer.convert_tokens_to_ids(text)] = weights[like].mean(dim=0)
 
 
 def add_stop(model: Any, token: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+import importlib.util
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from thinkseg.errors import RecipeError
@@ -49,6 +50,13 @@ KEPT: Mapping[str, str] = {
 """TRL settings that are not a recipe's to change, and why."""
 
 
+VLLM_MODES = ("colocate", "server")
+"""Beside the model on the same GPUs, or on GPUs of its own behind an address."""
+
+VLLM_NEVER = -100.0
+"""The lowest bias that vLLM takes: a token loses a factor of e^100."""
+
+
 def check_trl(stage: Stage, settings: Mapping[str, Any]) -> None:
     """Refuse TRL settings that do not exist, that belong elsewhere, or that an rl recipe forgets to say."""
     fields = trl_fields(stage)
@@ -66,6 +74,7 @@ def check_trl(stage: Stage, settings: Mapping[str, Any]) -> None:
             raise RecipeError(f"'trl.{key}' should be a number, found {kind_of(value)}")
         if type(default) is bool and type(value) is not bool:
             raise RecipeError(f"'trl.{key}' should be true or false, found {kind_of(value)}")
+    _check_vllm(settings)
     if stage == "rl":
         unsaid = [key for key in SAID_ALOUD if key not in settings]
         if unsaid:
@@ -73,6 +82,44 @@ def check_trl(stage: Stage, settings: Mapping[str, Any]) -> None:
                 f"a recipe for rl has to say 'trl.{unsaid[0]}', since TRL's default ({fields[unsaid[0]].default!r}) is "
                 "not what the papers use"
             )
+
+
+def _check_vllm(settings: Mapping[str, Any]) -> None:
+    """Refuse settings of vLLM that would be passed over in silence."""
+    said = [key for key in settings if key.startswith("vllm_")]
+    if said and "use_vllm" not in settings:
+        raise RecipeError(f"'trl.{said[0]}' has no effect unless the recipe says 'trl.use_vllm'")
+    mode = settings.get("vllm_mode", "colocate")
+    if mode not in VLLM_MODES:
+        raise RecipeError(f"'trl.vllm_mode' should be {' or '.join(VLLM_MODES)}, found {kind_of(mode)}")
+    server = [key for key in said if key.startswith("vllm_server_")]
+    if server and mode != "server":
+        raise RecipeError(f"'trl.{server[0]}' has no effect unless the recipe says 'trl.vllm_mode: server'")
+
+
+def refuse_missing_vllm(settings: Mapping[str, Any]) -> None:
+    """Refuse a recipe whose completions are to be sampled by vLLM where there is none.
+
+    Raises:
+        RecipeError: the package is not installed.
+    """
+    if settings.get("use_vllm") and importlib.util.find_spec("vllm") is None:
+        raise RecipeError(
+            "the recipe samples with vLLM ('trl.use_vllm'), which is not installed: pip install 'trl[vllm]' (Linux "
+            "with a CUDA GPU), or sample without it, more slowly: --trl.use_vllm false"
+        )
+
+
+def never_sampled(use_vllm: bool, tokens: Sequence[int]) -> dict[str, Any]:
+    """What keeps these tokens out of completions, in the words of whatever samples them.
+
+    Args:
+        use_vllm: whether it is vLLM, which has no list of suppressed tokens but takes a bias of -100 for as much.
+        tokens: their ids.
+    """
+    if not tokens:
+        return {}
+    return {"logit_bias": dict.fromkeys(tokens, VLLM_NEVER)} if use_vllm else {"suppress_tokens": list(tokens)}
 
 
 def trl_config_name(stage: Stage) -> str:

@@ -1,0 +1,54 @@
+"""The stages of Seg-R1 at pocket size: each starts from the folder of the one before, and the reward rises."""
+
+import json
+
+import numpy as np
+import pytest
+
+from thinkseg.training.callbacks import read_log
+from thinkseg.training.config import load_recipe
+from thinkseg.training.grpo import train_rl
+from thinkseg.training.sft import train_sft
+
+STEPS = {"sft": 4, "prerl": 12, "rl": 10, "sod": 8}
+
+
+@pytest.mark.parametrize("size", ["seg_r1", "pocket/seg_r1"])
+def test_each_stage_names_the_folder_that_the_one_before_leaves(size):
+    recipes = {stage: load_recipe(f"{size}/{stage}") for stage in STEPS}
+    assert [recipe.stage for recipe in recipes.values()] == ["sft", "rl", "rl", "rl"]
+    for before, after in (("prerl", "rl"), ("rl", "sod")):
+        assert recipes[after].model.path == f"{recipes[before].output}/final"
+    assert [recipe.format for recipe in recipes.values()] == ["seg-r1", "seg-r1-points", "seg-r1", "seg-r1"]
+
+
+def test_the_pocket_chain_begins_with_imitation():
+    assert load_recipe("pocket/seg_r1/prerl").model.path == f"{load_recipe('pocket/seg_r1/sft').output}/final"
+    assert load_recipe("pocket/seg_r1/sft").model.path == "pocket"
+
+
+@pytest.mark.slow
+def test_the_whole_chain_runs_and_its_reward_rises(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # so that the paths of the recipes hold as they are
+    logs = {}
+    for stage, steps in STEPS.items():
+        recipe = load_recipe(f"pocket/seg_r1/{stage}", {"steps": steps, "save_every": None, "log_every": 1})
+        train = train_sft if stage == "sft" else train_rl
+        assert train(recipe) == recipe.output / "final"
+        settings = json.loads((recipe.output / "final" / "thinkseg.json").read_text())
+        assert settings["format"] == recipe.format
+        logs[stage] = read_log(recipe.output / "log.jsonl")
+        assert len(logs[stage]) == steps
+    early = logs["prerl"][:4]
+    assert mean(logs["prerl"][-4:], "reward") > mean(early, "reward") + 0.1
+    # Pre-RL and SOD are both about salient scenes, and both weigh the mask: what is learnt on the way is kept.
+    assert part(logs["sod"], "segment") > part(early, "segment") + 0.03
+    assert mean(logs["sod"], "unreadable") < mean(early, "unreadable") - 0.1
+
+
+def mean(records, name):
+    return float(np.mean([record[name] for record in records]))
+
+
+def part(records, name):
+    return float(np.mean([record["parts"][name] for record in records]))

@@ -1,0 +1,53 @@
+"""What a recipe hands to TRL reaches it, and what TRL's own helpers would refuse is said before."""
+
+import importlib.util
+
+import pytest
+
+from thinkseg.errors import RecipeError
+from thinkseg.training.grpo import train_rl
+from thinkseg.training.runs import quiet_libraries, trl_arguments
+from thinkseg.training.trl_settings import VLLM_NEVER, never_sampled, refuse_missing_vllm
+
+VLLM = {
+    "use_vllm": True,
+    "vllm_mode": "colocate",
+    "vllm_tensor_parallel_size": 2,
+    "vllm_gpu_memory_utilization": 0.4,
+    "vllm_enable_sleep_mode": True,
+}
+
+
+def handed_over(recipe):
+    with quiet_libraries():
+        return trl_arguments(recipe)
+
+
+def test_the_options_of_vllm_and_of_checkpointing_reach_trl(rl_recipe):
+    args = handed_over(rl_recipe(trl={**VLLM, "gradient_checkpointing": True}))
+    assert {key: getattr(args, key) for key in VLLM} == VLLM
+    assert args.gradient_checkpointing
+
+
+def test_the_options_of_a_server_reach_trl(rl_recipe):
+    server = {"use_vllm": True, "vllm_mode": "server", "vllm_server_base_url": "http://host:8000"}
+    args = handed_over(rl_recipe(trl=server))
+    assert {key: getattr(args, key) for key in server} == server
+
+
+def test_vllm_can_be_turned_off_on_the_command_line_without_touching_its_options(rl_recipe):
+    assert not handed_over(rl_recipe(trl={**VLLM, "use_vllm": False})).use_vllm
+
+
+def test_tokens_of_pictures_are_kept_out_of_completions_in_the_words_of_either_sampler():
+    assert never_sampled(False, [5, 6]) == {"suppress_tokens": [5, 6]}
+    assert never_sampled(True, [5, 6]) == {"logit_bias": {5: VLLM_NEVER, 6: VLLM_NEVER}}
+    assert never_sampled(True, []) == never_sampled(False, []) == {}
+
+
+def test_a_run_that_needs_vllm_says_so_before_anything_is_loaded(rl_recipe, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    recipe = rl_recipe(trl=VLLM, model={"path": "nowhere"})
+    with pytest.raises(RecipeError, match=r"samples with vLLM .* not installed: .*--trl\.use_vllm false"):
+        train_rl(recipe)
+    refuse_missing_vllm({"use_vllm": False})
