@@ -78,6 +78,9 @@ def _train(recipe: Recipe, samples: Sequence[Sample], on_step: OnStep | None, re
         data_collator=collator,
         peft_config=runs.lora_config(recipe),
     )
+    # Every token of a step counts the same, in whichever process or part of the step it is. The models say that they
+    # take no count of the tokens, but the loss is TRL's and does.
+    trainer.model_accepts_loss_kwargs = True
     runs.drive(trainer, recipe, subject, checkpoint, on_step)
     return runs.save_final(trainer, subject, recipe.output)
 

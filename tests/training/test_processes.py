@@ -1,0 +1,136 @@
+"""Two real processes do together what one does alone: the same losses, rewards, gradients and weights."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from thinkseg.training.callbacks import read_log
+from thinkseg.training.config import recipe_from_settings
+from thinkseg.training.sft import train_sft
+
+SCRIPT = Path(__file__).parent / "two_processes.py"
+RL = [
+    "rl",
+    "recipes/pocket/rl.yaml",
+    "--data.size",
+    "128",
+    "--generation.max_new_tokens",
+    "48",
+    "--segmenter",
+    "grabcut",
+]
+SFT = ["sft", "recipes/pocket/sft.yaml", "--data.size", "128", "--log_every", "1"]
+
+
+def launch(processes: int, words: list[str], repository: Path) -> subprocess.Popen[str]:
+    """Start ``thinkseg train`` in one process, or in several as a launcher does."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    paths = [str(repository), str(repository / "pocket"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, *(launcher if processes > 1 else []), str(SCRIPT), *words],
+        cwd=repository,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """What it has printed."""
+    printed, complaint = process.communicate(timeout=1200)
+    assert process.returncode == 0, complaint[-3000:]
+    return printed
+
+
+def both(words: list[str], batch: int, repository: Path, folder: Path) -> tuple[Path, Path]:
+    """The same run in one process and in two, at the same global batch; the folders of both."""
+    outputs = {processes: folder / f"of-{processes}" for processes in (1, 2)}
+    running = {}
+    for processes, output in outputs.items():
+        own = ["--output", str(output), "--trl.per_device_train_batch_size", str(batch // processes), "--device", "cpu"]
+        running[processes] = launch(processes, [*words, *own], repository)
+    for processes, output in outputs.items():
+        assert finish(running[processes]).splitlines() == [str(output / "final")]  # of two processes, one speaks
+    return outputs[1], outputs[2]
+
+
+def check_equal(alone: Path, together: Path, steps: int) -> None:
+    """The records of both runs and the weights that come out of them are the same, up to the order of sums."""
+    first, second = read_log(alone / "log.jsonl"), read_log(together / "log.jsonl")
+    assert [record["step"] for record in second] == list(range(1, steps + 1))
+    timeless = [{k: v for k, v in record.items() if k not in ("seconds", "elapsed")} for record in first]
+    for mine, other in zip(timeless, second, strict=True):
+        for name, value in mine.items():
+            assert other[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+    assert all(record["grad_norm"] > 1e-3 for record in first)
+    weights, others = (load_file(run / "final" / "model.safetensors") for run in (alone, together))
+    assert weights.keys() == others.keys()
+    for name, tensor in weights.items():
+        torch.testing.assert_close(others[name], tensor, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.slow
+def test_reinforcement_in_two_processes_is_that_of_one(repository, tmp_path):
+    """Three prompts of eight completions each: the second one's group is shared by both processes."""
+    alone, together = both([*RL, "--steps", "3", "--save_every", "2"], 24, repository, tmp_path)
+    check_equal(alone, together, 3)
+    assert sorted(path.name for path in together.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-3"]
+    names = {path.name for path in (together / "checkpoint-2").iterdir()}
+    assert {"model.safetensors", "config.json", "thinkseg.json", "rng_state_0.pth", "rng_state_1.pth"} <= names
+
+
+@pytest.mark.slow
+def test_imitation_in_two_processes_is_that_of_one(repository, tmp_path):
+    alone, together = both([*SFT, "--steps", "3"], 8, repository, tmp_path)
+    check_equal(alone, together, 3)
+
+
+@pytest.mark.slow
+def test_two_processes_stop_at_the_same_step_and_go_on(repository, tmp_path):
+    words = [*SFT, "--steps", "400", "--output", str(tmp_path / "run"), "--device", "cpu"]
+    process = launch(2, [*words, "--trl.per_device_train_batch_size", "2"], repository)
+    for _ in range(2400):
+        if read_log(tmp_path / "run" / "log.jsonl") or process.poll() is not None:
+            break
+        time.sleep(0.25)
+    process.terminate()  # the launcher hands it on to both
+    process.communicate(timeout=600)
+    stopped = read_log(tmp_path / "run" / "log.jsonl")[-1]["step"]
+    checkpoint = tmp_path / "run" / f"checkpoint-{stopped}"
+    assert (checkpoint / "trainer_state.json").is_file()
+    words[words.index("400")] = str(stopped + 2)
+    again = launch(2, [*words, "--trl.per_device_train_batch_size", "2", "--resume"], repository)
+    finish(again)
+    steps = [record["step"] for record in read_log(tmp_path / "run" / "log.jsonl")]
+    assert steps == list(range(1, stopped + 3))
+
+
+def test_the_parts_of_a_step_weigh_by_their_tokens(start, squares, tmp_path):
+    """A short answer in one part and a long one in another count token by token, as they do in one batch."""
+    nothing = replace(squares[0], id="nothing", target=np.zeros_like(squares[0].target))
+    samples = [nothing, replace(nothing, id="more of it"), squares[1], squares[2]]
+    records = []
+    for parts in (1, 2):
+        settings = {
+            "stage": "sft",
+            "output": str(tmp_path / f"in-{parts}"),
+            "model": {"path": str(start)},
+            "data": {"shuffle": False},
+            "steps": 1,
+            "device": "cpu",
+            "trl": {"per_device_train_batch_size": 4 // parts, "gradient_accumulation_steps": parts},
+        }
+        train_sft(recipe_from_settings(settings), samples=samples)
+        records.append(read_log(tmp_path / f"in-{parts}" / "log.jsonl")[0])
+    for name in ("loss", "grad_norm"):
+        assert records[0][name] == pytest.approx(records[1][name], rel=1e-4), name
