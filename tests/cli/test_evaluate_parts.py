@@ -18,6 +18,10 @@ from thinkseg.imaging import save_mask
 from thinkseg.testing.data_sets import scene_samples
 
 
+PATIENCE = 900
+"""Seconds: to import PyTorch takes minutes on a busy machine."""
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A tiny real reasoner and segmenter with random weights, and eleven pictures with their masks."""
@@ -59,7 +63,7 @@ def test_a_tiny_real_model_writes_the_same_lines_with_any_processes_and_batches_
     words = words_for(models, tmp_path / "two", "--processes", 2, "--batch-size", 1)
     killed = start(words, repository)
     first = tmp_path / "two" / "predictions.1-of-2.jsonl"
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + PATIENCE
     while not (first.exists() and b"\n" in first.read_bytes()):
         assert killed.poll() is None
         assert time.monotonic() < deadline
@@ -69,14 +73,14 @@ def test_a_tiny_real_model_writes_the_same_lines_with_any_processes_and_batches_
     assert not (tmp_path / "two" / "report.json").exists()
     with first.open("ab") as file:
         file.write(b'{"id": "sc')  # as a line that was cut off
-    assert start(words, repository).wait(300) == 0
+    assert start(words, repository).wait(PATIENCE) == 0
     assert (tmp_path / "two" / "predictions.jsonl").read_bytes() == expected
 
     ranks = [
         start(words_for(models, tmp_path / "ranks"), repository, RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2")
         for rank in (0, 1)
     ]
-    told = [rank.communicate(timeout=300)[0].decode() for rank in ranks]
+    told = [rank.communicate(timeout=PATIENCE)[0].decode() for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0]
     assert "S-measure" in told[0]
     assert told[1] == ""
