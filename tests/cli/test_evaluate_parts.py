@@ -17,7 +17,6 @@ from thinkseg.cli import main
 from thinkseg.imaging import save_mask
 from thinkseg.testing.data_sets import scene_samples
 
-
 PATIENCE = 900
 """Seconds: to import PyTorch takes minutes on a busy machine."""
 
