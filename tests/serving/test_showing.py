@@ -81,7 +81,7 @@ def test_an_unreadable_answer_is_told_as_one_with_its_reason_and_its_text(photo:
         (None, "x", "choose a picture first"),
         ("gone.png", "x", "found no such file"),
         ("broken.png", "x", "is not a picture of a kind that can be read"),
-        ("photo.png", " ", "the query of sample"),
+        ("photo.png", " ", "the query is empty"),
     ],
 )
 def test_what_is_wrong_with_a_request_is_a_sentence(photo: Path, name: str | None, query: str, sentence: str) -> None:
@@ -89,6 +89,7 @@ def test_what_is_wrong_with_a_request_is_a_sentence(photo: Path, name: str | Non
     page = shown(TWO, photo.parent / name if name else None, query)
     assert 'class="verdict error"' in page.verdict_html
     assert sentence in page.verdict_html
+    assert str(photo.parent) not in page.verdict_html
     assert page == Shown(None, page.verdict_html)
     assert not (photo.parent / "files").exists()
 

@@ -111,6 +111,7 @@ def build(desk: Desk, examples: Sequence[Example] = (), about: str = "") -> Any:
                 verdict = gr.HTML(_invitation(bool(examples)), elem_id="verdict")
                 shown = gr.Image(
                     label="What was found",
+                    show_label=False,  # it would lie on the picture
                     format="png",
                     interactive=False,
                     buttons=["fullscreen"],
@@ -120,9 +121,9 @@ def build(desk: Desk, examples: Sequence[Example] = (), about: str = "") -> Any:
                 thinking = gr.Textbox(label="Thinking", interactive=False, lines=1, elem_id="thinking", visible=False)
                 table = gr.HTML(elem_id="objects", visible=False)
                 with gr.Row(visible=False, elem_id="downloads") as downloads:
-                    mask = gr.DownloadButton("Mask (PNG)", size="sm", min_width=90, elem_id="mask")
-                    index = gr.DownloadButton("Objects (PNG)", size="sm", min_width=90, elem_id="index")
-                    record = gr.DownloadButton("All of it (JSON)", size="sm", min_width=90, elem_id="record")
+                    mask = gr.DownloadButton("Mask", size="sm", min_width=60, elem_id="mask")
+                    index = gr.DownloadButton("Numbered", size="sm", min_width=60, elem_id="index")
+                    record = gr.DownloadButton("JSON", size="sm", min_width=60, elem_id="record")
                 with gr.Accordion("What the model wrote", open=False, visible=False, elem_id="written") as written:
                     text = gr.Code(language=None, show_label=False, interactive=False, wrap_lines=True, elem_id="text")
         if examples:

@@ -63,11 +63,14 @@ def show_answer(
     """
     if source is None:
         return show_error("choose a picture first: upload one, or take an example")
+    if not query.strip():
+        return show_error("the query is empty: say in words what to look for")
     try:
         image = load_image(source)
         prediction = pipeline.segment(image, query)
     except InputError as error:
-        return show_error(str(error))
+        # Where an upload lies on the server is nobody's business.
+        return show_error(str(error).replace(str(source), Path(source).name))
     record = {**results.record_from_prediction(prediction, query), **({"model": dict(model)} if model else {})}
     stem = folder / "thinkseg"
     results.write_result(stem, record, lambda: image, index=True)
