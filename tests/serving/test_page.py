@@ -45,15 +45,14 @@ serve(pipeline, port=int(sys.argv[1]), ready=lambda url, public: print(url, flus
 @contextmanager
 def server(*words: str) -> Iterator[str]:
     """A process that serves the page, and the page's address: the last word of the first line that it prints."""
-    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline().strip()
-        assert line.endswith("/"), f"no address but {line!r}"
-        yield line.split()[-1]
-    finally:
-        process.terminate()
-        process.wait(30)
+    with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline().strip()
+            assert line.endswith("/"), f"no address but {line!r}"
+            yield line.split()[-1]
+        finally:
+            process.terminate()
 
 
 def free_port() -> str:

@@ -225,7 +225,7 @@ def serve(
             ready(url, public or None)
             (stop or threading.Event()).wait()
         finally:
-            page.close()
+            page.close(verbose=False)
 
 
 def _updates(gr: Any, shown: Shown) -> list[Any]:
