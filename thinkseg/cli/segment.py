@@ -43,7 +43,7 @@ examples:
   thinkseg segment a.jpg b.jpg --query 'every spoon' --model runs/rl/final --out masks --json
   thinkseg segment photos/ --query 'the main object' --out masks --instances --index
   thinkseg segment requests.csv --out masks
-  find shots -name '*.jpg' | thinkseg segment - --query 'the ball' --out masks"""
+  thinkseg segment - --query 'the ball' --out masks   # with a list of files on standard input"""
 
 DONE, FAILED = 0, 1
 
