@@ -39,7 +39,7 @@ def test_no_code_opens_a_public_tunnel_or_names_a_device_or_somebodys_folder(rep
 
 def test_what_is_looked_for_is_found():
     planted = (
-        'demo.launch(share=True)\nmodel.to("cuda:0")\nroot = "/home/me/data"\nos.environ["CUDA_VISIBLE_DEVICES"] = "3"'
-    )
+        'demo.launch(share=True)\nmodel.to("cuda:0")\nroot = "/hom{}/me/data"\nos.environ["CUDA_VISIBLE_DEVICES"] = "3"'
+    ).format("e")
     assert sorted(line for line, _ in fixed_in(planted)) == [1, 2, 3, 4]
     assert list(fixed_in('parser.add_argument("--device", help="cpu, cuda:1 …")\ndemo.launch(share=args.share)')) == []
