@@ -106,6 +106,25 @@ def test_a_changed_checkpoint_is_not_mixed_with_the_old_one(
     assert "holds another run" in capsys.readouterr().err
 
 
+def test_how_a_model_is_asked_reaches_it_and_is_not_mixed_with_another_way(
+    evaluate: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, object] = {}
+
+    def load(*_words: object, **options: object) -> Pipeline:
+        given.update(options)
+        return Pipeline(FakeReasoner(RIGHT), FakeSegmenter(), get_format("seg-r1"))
+
+    monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", load)
+    assert evaluate("folder", "--max-new-tokens", "64", "--frame", "relative-1000") == 0
+    assert (given["max_new_tokens"], given["frame"]) == (64, "relative-1000")
+    settings = json.loads((tmp_path / "out" / "report.json").read_text())["settings"]
+    assert settings["max_new_tokens"] == 64
+    capsys.readouterr()
+    assert evaluate("folder", "--max-new-tokens", "32", "--frame", "relative-1000") == 2
+    assert "max_new_tokens" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

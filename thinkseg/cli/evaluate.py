@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thinkseg.cli.model_flags import add_model_flags, asked_of, load_models
 from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from thinkseg.evaluation.processes import Tell
     from thinkseg.evaluation.records import Record
     from thinkseg.evaluation.shards import Shard
-    from thinkseg.models.pipeline import Pipeline
     from thinkseg.types import Sample
 
 EXAMPLE = """\
@@ -65,13 +65,6 @@ DONE = 0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("benchmarks", metavar="BENCHMARK", nargs="+", help="names of benchmarks, listed below")
-    parser.add_argument(
-        "--model", default="pocket", help="the reasoner: 'pocket', a checkpoint folder or a hub id (default: pocket)"
-    )
-    parser.add_argument(
-        "--segmenter", help="'pocket', 'grabcut', a folder or a hub id (default: the one the model was trained with)"
-    )
-    parser.add_argument("--format", help="answer format, e.g. seg-r1 (default: what the model's thinkseg.json says)")
     parser.add_argument("--data", type=Path, metavar="ROOT", help="where the data sets are, for benchmarks on disk")
     parser.add_argument(
         "--protocol", default="default", help="by whose rules it is scored (default: those of the benchmark's authors)"
@@ -84,10 +77,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share the samples (default: 1)")
     parser.add_argument("--shard", metavar="I/N", help="only part I of N; the last part to end reports")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', 'cuda:1', … (default: auto)")
     parser.add_argument("--save-masks", action="store_true", help="write the predicted masks to DIR/masks, as PNG")
     parser.add_argument("--save-overlays", action="store_true", help="write pictures with their masks to DIR/overlays")
     parser.add_argument("--json", action="store_true", help="print the report as JSON in place of the table")
+    add_model_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -153,7 +146,8 @@ def _predict(
     from thinkseg.evaluation.machine import device_of
     from thinkseg.evaluation.progress import ProgressBar
 
-    pipeline = _load(args)
+    asked = asked_of(args)
+    pipeline = load_models(args, batch_size=args.batch_size)
     for benchmark, samples, out in benchmarks:
         header = create_header(
             benchmark.name,
@@ -163,6 +157,7 @@ def _predict(
             args.seed,
             protocol=args.protocol,
             data="" if args.data is None else str(args.data.resolve()),
+            asked=json.dumps(asked, ensure_ascii=False, sort_keys=True) if asked else "",
         )
         with ProgressBar(benchmark.name) as bar:
             progress = bar.update if tell is None else partial(_tell, tell, benchmark.name)
@@ -241,6 +236,7 @@ def _report(
         settings={
             "segmenter": header.segmenter,
             "answer format": header.answer_format,
+            **asked_of(args),
             "batch size": args.batch_size,
             "processes": args.processes,
         },
@@ -263,10 +259,3 @@ def _save_pictures(args: argparse.Namespace, samples: Sequence[Sample], records:
     if args.save_overlays:
         for _ in tqdm(save_overlays(out / "overlays", records, samples), "overlays", len(records), file=sys.stderr):
             pass
-
-
-def _load(args: argparse.Namespace) -> Pipeline:
-    from thinkseg.models.pipeline import load_pipeline
-
-    print(f"loading {args.model} …", file=sys.stderr)
-    return load_pipeline(args.model, args.segmenter, args.format, device=args.device, batch_size=args.batch_size)

@@ -68,22 +68,33 @@ def identity(args: argparse.Namespace) -> dict[str, Any]:
     """
     from thinkseg.evaluation.machine import checkpoint_revision
     from thinkseg.models import loading
-    from thinkseg.models.known import Settings, read_instruction, settings_for
+    from thinkseg.models.known import Settings, settings_for
 
     source = loading.locate(args.model, "reasoner")
     segmenter = args.segmenter or settings_for(args.model, source, Settings(format=args.format)).segmenter
     segmenter = segmenter or loading.POCKET
-    asked = {name: getattr(args, name) for name in ASKED if getattr(args, name) is not None}
-    if args.instruction:
-        instruction = read_instruction(args.instruction)
-        asked["instruction"] = {"user": instruction.user, "system": instruction.system}
     return {
         "name": str(args.model),
         "revision": checkpoint_revision(source),
         "segmenter": str(segmenter),
         "segmenter_revision": checkpoint_revision(_segmenter_folder(segmenter)),
-        **asked,
+        **asked_of(args),
     }
+
+
+def asked_of(args: argparse.Namespace) -> dict[str, Any]:
+    """What the flags overrule of what is known about the checkpoint, by their names.
+
+    Raises:
+        InputError: the file of the instruction is not there, or is none.
+    """
+    from thinkseg.models.known import read_instruction
+
+    asked = {name: getattr(args, name) for name in ASKED if getattr(args, name) is not None}
+    if args.instruction:
+        instruction = read_instruction(args.instruction)
+        asked["instruction"] = {"user": instruction.user, "system": instruction.system}
+    return asked
 
 
 def _segmenter_folder(name: str) -> str | Path:

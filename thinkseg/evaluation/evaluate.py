@@ -58,6 +58,7 @@ def create_header(
     *,
     protocol: str = "default",
     data: str = "",
+    asked: str = "",
 ) -> RunHeader:
     """What is run, with a digest of the checkpoint, so that a run never goes on with another one.
 
@@ -73,6 +74,7 @@ def create_header(
         answer_format=answer_format,
         protocol=protocol,
         data=data,
+        asked=asked,
     )
 
 

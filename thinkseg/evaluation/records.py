@@ -114,6 +114,8 @@ class RunHeader:
     protocol: str = "default"
     data: str = ""
     """Where the data set lies; empty for one that is composed."""
+    asked: str = ""
+    """Flags that overrule what is known about the checkpoint, as JSON; empty without any."""
 
 
 def prompt_to_json(prompt: ObjectPrompt) -> dict[str, Any]:
