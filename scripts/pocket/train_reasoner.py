@@ -234,7 +234,7 @@ def main() -> int:
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         muon.step()
         adam.step()
-        average_into(average, model, run.step, keep=0.995)
+        average_into(average, model, run.step, keep=0.99)
         losses.append((answer_loss.item(), dense_loss.item(), world_loss.item()))
         due = run.tick()
         if run.step % 50 == 0:

@@ -226,7 +226,7 @@ def main() -> int:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        average_into(average, model, run.step, keep=0.998)
+        average_into(average, model, run.step, keep=0.99)
         if iou is not None:
             seen.append(iou)
         due = run.tick()

@@ -83,6 +83,8 @@ def comparison_html(comparison: Comparison, context: Context) -> str:
             (MEASURES[line.measure].label, MEASURES[line.measure].meaning) for line in comparison.lines.get(ALL, ())
         ],
         tasks=_pictures(comparison, context),
+        picture_note="For each task the samples with the largest gains of "
+        f"{comparison.runs[-1].name} over {first.name}, the median, the largest losses, and one drawn at random.",
         failures=[
             (run.name, sum(record.failure is not None for record in run.records), len(run.records))
             for run in comparison.runs
