@@ -89,7 +89,7 @@ def set_size(model: EdgeTamModel, size: int) -> None:
 def normalised(pixels: np.ndarray) -> torch.Tensor:
     """(count, h, w, 3) RGB, uint8 -> (count, 3, h, w) as the processor makes them."""
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    scaled = (torch.from_numpy(pixels).float() / 255 - mean) / std
+    scaled = (torch.tensor(pixels).float() / 255 - mean) / std
     return scaled.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
 

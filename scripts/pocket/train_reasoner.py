@@ -54,6 +54,7 @@ class Teacher:
         self.numbers = torch.tensor(self.tokenizer.convert_tokens_to_ids([str(n) for n in range(LARGEST_NUMBER + 1)]))
         self.value_of = torch.full((len(self.tokenizer),), -1)
         self.value_of[self.numbers] = torch.arange(LARGEST_NUMBER + 1)
+        self.around_labels = self.tokenizer.convert_tokens_to_ids(["<labels>[", "]</labels>"])
         self.soften(2.0)
         images = processor.image_processor
         self.mean, self.std = torch.tensor(images.image_mean), torch.tensor(images.image_std)
@@ -84,6 +85,11 @@ class Teacher:
             labels[i, len(p) : len(p) + len(a)] = torch.tensor(a)
         return ids, labels
 
+    def coordinates(self, ids: torch.Tensor) -> torch.Tensor:
+        """The number that each token of (texts, length) writes as a coordinate; -1 for all else, labels too."""
+        opened, closed = ((ids == token).cumsum(1) for token in self.around_labels)
+        return self.value_of[ids].where(opened == closed, torch.tensor(-1))
+
     def answer_loss(self, lessons: list[Lesson], seen: torch.Tensor, grid: torch.Tensor, wh, heads: Heads):
         """Loss of the worked answers, given the vision tower's tokens (lessons, tokens, hidden) of their pictures."""
         model = self.model.model
@@ -106,7 +112,7 @@ class Teacher:
         states = hidden.last_hidden_state[:, :-1][told]
         logits = self.model.lm_head(states)
         targets = labels[:, 1:][told]
-        values = self.value_of[targets]
+        values = self.coordinates(ids)[:, 1:][told]
         is_number = values >= 0
         words = F.cross_entropy(logits[~is_number], targets[~is_number], reduction="sum")
         log_probabilities = F.log_softmax(logits[is_number], dim=-1)[:, self.numbers]

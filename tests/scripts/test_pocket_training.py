@@ -79,6 +79,18 @@ def test_dense_targets_follow_the_reading_order_of_merged_tokens(scene_folder: P
     assert boxes[0, 0, 3].tolist() == pytest.approx([0.75, 0.0, 0.875, 0.25])
 
 
+def test_coordinates_are_told_from_labels_which_have_no_near_misses() -> None:
+    from reasoner_parts import create_model, create_processor
+    from train_reasoner import Teacher
+
+    processor = create_processor()
+    teacher = Teacher(processor, create_model(processor))
+    text = "<bbox>[2,4,50,60]</bbox><points>[[7,6],[9,8]]</points><labels>[1,0]</labels>"
+    ids = torch.tensor(processor.tokenizer([text, text.replace("[1,0]", "[0,1]")]).input_ids)
+    for row in teacher.coordinates(ids):
+        assert row[row >= 0].tolist() == [2, 4, 50, 60, 7, 6, 9, 8]
+
+
 def test_the_quick_layout_of_patches_is_the_processors_own() -> None:
     from reasoner_parts import create_processor
     from train_reasoner import patches_of
