@@ -31,7 +31,8 @@ Record = dict[str, Any]
 For rl also ``reward`` (mean of the weighted sum) and ``reward_std`` over the step's completions; ``parts`` and
 ``parts_std`` (by name); ``same_reward`` (share of completions whose whole group has one reward, which teach nothing);
 ``kl`` (nats per token, only with a reference model); ``entropy`` (nats per token); ``completion_length`` (tokens);
-``truncated`` (share that ran into the length limit); ``unreadable`` and ``refusals`` (shares).
+``truncated`` (share that ran into the length limit); ``unreadable`` and ``refusals`` (shares); ``sampling_gap`` (where
+vLLM samples: by how many nats a token's log-probability there differs from the trained model's, on average).
 
 For sft also ``accuracy`` (share of target tokens that are the likeliest ones).
 """
@@ -50,6 +51,7 @@ _NAMES: Mapping[str, str] = {
     "entropy": "entropy",
     "completions/mean_length": "completion_length",
     "completions/clipped_ratio": "truncated",
+    "sampling/sampling_logp_difference/mean": "sampling_gap",
     "unreadable": "unreadable",
     "refusals": "refusals",
     "mean_token_accuracy": "accuracy",

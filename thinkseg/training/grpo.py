@@ -29,6 +29,12 @@ from thinkseg.training.sharing import pictures_encoded_once
 from thinkseg.training.sources import load_samples
 from thinkseg.training.subjects import Subject, load_subject, vision_token_ids
 from thinkseg.training.trl_settings import never_sampled, refuse_missing_vllm
+from thinkseg.training.vllm_rollouts import (
+    hand_over_pictures_whole,
+    refuse_grown_vocabulary,
+    refuse_impossible_vllm,
+    vllm_explained,
+)
 from thinkseg.types import Sample
 
 
@@ -79,9 +85,12 @@ def _train(
         reward_weights=list(recipe.rewards.values()),
         shuffle_dataset=False,
     )
+    refuse_impossible_vllm(args)
     plan = plan_run(recipe, args, len(samples))
     checkpoint = runs.open_run(recipe, resume)
     subject = load_subject(recipe)
+    if args.use_vllm:
+        refuse_grown_vocabulary(subject.reasoner.model)
     _complete(args, recipe, subject, plan)
     if segmenter is None and Rubric(subject.answer_format, recipe.rewards).needs_masks:
         segmenter = load_segmenter(recipe.segmenter, device=str(args.device))
@@ -150,11 +159,17 @@ def _create_trainer(
     rubric = Rubric(subject.answer_format, recipe.rewards, segmenter)
     schedule = Schedule(len(samples), recipe.seed, recipe.data.shuffle)
     builder = RowBuilder(samples, schedule, subject.answer_format, subject.reasoner)
-    return GRPOTrainer(
-        model=subject.reasoner.model,
-        processing_class=subject.reasoner.processor,
-        reward_funcs=rubric.reward_functions(),
-        args=args,
-        train_dataset=Rows(builder, plan.rows),
-        peft_config=runs.lora_config(recipe),
-    )
+    with vllm_explained(args.vllm_mode):
+        trainer = GRPOTrainer(
+            model=subject.reasoner.model,
+            processing_class=subject.reasoner.processor,
+            reward_funcs=rubric.reward_functions(),
+            args=args,
+            train_dataset=Rows(builder, plan.rows),
+            peft_config=runs.lora_config(recipe),
+        )
+    if args.use_vllm and args.vllm_mode == "colocate":
+        hand_over_pictures_whole(
+            trainer.vllm_generation, getattr(subject.reasoner.model.config, "image_token_id", None)
+        )
+    return trainer

@@ -1,0 +1,183 @@
+"""Sampling with vLLM: what is asked is what is trained on, and what cannot work is said in a sentence.
+
+vLLM itself is not in the tests' environment; those at the end run where it is installed.
+"""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+import transformers
+
+from thinkseg.errors import RecipeError
+from thinkseg.training.grpo import train_rl
+from thinkseg.training.vllm_rollouts import (
+    hand_over_pictures_whole,
+    pictures_as_one_token,
+    refuse_grown_vocabulary,
+    refuse_impossible_vllm,
+    vllm_explained,
+)
+
+PICTURE = 7
+PROMPT = [1, PICTURE, PICTURE, PICTURE, 2, 3]
+
+
+class Generation:
+    """As TRL's, with a vLLM that puts `pieces` tokens in the place of a picture's first one, as the real one does."""
+
+    def __init__(self, pieces):
+        self.pieces = pieces
+        self.handed = None
+
+    def generate(self, prompts, images, num_generations):
+        self.handed = prompts
+        read = []
+        for prompt in prompts:
+            first = prompt.index(PICTURE)
+            read.append([*prompt[:first], *[PICTURE] * self.pieces, *prompt[first + 1 :]])
+        return read, images, num_generations
+
+
+def options(**changed):
+    """What matters of TRL's configuration, colocated on a CPU."""
+    own = {
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_enable_sleep_mode": False,
+        "vllm_tensor_parallel_size": 1,
+        "world_size": 1,
+        "device": torch.device("cpu"),
+    }
+    return SimpleNamespace(**(own | changed))
+
+
+def test_a_picture_of_many_tokens_becomes_one_token_and_the_rest_of_the_prompt_stays():
+    assert pictures_as_one_token(PROMPT, PICTURE) == [1, PICTURE, 2, 3]
+    assert pictures_as_one_token([PICTURE, PICTURE, 2, 2, PICTURE], PICTURE) == [PICTURE, 2, 2, PICTURE]
+    assert pictures_as_one_token([1, 1, 2], PICTURE) == [1, 1, 2]
+    assert pictures_as_one_token([], PICTURE) == []
+
+
+def test_vllm_reads_the_prompt_that_is_trained_on_and_not_one_with_the_picture_doubled():
+    generation = Generation(pieces=3)
+    doubled, *_ = generation.generate([PROMPT], None, 1)
+    assert doubled[0].count(PICTURE) == 5
+    hand_over_pictures_whole(generation, PICTURE)
+    read, images, count = generation.generate(prompts=[PROMPT, PROMPT], images=["a", "b"], num_generations=4)
+    assert read == [PROMPT, PROMPT]
+    assert generation.handed == [[1, PICTURE, 2, 3]] * 2
+    assert (images, count) == (["a", "b"], 4)
+
+
+def test_a_picture_that_vllm_resizes_otherwise_is_refused_with_both_counts():
+    generation = Generation(pieces=4)
+    hand_over_pictures_whole(generation, PICTURE)
+    with pytest.raises(
+        RecipeError, match=r"7 tokens of a prompt of 6, 4 of them a picture's and not 3.*images.max_pix"
+    ):
+        generation.generate([PROMPT], None, 1)
+
+
+def test_prompts_that_come_with_one_token_for_a_picture_are_left_to_vllm():
+    generation = Generation(pieces=3)
+    hand_over_pictures_whole(generation, PICTURE)
+    assert generation.generate([[1, PICTURE, 2, 3]], None, 1)[0] == [PROMPT]
+
+
+def test_a_model_without_a_token_for_pictures_is_asked_as_ever():
+    generation = Generation(pieces=3)
+    hand_over_pictures_whole(generation, None)
+    assert generation.generate([PROMPT], None, 1)[0][0].count(PICTURE) == 5
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (
+            {"vllm_mode": "server"},
+            r"'trl\.vllm_mode: server' needs a CUDA GPU .* trains on 'cpu'; say --trl\.vllm_mode c",
+        ),
+        ({"vllm_enable_sleep_mode": True}, r"'trl\.vllm_enable_sleep_mode' needs a GPU .* 'cpu'"),
+        ({"vllm_tensor_parallel_size": 2}, r"is 2, which does not divide .* of this run \(1\); start a multiple of 2"),
+        ({"vllm_tensor_parallel_size": 4, "world_size": 6}, r"is 4, which does not divide .* \(6\)"),
+    ],
+)
+def test_what_this_machine_or_launch_does_not_have_is_said(changed, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        refuse_impossible_vllm(options(**changed))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"use_vllm": False, "vllm_enable_sleep_mode": True, "vllm_tensor_parallel_size": 2},
+        {"vllm_enable_sleep_mode": True, "device": torch.device("cuda", 0)},
+        {"vllm_tensor_parallel_size": 2, "world_size": 8},
+        # What a recipe says for its own cards has no effect on a server's.
+        {"vllm_mode": "server", "device": torch.device("cuda", 0), "vllm_tensor_parallel_size": 2},
+    ],
+)
+def test_what_can_work_passes(changed):
+    refuse_impossible_vllm(options(**changed))
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"vllm_mode": "server"}, "needs a CUDA GPU"),
+        ({"vllm_enable_sleep_mode": True}, "needs a GPU"),
+        ({"vllm_tensor_parallel_size": 2}, "does not divide"),
+    ],
+)
+def test_a_run_is_refused_before_its_folder_is_made(rl_recipe, monkeypatch, changed, sentence):
+    monkeypatch.setattr("thinkseg.training.grpo.refuse_missing_vllm", lambda settings: None)
+    recipe = rl_recipe(trl={"use_vllm": True, **changed})
+    with pytest.raises(RecipeError, match=sentence):
+        train_rl(recipe)
+    assert not recipe.output.exists()
+
+
+def test_a_model_with_tokens_that_its_folder_lacks_is_refused(start):
+    model = transformers.AutoModelForImageTextToText.from_pretrained(start)
+    refuse_grown_vocabulary(model)
+    size = model.config.get_text_config().vocab_size
+    model.resize_token_embeddings(size + 2)
+    with pytest.raises(RecipeError, match=rf"grow to {size + 2} tokens, and vLLM reads its folder, which has {size}"):
+        refuse_grown_vocabulary(model)
+
+
+def raised_in(module, error):
+    """Raise an error from a function of a module of this name."""
+    code = compile("def fail(error): raise error", "<test>", "exec")
+    names = {"__name__": module}
+    exec(code, names)
+    names["fail"](error)
+
+
+@pytest.mark.parametrize(
+    ("mode", "module", "error", "sentence"),
+    [
+        (
+            "server",
+            "trl.generation.vllm_client",
+            ConnectionError("no server at\n URL"),
+            "server cannot be used: no server at",
+        ),
+        (
+            "colocate",
+            "vllm.engine",
+            ValueError("too little memory"),
+            "cannot be started beside the model: too little mem",
+        ),
+    ],
+)
+def test_what_goes_wrong_in_vllm_is_one_sentence_with_a_way_out(mode, module, error, sentence):
+    with pytest.raises(RecipeError, match=rf"{sentence}.*--trl\.use_vllm false"), vllm_explained(mode):
+        raised_in(module, error)
+
+
+def test_what_goes_wrong_elsewhere_is_not_blamed_on_vllm():
+    with pytest.raises(ValueError, match="ours"), vllm_explained("colocate"):
+        raised_in("thinkseg.rewards.rubric", ValueError("ours"))
