@@ -1,6 +1,7 @@
 """What a recipe hands to TRL reaches it, and what TRL's own helpers would refuse is said before."""
 
 import importlib.util
+import json
 
 import pytest
 
@@ -43,6 +44,15 @@ def test_tokens_of_pictures_are_kept_out_of_completions_in_the_words_of_either_s
     assert never_sampled(False, [5, 6]) == {"suppress_tokens": [5, 6]}
     assert never_sampled(True, [5, 6]) == {"logit_bias": {5: VLLM_NEVER, 6: VLLM_NEVER}}
     assert never_sampled(True, []) == never_sampled(False, []) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # vLLM's own
+def test_a_real_vllm_server_reads_the_tokens_to_keep_out_after_their_way_through_json():
+    protocol = pytest.importorskip("vllm.entrypoints.scale_out.token_in_token_out.protocol")
+    body = {"token_ids": [1, 2], "sampling_params": never_sampled(True, [5, 6])}
+    read = protocol.GenerateRequest.model_validate_json(json.dumps(body)).sampling_params
+    assert read.logit_bias == {5: VLLM_NEVER, 6: VLLM_NEVER}
 
 
 def test_a_run_that_needs_vllm_says_so_before_anything_is_loaded(rl_recipe, monkeypatch):

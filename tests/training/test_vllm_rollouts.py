@@ -1,8 +1,12 @@
 """Sampling with vLLM: what is asked is what is trained on, and what cannot work is said in a sentence.
 
-vLLM itself is not in the tests' environment; those at the end run where it is installed.
+vLLM itself is not in the tests' environment; the last test runs where it is installed.
 """
 
+import importlib.util
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +14,7 @@ import torch
 import transformers
 
 from thinkseg.errors import RecipeError
+from thinkseg.training.callbacks import read_log
 from thinkseg.training.grpo import train_rl
 from thinkseg.training.vllm_rollouts import (
     hand_over_pictures_whole,
@@ -181,3 +186,29 @@ def test_what_goes_wrong_in_vllm_is_one_sentence_with_a_way_out(mode, module, er
 def test_what_goes_wrong_elsewhere_is_not_blamed_on_vllm():
     with pytest.raises(ValueError, match="ours"), vllm_explained("colocate"):
         raised_in("thinkseg.rewards.rubric", ValueError("ours"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed")
+def test_a_real_vllm_reads_prompts_pictures_and_weights_as_the_trained_model_does(tmp_path, repository):
+    """Wrong pictures, doubled ones and old weights all gave differences between 0.1 and 0.5 nats per token."""
+    pytest.importorskip("thinkseg_pocket")
+    changes = {
+        "output": tmp_path / "run",
+        "steps": 4,
+        "save_every": "null",
+        "trl.per_device_train_batch_size": 16,
+        "trl.learning_rate": 1e-3,  # large, so that old weights would be noticed
+        "trl.warmup_steps": 0,
+        "trl.use_vllm": "true",
+        "trl.vllm_mode": "colocate",
+        "trl.vllm_gpu_memory_utilization": 0.1,
+    }
+    flags = [str(word) for key, value in changes.items() for word in (f"--{key}", value)]
+    command = [sys.executable, "-m", "thinkseg", "train", "rl", str(repository / "recipes/pocket/rl.yaml"), *flags]
+    own = os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}  # GiB, where there is no GPU
+    ran = subprocess.run(command, capture_output=True, text=True, env=own, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    gaps = [record["sampling_gap"] for record in read_log(tmp_path / "run/log.jsonl")]
+    assert len(gaps) == 4
+    assert max(gaps) < 0.02
