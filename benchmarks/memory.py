@@ -7,6 +7,7 @@ language model, whose saved tensors are weighed on the CPU. Nothing here was mea
 segmenter needs while it encodes a picture, the gaps between allocations, and what CUDA itself takes.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,9 +158,11 @@ def layer_bytes(name: str, tokens: int = 64) -> float:
 
     config = Qwen2_5_VLTextConfig(**{**text_settings(name), "num_hidden_layers": 1, "vocab_size": 8})
     model = Qwen2_5_VLTextModel(config).to(torch.bfloat16)
-    model = get_peft_model(
-        model, LoraConfig(r=16, target_modules=TARGETS.replace(".*language_model", ""), lora_dropout=0.05)
-    )
+    adapters = LoraConfig(r=16, target_modules=TARGETS.replace(".*language_model", ""), lora_dropout=0.05)
+    with warnings.catch_warnings():
+        # PEFT asks for an attribute by a name that transformers 5.23 has deprecated.
+        warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing", FutureWarning)
+        model = get_peft_model(model, adapters)
     weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
     kept: dict[int, int] = {}
 

@@ -72,7 +72,9 @@ def test_a_tiny_real_model_writes_the_same_lines_with_any_processes_and_batches_
     assert not (tmp_path / "two" / "report.json").exists()
     with first.open("ab") as file:
         file.write(b'{"id": "sc')  # as a line that was cut off
-    assert start(words, repository).wait(PATIENCE) == 0
+    again = start(words, repository)
+    again.communicate(timeout=PATIENCE)
+    assert again.returncode == 0
     assert (tmp_path / "two" / "predictions.jsonl").read_bytes() == expected
 
     ranks = [
