@@ -10,7 +10,9 @@ from thinkseg.training.config import load_recipe
 from thinkseg.training.grpo import train_rl
 from thinkseg.training.sft import train_sft
 
-STEPS = {"sft": 4, "prerl": 12, "rl": 10, "sod": 8}
+STEPS = {"sft": 4, "prerl": 10, "rl": 10, "sod": 10}
+SCENES = 16
+"""As many as a step of the recipes asks about, so that each step asks about the same and rewards can be compared."""
 
 
 @pytest.mark.parametrize("size", ["seg_r1", "pocket/seg_r1"])
@@ -28,22 +30,20 @@ def test_the_pocket_chain_begins_with_imitation():
 
 
 @pytest.mark.slow
-def test_the_whole_chain_runs_and_its_reward_rises(tmp_path, monkeypatch):
+def test_the_whole_chain_runs_and_the_reward_rises_in_each_stage_of_reinforcement(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # so that the paths of the recipes hold as they are
-    logs = {}
     for stage, steps in STEPS.items():
-        recipe = load_recipe(f"pocket/seg_r1/{stage}", {"steps": steps, "save_every": None, "log_every": 1})
+        changes = {"steps": steps, "save_every": None, "log_every": 1, "data.count": 64 if stage == "sft" else SCENES}
+        recipe = load_recipe(f"pocket/seg_r1/{stage}", changes)
         train = train_sft if stage == "sft" else train_rl
         assert train(recipe) == recipe.output / "final"
         settings = json.loads((recipe.output / "final" / "thinkseg.json").read_text())
         assert settings["format"] == recipe.format
-        logs[stage] = read_log(recipe.output / "log.jsonl")
-        assert len(logs[stage]) == steps
-    early = logs["prerl"][:4]
-    assert mean(logs["prerl"][-4:], "reward") > mean(early, "reward") + 0.1
-    # Pre-RL and SOD are both about salient scenes, and both weigh the mask: what is learnt on the way is kept.
-    assert part(logs["sod"], "segment") > part(early, "segment") + 0.03
-    assert mean(logs["sod"], "unreadable") < mean(early, "unreadable") - 0.1
+        log = read_log(recipe.output / "log.jsonl")
+        assert len(log) == steps
+        if stage != "sft":
+            assert mean(log[-3:], "reward") > mean(log[:3], "reward") + 0.03, stage
+            assert part(log[-3:], "segment") > part(log[:3], "segment") + 0.02, stage
 
 
 def mean(records, name):
