@@ -34,8 +34,12 @@ def test_a_title_cannot_break_out_of_a_chart() -> None:
 
 def test_a_gain_is_coloured_by_its_interval_and_not_by_its_mean() -> None:
     gains = {"up": Gain(0.1, 0.05, 0.2, 9), "maybe": Gain(0.1, -0.05, 0.2, 9), "down": Gain(-0.1, -0.2, -0.05, 9)}
-    circles = ElementTree.fromstring(gain_chart(gains)).iter("circle")
-    assert [circle.attrib["class"] for circle in circles] == ["mean risen", "mean undecided", "mean fallen"]
+    chart = ElementTree.fromstring(gain_chart(gains))
+    kinds = ["risen", "undecided", "fallen"]
+    assert [circle.attrib["class"] for circle in chart.iter("circle")] == [f"mean {kind}" for kind in kinds]
+    numbers = [text for text in chart.iter("text") if text.attrib["class"].startswith("gain")]
+    assert [number.attrib["class"] for number in numbers] == [f"gain {kind}" for kind in kinds]
+    assert [number.text for number in numbers] == ["+0.100", "+0.100", "−0.100"]
 
 
 def test_the_success_chart_counts_samples_that_reach_the_threshold() -> None:

@@ -23,8 +23,8 @@ _GAIN_ROW = Markup(
     '<text class="label" text-anchor="end" x="{label_x}" y="{text_y:.1f}">{name}</text>'
     '<line class="interval {kind}" x1="{low_x:.1f}" x2="{high_x:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
     '<circle class="mean {kind}" cx="{mean_x:.1f}" cy="{y:.1f}" r="5"/>'
-    '<text class="value" x="{value_x}" y="{text_y:.1f}">{gain.mean:+.3f}'
-    '<tspan class="tick" dx="8">{gain.low:+.3f} … {gain.high:+.3f}</tspan></text>'
+    '<text class="gain {kind}" x="{value_x}" y="{text_y:.1f}">{mean}'
+    '<tspan class="tick" dx="8">{interval}</tspan></text>'
 )
 
 
@@ -114,7 +114,7 @@ def gain_chart(gains: Mapping[str, Gain]) -> Markup:
         x, kind = across(tick), "zero" if math.isclose(tick, 0, abs_tol=1e-9) else "grid"
         parts.append(Markup('<line class="{}" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{}"/>').format(kind, bottom, x=x))
         text = Markup('<text class="tick" text-anchor="middle" x="{:.1f}" y="{}">{}</text>')
-        parts.append(text.format(x, bottom + 17, "0" if kind == "zero" else f"{tick:+.3g}"))
+        parts.append(text.format(x, bottom + 17, "0" if kind == "zero" else _signed(tick, ".3g")))
     for row, (name, gain) in enumerate(gains.items()):
         parts.append(
             _GAIN_ROW.format(
@@ -127,11 +127,16 @@ def gain_chart(gains: Mapping[str, Gain]) -> Markup:
                 high_x=across(gain.high),
                 y=4 + ROW_HEIGHT * (row + 0.5),
                 text_y=4 + ROW_HEIGHT * (row + 0.5) + 4,
-                gain=gain,
+                mean=_signed(gain.mean, ".3f"),
+                interval=f"{_signed(gain.low, '.3f')} … {_signed(gain.high, '.3f')}",
             )
         )
     spoken = "; ".join(f"{name} {gain.mean:+.3f}, {gain.low:+.3f} to {gain.high:+.3f}" for name, gain in gains.items())
     return _svg(width, height, f"Gain in mean IoU with 95 % intervals: {spoken}", parts)
+
+
+def _signed(value: float, digits: str) -> str:
+    return f"{value:+{digits}}".replace("-", "−")
 
 
 def running_mean(values: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"]:
