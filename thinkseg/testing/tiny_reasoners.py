@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from PIL import Image
+
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
 <|im_start|>{{ message['role'] }}
@@ -157,8 +159,12 @@ def tiny_smolvlm(*, seed: int = 0) -> tuple[Any, Any]:
         pad_token_id=tokenizer.pad_token_id,
         scale_factor=2,
     )
+    # Not its usual LANCZOS, which torchvision has from 0.27 on only, and which is replaced before that.
+    pictures = SmolVLMImageProcessor(
+        size={"longest_edge": 112}, max_image_size={"longest_edge": 56}, resample=Image.Resampling.BICUBIC
+    )
     processor = SmolVLMProcessor(
-        SmolVLMImageProcessor(size={"longest_edge": 112}, max_image_size={"longest_edge": 56}),
+        pictures,
         tokenizer,
         SmolVLMVideoProcessor(),
         image_seq_len=4,
