@@ -140,6 +140,21 @@ def test_a_row_that_lacks_something_is_named(tmp_path, row, sentence):
         load_worked(write_lines(tmp_path, row))
 
 
+@pytest.mark.parametrize(
+    ("raw", "sentence"),
+    [
+        (b"{}\n\n{", r"line 3 of '.*' is no JSON"),
+        (b"[1]\n", r"line 1 of '.*' should be a JSON object, found list"),
+        ('{"problem": "é"}\n'.encode("latin-1"), r"rows\.jsonl' should be in UTF-8 and is not"),
+    ],
+)
+def test_a_file_that_is_no_jsonl_is_named_with_its_line(tmp_path, raw, sentence):
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(raw if raw[:2] != b"{}" else json.dumps(ROW).encode() + raw[2:])
+    with pytest.raises(DataError, match=sentence):
+        load_worked(file)
+
+
 def test_a_place_without_rows_is_named(tmp_path):
     with pytest.raises(DataError, match="found none"):
         load_worked(tmp_path)

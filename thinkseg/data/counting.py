@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 from PIL import Image
 
 from thinkseg.data.listing import Entry, Fault, FaultKind, Listing
+from thinkseg.data.tables import jsonl_rows
 from thinkseg.errors import DataError, ImageError
 from thinkseg.imaging import PICTURE_SUFFIXES, load_image
 from thinkseg.types import Sample
@@ -138,17 +138,13 @@ def _rows(file: Path) -> Sequence[Mapping[str, Any]]:
     """All columns but the pictures' bytes."""
     if file.suffix.lower() == ".parquet":
         return _parquet_rows(file)
+    if file.suffix.lower() == ".jsonl":
+        return [fields for _, fields in jsonl_rows(file)]
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            if file.suffix.lower() == ".csv":
-                return list(csv.DictReader(stream))
-            rows = [json.loads(line) for line in stream if line.strip()]
-    except (UnicodeDecodeError, ValueError) as error:
-        raise DataError(f"'{file}' cannot be read as {file.suffix[1:].upper()} in UTF-8 ({error})") from error
-    for number, row in enumerate(rows):
-        if not isinstance(row, dict):
-            raise DataError(f"row {number} of '{file}' should be a JSON object, found {type(row).__name__}")
-    return rows
+            return list(csv.DictReader(stream))
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{file}' cannot be read as CSV in UTF-8 ({error})") from error
 
 
 def _parquet_rows(file: Path) -> Sequence[Mapping[str, Any]]:

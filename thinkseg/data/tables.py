@@ -125,7 +125,7 @@ def list_table(file: Path | str) -> TableListing:
             has the line.
     """
     file = Path(file)
-    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _jsonl_rows}
+    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": jsonl_rows}
     if file.suffix.lower() not in readers:
         raise DataError(f"a table is a file {', '.join(SUFFIXES)}, found '{file}'")
     try:
@@ -159,19 +159,29 @@ def _csv_rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             yield reader.line_num, {name: (value or "").strip() for name, value in fields.items() if name}
 
 
-def _jsonl_rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """One JSON object a line; blank lines are passed over."""
+def jsonl_rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The rows of a JSONL file, each with the number of its line; blank lines are passed over.
+
+    Raises:
+        DataError: a line is no JSON object, or the file is not in UTF-8.
+    """
     with file.open(encoding="utf-8-sig") as stream:
-        for line, text in enumerate(stream, start=1):
-            if not text.strip():
-                continue
-            try:
-                fields = json.loads(text)
-            except ValueError as error:
-                raise DataError(f"line {line} of '{file}' is no JSON ({error})") from error
-            if not isinstance(fields, dict):
-                raise DataError(f"line {line} of '{file}' should be a JSON object, found {type(fields).__name__}")
-            yield line, fields
+        try:
+            for line, text in enumerate(stream, start=1):
+                if text.strip():
+                    yield line, _object(text, f"line {line} of '{file}'")
+        except UnicodeDecodeError as error:
+            raise DataError(f"'{file}' should be in UTF-8 and is not ({error})") from error
+
+
+def _object(text: str, where: str) -> Mapping[str, Any]:
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{where} is no JSON ({error})") from error
+    if not isinstance(fields, dict):
+        raise DataError(f"{where} should be a JSON object, found {type(fields).__name__}")
+    return fields
 
 
 def _row(fields: Mapping[str, Any], line: int, file: Path) -> Row:

@@ -14,7 +14,6 @@ another frame.
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, overload
 from PIL import Image
 
 from thinkseg.answers.tags import SegR1
+from thinkseg.data.tables import jsonl_rows
 from thinkseg.errors import DataError, MalformedAnswer
 from thinkseg.imaging import Source, load_image
 from thinkseg.types import Answer, Sample, Size
@@ -125,10 +125,7 @@ def load_worked(root: Path | str, frame: Size | None = None) -> WorkedSamples:
 def _rows_of(file: Path) -> Iterator[tuple[Mapping[str, Any], Path | tuple[Path, int] | None]]:
     """The columns of text of each row, with the place of the picture where it is embedded."""
     if file.suffix.lower() == ".jsonl":
-        with file.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield _record(line, f"line {number} of '{file}'"), None
+        yield from ((fields, None) for _, fields in jsonl_rows(file))
         return
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -141,16 +138,6 @@ def _rows_of(file: Path) -> Iterator[tuple[Mapping[str, Any], Path | tuple[Path,
         raise DataError(f"'{file}' is damaged or no file of rows ({error})") from error
     for number, fields in enumerate(told):
         yield fields, (file, number)
-
-
-def _record(line: str, where: str) -> Mapping[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where} is no JSON ({error})") from error
-    if not isinstance(record, dict):
-        raise DataError(f"{where} should be a JSON object, found {type(record).__name__}")
-    return record
 
 
 def _worked(fields: Mapping[str, Any], file: Path, number: int, place: Path | tuple[Path, int] | None) -> Worked:
