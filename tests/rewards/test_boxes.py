@@ -87,6 +87,7 @@ class Verbatim:
     """A format that reads one prepared answer, decimals included."""
 
     name = "verbatim"
+    points_per_object = 1
 
     def __init__(self, answer):
         self.answer = answer

@@ -14,6 +14,8 @@ class AnswerFormat(Protocol):
     """
 
     name: str
+    points_per_object: int
+    """Points on each object in an answer that is made from masks."""
 
     def instruction(self, query: str) -> Instruction:
         """What to ask the model so that it answers the query in this format."""

@@ -46,6 +46,7 @@ class SegZero:
     """Whether the JSON may stand in a code fence."""
 
     name = "seg-zero"
+    points_per_object = 2
 
     def instruction(self, query: str) -> Instruction:
         """What to ask the model so that it answers the query in this format."""
@@ -59,7 +60,7 @@ class SegZero:
         """
         if len(answer.objects) > 1:
             raise ValueError(f"the format seg-zero has one object, found {len(answer.objects)}")
-        return _canonical(answer, 2, self.name)
+        return _canonical(answer, self.points_per_object, self.name)
 
     def render(self, answer: Answer) -> str:
         """The answer as text."""
@@ -121,6 +122,7 @@ class VisionReasoner:
     """Whether the JSON may stand in a code fence."""
 
     name = "vision-reasoner"
+    points_per_object = 1
 
     def instruction(self, query: str) -> Instruction:
         """What to ask the model so that it answers the query in this format."""
@@ -132,7 +134,7 @@ class VisionReasoner:
         Raises:
             ValueError: an object lacks a box or a point on it.
         """
-        return _canonical(answer, 1, self.name)
+        return _canonical(answer, self.points_per_object, self.name)
 
     def render(self, answer: Answer) -> str:
         """The answer as text."""

@@ -58,6 +58,7 @@ class SegR1:
     """Sentences in place of ours, with ``{query}`` and ``{example}``."""
 
     name = "seg-r1"
+    points_per_object = 1
 
     def instruction(self, query: str) -> Instruction:
         """What to ask the model so that it answers the query in this format."""
@@ -123,6 +124,7 @@ class SegR1Points:
     """Sentences in place of ours, with ``{query}`` and ``{example}``."""
 
     name = "seg-r1-points"
+    points_per_object = 1
 
     def instruction(self, query: str) -> Instruction:
         """What to ask the model so that it answers the query in this format."""

@@ -28,9 +28,6 @@ from thinkseg.models import families
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
 from thinkseg.types import Answer, Mask, Masks, ObjectPrompt, Sample, Size
 
-POINTS: Mapping[str, int] = {"seg-zero": 2, "seg-zero-soft": 2}
-"""Points on each object in an answer format, where it is not one."""
-
 
 class Row(TypedDict):
     """What TRL is given for one prompt; all of it but `prompt` reaches the rewards as columns."""
@@ -155,7 +152,7 @@ class RowBuilder:
             if token in sample.query:
                 raise DataError(f"the query of sample '{sample.id}' contains {token!r}, a control token of this model")
         frame = self._reasoner.frame_of(image)
-        reference = _reference(sample, POINTS.get(self._format.name, 1))
+        reference = _reference(sample, self._format.points_per_object)
         return Row(
             prompt=chat_messages(self._format.instruction(sample.query)),
             images=[self._eye.seen(image)],
