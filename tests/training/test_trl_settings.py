@@ -61,3 +61,12 @@ def test_a_run_that_needs_vllm_says_so_before_anything_is_loaded(rl_recipe, monk
     with pytest.raises(RecipeError, match=r"samples with vLLM .* not installed: .*--trl\.use_vllm false"):
         train_rl(recipe)
     refuse_missing_vllm({"use_vllm": False})
+
+
+def test_a_folder_called_vllm_is_not_taken_for_the_package(tmp_path, monkeypatch):
+    (tmp_path / "vllm").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    if importlib.util.find_spec("vllm").origin is not None:
+        pytest.skip("vLLM itself is installed")
+    with pytest.raises(RecipeError, match="not installed"):
+        refuse_missing_vllm({"use_vllm": True})

@@ -103,7 +103,10 @@ def refuse_missing_vllm(settings: Mapping[str, Any]) -> None:
     Raises:
         RecipeError: the package is not installed.
     """
-    if settings.get("use_vllm") and importlib.util.find_spec("vllm") is None:
+    if not settings.get("use_vllm"):
+        return
+    spec = importlib.util.find_spec("vllm")
+    if spec is None or spec.origin is None:  # a mere folder of that name, somebody's own
         raise RecipeError(
             "the recipe samples with vLLM ('trl.use_vllm'), which is not installed: pip install 'trl[vllm]' (Linux "
             "with a CUDA GPU), or sample without it, more slowly: --trl.use_vllm false"
