@@ -4,7 +4,7 @@
 
 Models are built on PyTorch's meta device, so that nothing is downloaded and nothing computed but one layer of the
 language model, whose saved tensors are weighed on the CPU. Nothing here was measured on a GPU. Left out: what the
-segmenter needs while it encodes a picture, the gaps between allocations, and what CUDA itself takes.
+segmenter needs while it encodes an image, the gaps between allocations, and what CUDA itself takes.
 """
 
 import warnings
@@ -51,7 +51,7 @@ class Step:
     completions: int
     """Forward and backward at once: TRL's ``per_device_train_batch_size``."""
     prompt: int
-    """Tokens of the prompt, the picture's included."""
+    """Tokens of the prompt, the image's included."""
     answer: int
     """Tokens of the longest completion."""
     sampled: int
@@ -68,7 +68,7 @@ def main() -> None:
         print(f"| {name} | {count(model) / 1e9:.2f} | {adapters(model) / 1e6:.1f} | {layer_bytes(name) / 1e3:.0f} |")
     print(f"| SAM 2.1 large | {count(build_segmenter()) / 1e9:.3f} | | |\n")
     step = Step(completions=2, prompt=729 + 300, answer=400, sampled=16)
-    print(f"One card, rank 16, a picture of 756 × 756, {step}:\n\n| GB | 3B | 7B |\n|---|---|---|")
+    print(f"One card, rank 16, an image of 756 × 756, {step}:\n\n| GB | 3B | 7B |\n|---|---|---|")
     needed = [card(name, step) for name in ("Qwen2.5-VL-3B", "Qwen2.5-VL-7B")]
     for part in needed[0]:
         print(f"| {part} | {needed[0][part]:.1f} | {needed[1][part]:.1f} |")

@@ -19,7 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from thinkseg.answers import get_format
 from thinkseg.metrics.overlap import count_overlap, pairwise_mask_iou
 from thinkseg.metrics.saliency import s_measure
-from thinkseg.rewards import PUBLISHED, Case, Rubric, Truth
+from thinkseg.rewards import PUBLISHED, RewardInput, Rubric, Truth
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
 FRAME = Size(840, 840)
@@ -53,7 +53,7 @@ def time_batch(frame: Size) -> None:
     known = [Truth(objects=truth.rescaled(frame)) for truth in truths]
     frames = [frame] * COMPLETIONS
 
-    def read_and_score(rubric: Rubric) -> list[Case]:
+    def read_and_score(rubric: Rubric) -> list[RewardInput]:
         cases = rubric.read(texts, known, frames)
         rubric.score_cases(cases)
         return cases
@@ -107,7 +107,7 @@ def jittered(answer: Answer, draw: random.Random) -> Answer:
     return Answer(answer.frame, tuple(objects), answer.think)
 
 
-def pair_by_pair(cases: list[Case]) -> list[float]:
+def pair_by_pair(cases: list[RewardInput]) -> list[float]:
     """VisionReasoner's accuracy as one would write it down first."""
     scores = []
     for case in cases:
@@ -136,7 +136,7 @@ def pair(mine: ObjectPrompt, true: ObjectPrompt) -> float:
 
 
 def disc(side: int, centre: float) -> np.ndarray:
-    """A disc in a square picture."""
+    """A disc in a square image."""
     rows, columns = np.indices((side, side))
     return np.asarray((columns - side * centre) ** 2 + (rows - side / 2) ** 2 < (side * 0.25) ** 2)
 

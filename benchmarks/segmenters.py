@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from thinkseg.data.scenes import DEFAULT_TASKS, load_scenes
+from thinkseg.data.synthetic.scenes import DEFAULT_TASKS, load_scenes
 from thinkseg.geometry import reference_answer
 from thinkseg.models.segmenter import load_segmenter
 from thinkseg.types import Answer, Box, Mask, Masks, ObjectPrompt, Size
@@ -79,9 +79,7 @@ def main() -> int:
         error = np.std(values) / len(values) ** 0.5
         print(f"{form:14} {task:12} {name:10} n {len(values):4} IoU {np.mean(values):.3f} ± {error:.3f}")
     own, other = seconds[args.segmenter], seconds["grabcut"]
-    print(
-        f"time per prompt, picture encoded each time: {own / args.count / 2 * 1e3:.0f} ms; GrabCut {other / own:.2f} ×"
-    )
+    print(f"time per prompt, image encoded each time: {own / args.count / 2 * 1e3:.0f} ms; GrabCut {other / own:.2f} ×")
     return 0
 
 

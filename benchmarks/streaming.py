@@ -1,8 +1,8 @@
-"""How soon training has its first row, and how much memory it holds, with few pictures in a folder and with many.
+"""How soon training has its first row, and how much memory it holds, with few images in a folder and with many.
 
     python benchmarks/streaming.py [--counts 1000 100000]
 
-Makes folders of so many pictures and masks (hard links to a few small files), and in a process of its own for each
+Makes folders of so many images and masks (hard links to a few small files), and in a process of its own for each
 loads the samples of a recipe, shuffled, and makes rows of them as the trainers do. Prints for each count the seconds
 from the call to the first row (by the clock, and of this process on a core), and the most memory (resident set, MB)
 that the process has held before the call, at the first row, and after 200 rows; then the last count's figures divided
@@ -42,26 +42,26 @@ def main() -> None:
             write_folders(Path(folder), count)
             words = [sys.executable, __file__, "--measure", folder]
             found.append(json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout))
-        print(f"{count:,} pictures: " + ", ".join(f"{name} {value:.2f}" for name, value in found[-1].items()))
+        print(f"{count:,} images: " + ", ".join(f"{name} {value:.2f}" for name, value in found[-1].items()))
     ratios = {name: found[-1][name] / found[0][name] for name in found[0]}
     print("ratio: " + ", ".join(f"{name} {value:.2f}" for name, value in ratios.items()))
 
 
 def write_folders(folder: Path, count: int) -> None:
-    """Pictures of 160 × 120 in ``images``, their masks in ``masks``."""
+    """Images of 160 × 120 in ``images``, their masks in ``masks``."""
     rng = np.random.default_rng(0)
     for name in ("images", "masks"):
         (folder / name).mkdir()
     for number in range(count):
-        picture, mask = folder / f"images/picture_{number:06d}.jpg", folder / f"masks/picture_{number:06d}.png"
+        image, mask = folder / f"images/image_{number:06d}.jpg", folder / f"masks/image_{number:06d}.png"
         if number % LINKS == 0:
-            Image.fromarray(rng.integers(0, 256, (120, 160, 3), dtype=np.uint8)).save(picture)
+            Image.fromarray(rng.integers(0, 256, (120, 160, 3), dtype=np.uint8)).save(image)
             pixels = np.zeros((120, 160), np.uint8)
             pixels[30:90, 40:120] = 255
             Image.fromarray(pixels).save(mask)
-            first = picture, mask
+            first = image, mask
         else:
-            os.link(first[0], picture)
+            os.link(first[0], image)
             os.link(first[1], mask)
 
 

@@ -1,4 +1,4 @@
-"""What a drawing must show: the right objects, in the right place, at the picture's size."""
+"""What a drawing must show: the right objects, in the right place, at the image's size."""
 
 import tracemalloc
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thinkseg.drawing import COLOURS, INK, PAPER, contact_sheet, index_picture, overlay, side_by_side
+from thinkseg.drawing import COLOURS, INK, PAPER, contact_sheet, index_image, overlay, side_by_side
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
 GREY = Image.new("RGB", (200, 100), (128, 128, 128))
@@ -19,11 +19,11 @@ def rectangle(x_min, y_min, x_max, y_max):
 
 
 def changed(drawn, image=GREY):
-    """Where a drawing differs from its picture."""
+    """Where a drawing differs from its image."""
     return (np.asarray(drawn) != np.asarray(image)).any(axis=-1)
 
 
-def test_an_answer_of_nothing_leaves_the_picture_as_it_is():
+def test_an_answer_of_nothing_leaves_the_image_as_it_is():
     drawn = overlay(GREY, np.zeros((0, 100, 200), bool), Answer(Size(200, 100)))
     assert drawn.size == GREY.size
     assert not changed(drawn).any()
@@ -46,12 +46,12 @@ def test_each_object_has_its_own_colour_and_an_outline_stronger_than_its_inside(
         assert abs(outline - colour).sum() < abs(inside - colour).sum()
 
 
-def test_a_mask_that_fills_the_picture_has_no_outline():
+def test_a_mask_that_fills_the_image_has_no_outline():
     pixels = np.asarray(overlay(GREY, np.ones((100, 200), bool)))
     assert (pixels == pixels[0, 0]).all()
 
 
-def test_prompts_are_drawn_where_they_lie_in_the_picture_whatever_their_frame():
+def test_prompts_are_drawn_where_they_lie_in_the_image_whatever_their_frame():
     half = Answer(Size(100, 50), (ObjectPrompt(Box(20.0, 10.0, 45.0, 35.0)),))
     whole = Answer(Size(200, 100), (ObjectPrompt(Box(40.0, 20.0, 90.0, 70.0)),))
     where = changed(overlay(GREY, answer=half))
@@ -84,7 +84,7 @@ def test_numbers_of_objects_in_one_place_do_not_cover_each_other(side):
     new = abs(third - second).sum(axis=2) > 0
     outside = new & ~rectangle_of(side, 0.38, 0.92)
     assert outside.any()  # the third number has a place of its own beside the box ...
-    assert (second[outside] == 128).all()  # ... where the second picture was empty
+    assert (second[outside] == 128).all()  # ... where the second image was empty
 
 
 def rectangle_of(side, low, high):
@@ -93,7 +93,7 @@ def rectangle_of(side, low, high):
     return inside
 
 
-def test_numbers_grow_with_the_picture_and_are_dark_on_light_colours():
+def test_numbers_grow_with_the_image_and_are_dark_on_light_colours():
     heights = {}
     for side in (100, 2000):
         plain = Image.new("RGB", (side, side), (0, 0, 0))
@@ -119,28 +119,28 @@ def test_a_photograph_of_twelve_megapixels_needs_no_layer_many_times_its_size():
     assert peak < 100e6  # of NumPy's arrays
 
 
-def test_an_index_picture_numbers_the_objects_in_the_overlays_colours():
+def test_an_index_image_numbers_the_objects_in_the_overlays_colours():
     masks = np.stack([rectangle(20, 20, 80, 80), rectangle(120, 20, 180, 80)])
-    picture = index_picture(masks)
-    index = np.asarray(picture)
+    image = index_image(masks)
+    index = np.asarray(image)
     assert (index[masks[0]] == 1).all()
     assert (index[masks[1]] == 2).all()
     assert (index[~masks.any(axis=0)] == 0).all()
-    assert picture.convert("RGB").getpixel((30, 30)) == COLOURS[0]
-    assert picture.convert("RGB").getpixel((0, 0)) == (0, 0, 0)
+    assert image.convert("RGB").getpixel((30, 30)) == COLOURS[0]
+    assert image.convert("RGB").getpixel((0, 0)) == (0, 0, 0)
 
 
 def test_the_smaller_object_is_in_front_whatever_its_number():
     large, small = rectangle(0, 0, 199, 99), rectangle(50, 50, 60, 60)
-    assert np.asarray(index_picture(np.stack([small, large])))[55, 55] == 1
-    assert np.asarray(index_picture(np.stack([large, small])))[55, 55] == 2
+    assert np.asarray(index_image(np.stack([small, large])))[55, 55] == 1
+    assert np.asarray(index_image(np.stack([large, small])))[55, 55] == 2
 
 
-def test_an_index_picture_of_nothing_is_empty_and_one_of_many_objects_has_room_for_them():
-    assert not np.asarray(index_picture(np.zeros((0, 100, 200), bool))).any()
+def test_an_index_image_of_nothing_is_empty_and_one_of_many_objects_has_room_for_them():
+    assert not np.asarray(index_image(np.zeros((0, 100, 200), bool))).any()
     many = np.zeros((300, 1, 300), bool)
     many[range(300), 0, range(300)] = True
-    assert np.asarray(index_picture(many))[0].tolist() == list(range(1, 301))
+    assert np.asarray(index_image(many))[0].tolist() == list(range(1, 301))
 
 
 def test_more_objects_than_colours_are_drawn_too():
@@ -148,7 +148,7 @@ def test_more_objects_than_colours_are_drawn_too():
     assert changed(overlay(GREY, masks))[masks.any(axis=0)].all()
 
 
-def test_side_by_side_sets_pictures_to_one_height():
+def test_side_by_side_sets_images_to_one_height():
     row = side_by_side([GREY, GREY.resize((50, 50))], ["before", "after"], height=100, gap=10)
     assert row.width == 10 + 200 + 10 + 100 + 10
     assert row.height > 120

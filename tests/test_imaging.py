@@ -1,4 +1,4 @@
-"""Pictures of every mode, masks of every convention, broken files and COCO's run lengths."""
+"""Images of every mode, masks of every convention, broken files and COCO's run lengths."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ from PIL import Image
 from thinkseg import imaging
 from thinkseg.errors import ImageError
 from thinkseg.imaging import (
-    find_pictures,
+    find_images,
     load_image,
     load_map,
     load_mask,
@@ -29,27 +29,27 @@ MASK[1:4, 2:7] = True
 
 
 def grey(low, high, dtype=np.uint8):
-    """The mask as a picture of two grey values."""
+    """The mask as an image of two grey values."""
     return Image.fromarray(np.where(MASK, high, low).astype(dtype))
 
 
 def coloured(low, high):
-    """The mask as a picture of two colours, RGB or RGBA."""
+    """The mask as an image of two colours, RGB or RGBA."""
     return Image.fromarray(np.where(MASK[..., None], high, low).astype(np.uint8))
 
 
-def palette_picture(*colours):
+def palette_image(*colours):
     """The mask as indices 0 and 1 into a palette."""
-    picture = Image.fromarray(MASK.astype(np.uint8)).convert("P")
-    picture.putdata(MASK.astype(np.uint8).ravel().tolist())
-    picture.putpalette([value for colour in colours for value in colour])
-    return picture
+    image = Image.fromarray(MASK.astype(np.uint8)).convert("P")
+    image.putdata(MASK.astype(np.uint8).ravel().tolist())
+    image.putpalette([value for colour in colours for value in colour])
+    return image
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV"])
-def test_a_picture_of_any_mode_becomes_rgb(tmp_path, mode):
-    picture = coloured((20, 20, 20), (250, 250, 250)).convert(mode)
-    loaded = load_image(picture)
+def test_an_image_of_any_mode_becomes_rgb(tmp_path, mode):
+    image = coloured((20, 20, 20), (250, 250, 250)).convert(mode)
+    loaded = load_image(image)
     assert (loaded.mode, loaded.size) == ("RGB", (8, 6))
     values = np.asarray(loaded)
     assert (values[MASK] > 200).all()
@@ -57,8 +57,8 @@ def test_a_picture_of_any_mode_becomes_rgb(tmp_path, mode):
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "webp", "tif", "gif"])
-def test_a_picture_of_any_file_type_is_read(tmp_path, suffix):
-    path = tmp_path / f"picture.{suffix}"
+def test_an_image_of_any_file_type_is_read(tmp_path, suffix):
+    path = tmp_path / f"image.{suffix}"
     coloured((20, 20, 20), (250, 250, 250)).save(path)
     assert load_image(path).size == load_image(str(path)).size == (8, 6)
 
@@ -71,19 +71,19 @@ def test_sixteen_bits_are_scaled_and_not_cut_off(tmp_path):
     assert set(values[~MASK].ravel()) == {round(1000 / 65535 * 255)}
 
 
-def test_floating_point_pictures_from_zero_to_one_fill_the_range():
+def test_floating_point_images_from_zero_to_one_fill_the_range():
     assert set(np.asarray(load_image(grey(0.0, 1.0, np.float32))).ravel()) == {0, 255}
 
 
 def test_transparency_is_laid_on_white():
-    picture = Image.fromarray(np.dstack([np.zeros((6, 8, 3)), np.where(MASK, 255, 0)]).astype(np.uint8))
-    assert picture.mode == "RGBA"
-    values = np.asarray(load_image(picture))
+    image = Image.fromarray(np.dstack([np.zeros((6, 8, 3)), np.where(MASK, 255, 0)]).astype(np.uint8))
+    assert image.mode == "RGBA"
+    values = np.asarray(load_image(image))
     assert (values[MASK] == 0).all()
     assert (values[~MASK] == 255).all()
 
 
-def test_exif_turns_picture_and_mask_alike(tmp_path):
+def test_exif_turns_image_and_mask_alike(tmp_path):
     path = tmp_path / "turned.png"
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held upright: turn clockwise to see
@@ -93,16 +93,16 @@ def test_exif_turns_picture_and_mask_alike(tmp_path):
 
 
 def test_the_image_in_memory_stays_usable():
-    picture = grey(0, 255).convert("RGB")
-    assert load_image(picture).size == (8, 6)
-    assert picture.getpixel((3, 2)) == (255, 255, 255)
+    image = grey(0, 255).convert("RGB")
+    assert load_image(image).size == (8, 6)
+    assert image.getpixel((3, 2)) == (255, 255, 255)
 
 
 def files_that_cannot_be_read(folder):
-    """A missing file, a folder, a text and pictures that were cut short."""
+    """A missing file, a folder, a text and images that were cut short."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     (folder / "folder.png").mkdir()
-    (folder / "text.png").write_text("not a picture")
+    (folder / "text.png").write_text("not an image")
     (folder / "empty.png").write_bytes(b"")
     for suffix in ("png", "jpg", "bmp", "webp", "gif"):
         noise.save(folder / f"whole.{suffix}")
@@ -122,7 +122,7 @@ def test_a_file_that_cannot_be_read_is_named_in_a_sentence(tmp_path):
             assert "\n" not in str(caught.value)
 
 
-def test_a_picture_with_too_many_pixels_is_refused(tmp_path, monkeypatch):
+def test_an_image_with_too_many_pixels_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "bomb.png"
     grey(0, 255).save(path)
     monkeypatch.setattr(imaging, "MAX_PIXELS", 47)
@@ -135,7 +135,7 @@ def test_a_picture_with_too_many_pixels_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         pytest.param(grey(0, 255), id="0 and 255"),
         pytest.param(grey(0, 1), id="0 and 1"),
@@ -151,16 +151,16 @@ def test_a_picture_with_too_many_pixels_is_refused(tmp_path, monkeypatch):
         pytest.param(coloured((0, 0, 0, 0), (0, 0, 0, 255)), id="transparency alone, black"),
         pytest.param(coloured((255, 255, 255, 0), (255, 255, 255, 255)), id="transparency alone, white"),
         pytest.param(grey(0, 255).convert("LA"), id="grey with alpha"),
-        pytest.param(palette_picture((0, 0, 0), (255, 255, 255)), id="grey palette"),
-        pytest.param(palette_picture((0, 0, 0), (128, 0, 0)), id="palette of classes"),
+        pytest.param(palette_image((0, 0, 0), (255, 255, 255)), id="grey palette"),
+        pytest.param(palette_image((0, 0, 0), (128, 0, 0)), id="palette of classes"),
     ],
 )
-def test_a_mask_of_any_convention_reads_the_same(picture):
-    assert (load_mask(picture) == MASK).all()
+def test_a_mask_of_any_convention_reads_the_same(image):
+    assert (load_mask(image) == MASK).all()
 
 
 def test_a_grey_palette_in_reverse_order_is_read_by_its_greys():
-    assert (load_mask(palette_picture((255, 255, 255), (0, 0, 0))) == ~MASK).all()
+    assert (load_mask(palette_image((255, 255, 255), (0, 0, 0))) == ~MASK).all()
 
 
 def test_an_all_black_mask_is_empty_and_an_all_white_one_full():
@@ -178,9 +178,9 @@ def test_a_saved_mask_reads_back_and_is_a_png(tmp_path):
     """Defect 11: JPEG bytes under the name of a PNG change the mask."""
     path = tmp_path / "new folder" / "mask.png"
     save_mask(MASK, path)
-    with Image.open(path) as picture:
-        assert (picture.format, picture.mode) == ("PNG", "L")
-        assert set(np.asarray(picture).ravel()) == {0, 255}
+    with Image.open(path) as image:
+        assert (image.format, image.mode) == ("PNG", "L")
+        assert set(np.asarray(image).ravel()) == {0, 255}
     assert (load_mask(path) == MASK).all()
     with pytest.raises(ImageError, match=r"\.jpg"):
         save_mask(MASK, tmp_path / "mask.jpg")
@@ -198,21 +198,21 @@ def test_a_mask_is_resized_by_nearest_pixel_or_by_area():
     assert resize_mask(thin, Size(4, 4)) is thin
 
 
-def test_the_pictures_of_a_folder_are_found_in_any_letter_case(tmp_path):
+def test_the_images_of_a_folder_are_found_in_any_letter_case(tmp_path):
     for name in ("b.JPG", "a.png", "c.Jpeg", "d.WebP", "e.bmp"):
         grey(0, 255).save(tmp_path / name)
     for name in ("notes.txt", "._a.png"):
         (tmp_path / name).write_text("")
-    assert list(find_pictures(tmp_path)) == ["a", "b", "c", "d", "e"]
+    assert list(find_images(tmp_path)) == ["a", "b", "c", "d", "e"]
 
 
-def test_two_pictures_of_one_name_and_a_missing_folder_are_refused(tmp_path):
+def test_two_images_of_one_name_and_a_missing_folder_are_refused(tmp_path):
     for name in ("a.jpg", "a.png"):
         grey(0, 255).save(tmp_path / name)
     with pytest.raises(ImageError, match=r"a\.jpg' and .*a\.png'"):
-        find_pictures(tmp_path)
+        find_images(tmp_path)
     with pytest.raises(ImageError, match="nowhere"):
-        find_pictures(tmp_path / "nowhere")
+        find_images(tmp_path / "nowhere")
 
 
 def block():
@@ -298,9 +298,9 @@ def test_a_header_says_the_upright_size_and_the_true_kind_of_a_file(tmp_path):
     assert (header.size, header.format, header.mode, header.turned) == (Size(8, 6), "JPEG", "L", False)
 
 
-def test_a_header_is_refused_like_its_picture(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"no picture")
-    with pytest.raises(ImageError, match="not a picture"):
+def test_a_header_is_refused_like_its_image(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with pytest.raises(ImageError, match="not an image"):
         read_header(tmp_path / "a.png")
     with pytest.raises(ImageError, match="no such file"):
         read_header(tmp_path / "gone.png")

@@ -21,7 +21,7 @@ def test_importing_the_package_loads_none_of_the_heavy_ones():
 
 
 def test_the_rooms_beside_and_below_the_models_work_without_pytorch():
-    rooms = ["types", "errors", "geometry", "imaging", "drawing", "answers", "data.scenes", "metrics.overlap"]
+    rooms = ["types", "errors", "geometry", "imaging", "drawing", "answers", "data.synthetic.scenes", "metrics.overlap"]
     code = "\n".join(
         f"import thinkseg.{room}; assert 'torch' not in sys.modules, '{room} loads it'"
         for room in [*rooms, "rewards.rubric"]

@@ -5,7 +5,7 @@ import pytest
 import thinkseg_pocket
 
 import thinkseg
-from thinkseg.data.scenes import load_scenes
+from thinkseg.data.synthetic.scenes import load_scenes
 from thinkseg.geometry import reference_answer
 from thinkseg.models.loading import pocket_folder
 from thinkseg.models.segmenter import load_segmenter
@@ -13,13 +13,13 @@ from thinkseg.types import Answer, ObjectPrompt
 
 
 def test_all_of_it_is_at_most_25_megabytes() -> None:
-    root = thinkseg_pocket.path("pictures").parent
+    root = thinkseg_pocket.path("images").parent
     files = [file for file in root.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
     assert sum(file.stat().st_size for file in files) <= 25e6
 
 
 def test_an_unknown_folder_is_refused_with_the_names_of_those_there_are() -> None:
-    with pytest.raises(FileNotFoundError, match="pictures, reasoner, segmenter"):
+    with pytest.raises(FileNotFoundError, match="images, reasoner, segmenter"):
         thinkseg_pocket.path("weights")
 
 

@@ -20,7 +20,7 @@ def committed_texts(repository):
         path = repository / name
         try:
             yield name, path.read_text(encoding="utf-8")
-        except (UnicodeDecodeError, FileNotFoundError):  # a picture or weights; deleted but not committed yet
+        except (UnicodeDecodeError, FileNotFoundError):  # an image or weights; deleted but not committed yet
             continue
 
 

@@ -12,7 +12,7 @@ from thinkseg.models.pipeline import Pipeline
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.types import Size
 
-PICTURE = Image.new("RGB", (80, 40), (90, 120, 60))
+IMAGE = Image.new("RGB", (80, 40), (90, 120, 60))
 TWO = (
     "<think>two of them</think><bbox>[10,20,40,60]</bbox><bbox>[50,50,90,90]</bbox>"
     "<points>[[20,30],[60,60],[85,85]]</points><labels>[1,1,0]</labels>"
@@ -20,20 +20,20 @@ TWO = (
 NOTHING = "<think>no dog</think><bbox></bbox><points></points><labels></labels>"
 
 
-def record_of(said: str) -> results.Record:
+def record_of(said: str) -> results.ResultRecord:
     pipeline = Pipeline(FakeReasoner([said], Size(100, 100)), FakeSegmenter(), get_format("seg-r1"))
-    return results.record_from_prediction(pipeline.segment(PICTURE, "the dogs"), "the dogs")
+    return results.record_from_prediction(pipeline.segment(IMAGE, "the dogs"), "the dogs")
 
 
-def write(stem: Path, said: str, **options: bool) -> results.Record:
+def write(stem: Path, said: str, **options: bool) -> results.ResultRecord:
     record = record_of(said)
-    results.write_result(stem, record, lambda: PICTURE, **options)
+    results.write_result(stem, record, lambda: IMAGE, **options)
     return record
 
 
 def test_masks_and_answer_come_back_from_a_record() -> None:
     pipeline = Pipeline(FakeReasoner([TWO], Size(100, 100)), FakeSegmenter(), get_format("seg-r1"))
-    prediction = pipeline.segment(PICTURE, "the dogs")
+    prediction = pipeline.segment(IMAGE, "the dogs")
     record = results.record_from_prediction(prediction, "the dogs")
     assert record["count"] == 2
     assert (results.masks_from_record(record) == prediction.masks).all()
@@ -87,14 +87,14 @@ def test_what_is_no_record_is_not_taken_for_one(tmp_path: Path) -> None:
         assert results.read_record(tmp_path / "a") is None
 
 
-def test_pictures_of_results_are_known_by_the_record_beside_them(tmp_path: Path) -> None:
+def test_images_of_results_are_known_by_the_record_beside_them(tmp_path: Path) -> None:
     write(tmp_path / "a", TWO, index=True, instances=True)
     (tmp_path / "b.mask.png").touch()
-    drawn = {path.name for path in tmp_path.iterdir() if results.is_picture_of_result(path)}
+    drawn = {path.name for path in tmp_path.iterdir() if results.is_image_of_result(path)}
     assert drawn == {"a.index.png", "a.mask.png", "a.object-1.png", "a.object-2.png", "a.overlay.png"}
 
 
-def test_a_picture_is_known_by_its_bytes(tmp_path: Path) -> None:
+def test_an_image_is_known_by_its_bytes(tmp_path: Path) -> None:
     for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
         (tmp_path / name).write_bytes(content)
     one, same, other = (results.fingerprint(tmp_path / name) for name in "abc")

@@ -13,11 +13,11 @@ from thinkseg.models.base import Reasoner, Segmenter
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.types import Answer, Box, Completion, FinishReason, Instruction, ObjectPrompt, Point, Request, Size
 
-PICTURE = Image.new("RGB", (40, 30))
+IMAGE = Image.new("RGB", (40, 30))
 
 
 def asking(query: str) -> Request:
-    return Request(PICTURE, Instruction(query))
+    return Request(IMAGE, Instruction(query))
 
 
 def test_a_fake_reasoner_follows_its_script_and_remembers_what_it_was_asked() -> None:
@@ -36,8 +36,8 @@ def test_a_fake_reasoner_follows_its_script_and_remembers_what_it_was_asked() ->
 def test_a_fake_reasoner_can_answer_by_a_function_and_in_a_frame_of_its_own() -> None:
     reasoner = FakeReasoner(lambda request: request.instruction.user.upper(), frame=Size(1000, 1000))
     assert reasoner.complete([asking("dog")]) == [Completion("DOG")]
-    assert reasoner.frame_of(PICTURE) == Size(1000, 1000)
-    assert FakeReasoner([]).frame_of(PICTURE) == Size(40, 30)
+    assert reasoner.frame_of(IMAGE) == Size(1000, 1000)
+    assert FakeReasoner([]).frame_of(IMAGE) == Size(40, 30)
 
 
 def test_a_fake_segmenter_gives_back_a_rectangle_from_its_true_box() -> None:
@@ -45,7 +45,7 @@ def test_a_fake_segmenter_gives_back_a_rectangle_from_its_true_box() -> None:
     truth[5:12, 8:31] = True
     segmenter = FakeSegmenter()
     assert isinstance(segmenter, Segmenter)
-    (masks,) = segmenter.segment(PICTURE, [reference_answer(truth)])
+    (masks,) = segmenter.segment(IMAGE, [reference_answer(truth)])
     assert np.array_equal(masks, truth[None])
 
 
@@ -53,7 +53,7 @@ def test_a_fake_segmenter_draws_discs_around_points_and_cuts_out_the_background(
     size = Size(40, 30)
     on, beside = Point(20, 15), Point(22, 15, label=0)
     answer = Answer(size, (ObjectPrompt(None, (on,)), ObjectPrompt(Box(10, 10, 30, 20), (on, beside))))
-    disc, box = FakeSegmenter().segment(PICTURE, [answer])[0]
+    disc, box = FakeSegmenter().segment(IMAGE, [answer])[0]
     assert disc[15, 20]
     assert not disc[0].any()
     assert box[15, 11]
@@ -63,12 +63,12 @@ def test_a_fake_segmenter_draws_discs_around_points_and_cuts_out_the_background(
 def test_a_fake_segmenter_counts_what_it_encodes_and_rescales_answers() -> None:
     segmenter = FakeSegmenter()
     small = Answer(Size(20, 15), (ObjectPrompt(Box(0, 0, 4, 4)),))
-    masks = segmenter.segment(PICTURE, [small, Answer(Size(9, 9)), small.rescaled(Size(40, 30))])
+    masks = segmenter.segment(IMAGE, [small, Answer(Size(9, 9)), small.rescaled(Size(40, 30))])
     assert [own.shape for own in masks] == [(1, 30, 40), (0, 30, 40), (1, 30, 40)]
     assert np.array_equal(masks[0], masks[2])
     assert masks[0].sum() == 81
-    segmenter.segment(PICTURE, [Answer(Size(9, 9))])
-    assert segmenter.encoded == [PICTURE]
+    segmenter.segment(IMAGE, [Answer(Size(9, 9))])
+    assert segmenter.encoded == [IMAGE]
     assert segmenter.prompted == 2
 
 

@@ -1,7 +1,7 @@
-"""Pictures of answers: every object in its own colour, with its outline, its box, its points and its number.
+"""Images of answers: every object in its own colour, with its outline, its box, its points and its number.
 
-`overlay` draws one answer, `index_picture` numbers its pixels, `side_by_side` sets pictures next to each other,
-`contact_sheet` makes a table of them. Lines, points and numbers grow with the picture; on small ones they are drawn
+`overlay` draws one answer, `index_image` numbers its pixels, `side_by_side` sets images next to each other,
+`contact_sheet` makes a table of them. Lines, points and numbers grow with the image; on small ones they are drawn
 larger and shrunk, so that they are smooth.
 """
 
@@ -31,7 +31,7 @@ COLOURS: tuple[Colour, ...] = (
 """One per object, in turn; neighbours differ in hue and in brightness."""
 
 FILL = 0.4
-"""Opacity of an object's colour over the picture."""
+"""Opacity of an object's colour over the image."""
 
 PAPER: Colour = (255, 255, 255)
 INK: Colour = (32, 34, 38)
@@ -40,14 +40,14 @@ _FINER = 3
 """How many times larger lines and letters are drawn, at most, before they are shrunk."""
 
 _INK_PIXELS = 12_000_000
-"""Pixels of the layer on which lines are drawn: a larger picture has lines so thick that steps in them do not show."""
+"""Pixels of the layer on which lines are drawn: a larger image has lines so thick that steps in them do not show."""
 
 Corners = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max."""
 
 
 def overlay(image: Image.Image, masks: Masks | Mask | None = None, answer: Answer | None = None) -> Image.Image:
-    """Draw masks and prompts over a picture.
+    """Draw masks and prompts over an image.
 
     Args:
         image: RGB, any size.
@@ -81,8 +81,8 @@ def overlay(image: Image.Image, masks: Masks | Mask | None = None, answer: Answe
     return ink.over(drawn)
 
 
-def index_picture(masks: Masks) -> Image.Image:
-    """One picture for all masks: 0 on the background, n on the n-th object, in the colours of `overlay`.
+def index_image(masks: Masks) -> Image.Image:
+    """One image for all masks: 0 on the background, n on the n-th object, in the colours of `overlay`.
 
     Where objects overlap, the smaller one is in front.
 
@@ -97,17 +97,17 @@ def index_picture(masks: Masks) -> Image.Image:
     areas = masks.sum(axis=(1, 2))
     for number in sorted(range(count), key=lambda number: -areas[number]):
         index[masks[number]] = number + 1
-    picture = Image.fromarray(index)
+    image = Image.fromarray(index)
     if count < 256:
         colours = [(0, 0, 0), *(_colour(number) for number in range(255))]
-        picture.putpalette([value for colour in colours for value in colour])
-    return picture
+        image.putpalette([value for colour in colours for value in colour])
+    return image
 
 
 def side_by_side(
     images: Sequence[Image.Image], captions: Sequence[str] = (), *, height: int = 360, gap: int = 12
 ) -> Image.Image:
-    """Pictures in one row at the same height, each with its caption below (none, or one per picture)."""
+    """Images in one row at the same height, each with its caption below (none, or one per image)."""
     resized = [image.resize((max(1, round(image.width * height / image.height)), height)) for image in images]
     texts = [*captions, *[""] * (len(images) - len(captions))]
     return _table([[_cell(image, text) for image, text in zip(resized, texts, strict=True)]], gap)
@@ -116,16 +116,16 @@ def side_by_side(
 def contact_sheet(
     cells: Sequence[tuple[Image.Image, str]], *, columns: int = 4, cell_width: int = 300, gap: int = 12
 ) -> Image.Image:
-    """A table of pictures with captions, in reading order; captions wrap to the width of their picture.
+    """A table of images with captions, in reading order; captions wrap to the width of their image.
 
     Args:
-        cells: picture and caption; at least one.
-        columns: pictures in a row.
-        cell_width: every picture is scaled to this width in pixels.
-        gap: pixels between pictures and around the table.
+        cells: image and caption; at least one.
+        columns: images in a row.
+        cell_width: every image is scaled to this width in pixels.
+        gap: pixels between images and around the table.
     """
     if not cells:
-        raise ValueError("a contact sheet needs at least one picture, found none")
+        raise ValueError("a contact sheet needs at least one image, found none")
     made = [
         _cell(image.resize((cell_width, max(1, round(image.height * cell_width / image.width)))), text)
         for image, text in cells
@@ -137,8 +137,8 @@ def _colour(number: int) -> Colour:
     return COLOURS[number % len(COLOURS)]
 
 
-def _colour_in(picture: Image.Image, mask: Mask, colour: Colour, line: float) -> None:
-    """Lay a colour and a smooth outline over an object, in place; the picture's border is no outline.
+def _colour_in(image: Image.Image, mask: Mask, colour: Colour, line: float) -> None:
+    """Lay a colour and a smooth outline over an object, in place; the image's border is no outline.
 
     `edge` below is the distance of each pixel to the outline, positive inside.
     """
@@ -158,7 +158,7 @@ def _colour_in(picture: Image.Image, mask: Mask, colour: Colour, line: float) ->
         (PAPER, 0.5 * np.clip(line * 0.5 + 0.8 - abs(edge + line * 0.5), 0, 1)),
         (colour, np.clip(line * 0.5 + 0.5 - abs(edge - line * 0.25), 0, 1)),
     ):
-        picture.paste(paint, (left, top), Image.fromarray((opacity * 255).round().astype(np.uint8)))
+        image.paste(paint, (left, top), Image.fromarray((opacity * 255).round().astype(np.uint8)))
 
 
 def _depths(part: UInt8[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
@@ -167,7 +167,7 @@ def _depths(part: UInt8[np.ndarray, "height width"]) -> Float32[np.ndarray, "hei
 
 
 class _Ink:
-    """A transparent layer over a picture, drawn finer than the picture where that is small."""
+    """A transparent layer over an image, drawn finer than the image where that is small."""
 
     def __init__(self, size_wh: tuple[int, int], line: float) -> None:
         width, height = size_wh
@@ -195,7 +195,7 @@ class _Ink:
             self._disc(x, y, radius - self._line, PAPER)
 
     def number(self, number: int, box: Box, colour: Colour) -> None:
-        """A number on its colour at a corner of a box, inside the picture and clear of the numbers drawn before."""
+        """A number on its colour at a corner of a box, inside the image and clear of the numbers drawn before."""
         size = max(7.0, min(9.0, min(self._size) / 8), self._line / self._finer * 7)
         font = ImageFont.load_default(size * self._finer)
         left, top, right, bottom = font.getbbox(str(number))
@@ -209,10 +209,10 @@ class _Ink:
         ink = INK if _is_light(colour) else PAPER
         self._draw.text((label[0] + pad - left, label[1] + pad - top), str(number), font=font, fill=(*ink, 255))
 
-    def over(self, picture: Image.Image) -> Image.Image:
-        """The layer laid over an RGB picture of its size."""
+    def over(self, image: Image.Image) -> Image.Image:
+        """The layer laid over an RGB image of its size."""
         layer = self._layer if self._finer == 1 else self._layer.resize(self._size, Image.Resampling.BOX)
-        return Image.composite(layer.convert("RGB"), picture, layer.getchannel("A"))
+        return Image.composite(layer.convert("RGB"), image, layer.getchannel("A"))
 
     def _free_place(self, box: Box, width: float, height: float) -> Corners:
         """Where a label covers least of the other labels: on top of the box's upper left corner, if that is free."""
@@ -230,7 +230,7 @@ class _Ink:
         return min(labels, key=lambda label: sum(_shared_area(label, other) for other in self._labels))
 
     def _inside(self, x: float, y: float, width: float, height: float) -> Corners:
-        """A label moved inside the picture."""
+        """A label moved inside the image."""
         x = max(min(x, self._layer.width - 1 - width), 0)
         y = max(min(y, self._layer.height - 1 - height), 0)
         return x, y, x + width, y + height
@@ -252,7 +252,7 @@ def _is_light(colour: Colour) -> bool:
 
 
 def _cell(image: Image.Image, caption: str, font_size: int = 15) -> Image.Image:
-    """A picture with its caption below, the words wrapped to the picture's width."""
+    """An image with its caption below, the words wrapped to the image's width."""
     font = ImageFont.load_default(font_size)
     lines = [line for paragraph in caption.splitlines() for line in _wrapped(paragraph, font, image.width)]
     leading = round(font_size * 1.35)

@@ -4,7 +4,7 @@
 
     ThinkSegError
      ├── InputError          what the caller gave is wrong: the command line exits with 2
-     │    ├── ImageError         a picture or mask that is missing, unreadable or of the wrong size
+     │    ├── ImageError         an image or mask that is missing, unreadable or of the wrong size
      │    ├── DataError          a data set, row, CSV or JSONL that is not as expected
      │    ├── RecipeError        a recipe with an unknown or impossible setting
      │    ├── CheckpointError    a model folder that is missing, incomplete or of an unknown kind
@@ -24,7 +24,7 @@ class InputError(ThinkSegError):
 
 
 class ImageError(InputError):
-    """A picture or a mask is missing, unreadable or of the wrong size."""
+    """An image or a mask is missing, unreadable or of the wrong size."""
 
 
 class DataError(InputError):

@@ -1,6 +1,6 @@
-"""Pictures and masks between files and memory: the only place where a picture is opened.
+"""Images and masks between files and memory: the only place where an image is opened.
 
-A picture becomes a PIL image in RGB, turned as its EXIF says. A mask becomes a boolean array (height, width). Files
+An image becomes a PIL image in RGB, turned as its EXIF says. A mask becomes a boolean array (height, width). Files
 that are missing, broken or too large raise an `ImageError` that names them.
 
 A mask file may be of any kind. A pixel is foreground where its value is more than half of the file's range, and the
@@ -24,17 +24,17 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from thinkseg.errors import ImageError
 from thinkseg.types import Mask, Size
 
-PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
-"""What counts as a picture in a folder, in lower case."""
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+"""What counts as an image in a folder, in lower case."""
 
 MAX_PIXELS = 89_478_485
-"""Larger pictures are refused, as a small file may unpack to all of a machine's memory. It is Pillow's own limit."""
+"""Larger images are refused, as a small file may unpack to all of a machine's memory. It is Pillow's own limit."""
 
 Source = Path | str | Image.Image
 
 
 class OversizeError(ImageError):
-    """A picture has more than `MAX_PIXELS`."""
+    """An image has more than `MAX_PIXELS`."""
 
 
 class RunLengths(TypedDict):
@@ -45,8 +45,8 @@ class RunLengths(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class PictureFile:
-    """What the header of a picture's file says."""
+class ImageFile:
+    """What the header of an image's file says."""
 
     size: Size
     """Upright, as `load_image` will give it."""
@@ -58,20 +58,20 @@ class PictureFile:
     """Whether the EXIF data ask for a turn or a flip."""
 
 
-def read_header(source: Path | str) -> PictureFile:
-    """Look at a picture's file without decoding its pixels (but a PNG's, whose EXIF data may come last).
+def read_header(source: Path | str) -> ImageFile:
+    """Look at an image's file without decoding its pixels (but a PNG's, whose EXIF data may come last).
 
     Raises:
-        ImageError: missing, not a picture, or larger than `MAX_PIXELS`; a file that is cut short may pass.
+        ImageError: missing, not an image, or larger than `MAX_PIXELS`; a file that is cut short may pass.
     """
-    with _opened(source, decode=False) as picture:
-        orientation = picture.getexif().get(0x0112, 1)
-        width, height = picture.size if orientation < 5 else picture.size[::-1]
-        return PictureFile(Size(width, height), picture.format or "", picture.mode, orientation in range(2, 9))
+    with _opened(source, decode=False) as image:
+        orientation = image.getexif().get(0x0112, 1)
+        width, height = image.size if orientation < 5 else image.size[::-1]
+        return ImageFile(Size(width, height), image.format or "", image.mode, orientation in range(2, 9))
 
 
 def load_image(source: Source) -> Image.Image:
-    """Open a picture of any mode.
+    """Open an image of any mode.
 
     Args:
         source: a path, or an image in memory.
@@ -81,17 +81,17 @@ def load_image(source: Source) -> Image.Image:
         first.
 
     Raises:
-        ImageError: missing, not a picture, truncated, or larger than `MAX_PIXELS`.
+        ImageError: missing, not an image, truncated, or larger than `MAX_PIXELS`.
     """
-    with _opened(source) as picture:
-        if picture.mode.startswith("I") or picture.mode == "F":
-            grey = np.asarray(picture, dtype=np.float64)
-            limit = 65535.0 if picture.mode.startswith("I;16") else _range_of(grey)
+    with _opened(source) as image:
+        if image.mode.startswith("I") or image.mode == "F":
+            grey = np.asarray(image, dtype=np.float64)
+            limit = 65535.0 if image.mode.startswith("I;16") else _range_of(grey)
             return Image.fromarray((grey.clip(0, limit) * (255 / limit)).round().astype(np.uint8)).convert("RGB")
-        if picture.has_transparency_data:
-            layer = picture.convert("RGBA")
+        if image.has_transparency_data:
+            layer = image.convert("RGBA")
             return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-        return picture.convert("RGB")
+        return image.convert("RGB")
 
 
 def load_mask(source: Source) -> Mask:
@@ -113,8 +113,8 @@ def load_map(source: Source) -> Float64[np.ndarray, "height width"]:
     Raises:
         ImageError: as for `load_image`.
     """
-    with _opened(source) as picture:
-        values = _grey_values(picture)
+    with _opened(source) as image:
+        values = _grey_values(image)
     return np.asarray(values.clip(0) / _range_of(values))
 
 
@@ -150,23 +150,23 @@ def resize_mask(
     return np.asarray(coverage) >= 0.5
 
 
-def find_pictures(folder: Path | str) -> dict[str, Path]:
-    """The pictures directly in a folder by their stems, sorted; hidden files are passed over.
+def find_images(folder: Path | str) -> dict[str, Path]:
+    """The images directly in a folder by their stems, sorted; hidden files are passed over.
 
     Raises:
-        ImageError: the folder is missing, or two pictures share a stem and it is not clear which one is meant.
+        ImageError: the folder is missing, or two images share a stem and it is not clear which one is meant.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ImageError(f"expected a folder of pictures, found none at '{folder}'")
-    pictures: dict[str, Path] = {}
+        raise ImageError(f"expected a folder of images, found none at '{folder}'")
+    images: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in PICTURE_SUFFIXES or path.name.startswith(".") or not path.is_file():
+        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith(".") or not path.is_file():
             continue
-        if path.stem in pictures:
-            raise ImageError(f"'{pictures[path.stem]}' and '{path}' share a name: keep only the one that is meant")
-        pictures[path.stem] = path
-    return pictures
+        if path.stem in images:
+            raise ImageError(f"'{images[path.stem]}' and '{path}' share a name: keep only the one that is meant")
+        images[path.stem] = path
+    return images
 
 
 def rle_from_mask(mask: Mask) -> RunLengths:
@@ -231,20 +231,20 @@ def _decompressed(counts: str) -> list[int]:
 
 @contextmanager
 def _opened(source: Source, *, decode: bool = True) -> Iterator[Image.Image]:
-    """The picture, decoded and turned as its EXIF says; whatever goes wrong becomes an ImageError with its name."""
+    """The image, decoded and turned as its EXIF says; whatever goes wrong becomes an ImageError with its name."""
     name = "the image in memory" if isinstance(source, Image.Image) else f"'{source}'"
     with ExitStack() as files:
         try:
-            picture = source if isinstance(source, Image.Image) else files.enter_context(Image.open(source))
-            if picture.width * picture.height > MAX_PIXELS:
+            image = source if isinstance(source, Image.Image) else files.enter_context(Image.open(source))
+            if image.width * image.height > MAX_PIXELS:
                 raise _too_large(name)
-            yield ImageOps.exif_transpose(picture) if decode else picture
+            yield ImageOps.exif_transpose(image) if decode else image
         except FileNotFoundError as error:
-            raise ImageError(f"expected a picture at {name}, found no such file") from error
+            raise ImageError(f"expected an image at {name}, found no such file") from error
         except IsADirectoryError as error:
-            raise ImageError(f"expected a picture at {name}, found a folder") from error
+            raise ImageError(f"expected an image at {name}, found a folder") from error
         except UnidentifiedImageError as error:
-            raise ImageError(f"{name} is not a picture of a kind that can be read") from error
+            raise ImageError(f"{name} is not an image of a kind that can be read") from error
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise _too_large(name) from error
         except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
@@ -255,18 +255,18 @@ def _too_large(name: str) -> OversizeError:
     return OversizeError(f"{name} has more than {MAX_PIXELS:,} pixels, which is not read: make it smaller")
 
 
-def _grey_values(picture: Image.Image) -> Float64[np.ndarray, "height width"] | Integer[np.ndarray, "height width"]:
+def _grey_values(image: Image.Image) -> Float64[np.ndarray, "height width"] | Integer[np.ndarray, "height width"]:
     """One number per pixel, large on the object (see the module's text)."""
-    if picture.mode == "1" or picture.mode.startswith("I"):
-        return np.asarray(picture, dtype=np.int64)
-    if picture.mode in ("L", "F"):
-        return np.asarray(picture, dtype=np.float64)
-    if picture.mode == "P":
-        colours = np.asarray(picture.convert("RGB"))
+    if image.mode == "1" or image.mode.startswith("I"):
+        return np.asarray(image, dtype=np.int64)
+    if image.mode in ("L", "F"):
+        return np.asarray(image, dtype=np.float64)
+    if image.mode == "P":
+        colours = np.asarray(image.convert("RGB"))
         if (colours == colours[..., :1]).all():
             return colours[..., 0].astype(np.int64)
-        return (np.asarray(picture) > 0).astype(np.int64)
-    layers = np.asarray(picture.convert("RGBA"), dtype=np.float64)
+        return (np.asarray(image) > 0).astype(np.int64)
+    layers = np.asarray(image.convert("RGBA"), dtype=np.float64)
     colour, alpha = layers[..., :3].max(axis=-1), layers[..., 3]
     if np.ptp(alpha) and not np.ptp(colour):
         return alpha

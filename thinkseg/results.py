@@ -1,11 +1,11 @@
-"""What is kept of a prediction: a record, which is JSON with every mask in it, and pictures that are drawn from it.
+"""What is kept of a prediction: a record, which is JSON with every mask in it, and images that are drawn from it.
 
 ::
 
     Prediction ─▶ record ─▶ NAME.json, NAME.mask.png, NAME.overlay.png, NAME.index.png, NAME.object-1.png …
 
-The record is written last and whole, so that where it is the result is complete; pictures that are asked for later are
-drawn from it, without a model. Coordinates in a record are in pixels of the picture.
+The record is written last and whole, so that where it is the result is complete; images that are asked for later are
+drawn from it, without a model. Coordinates in a record are in pixels of the image.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from thinkseg.drawing import index_picture, overlay
+from thinkseg.drawing import index_image, overlay
 from thinkseg.errors import ImageError
 from thinkseg.imaging import mask_from_rle, rle_from_mask, save_mask
 from thinkseg.types import Answer, Box, Failure, Masks, ObjectPrompt, Point, Prediction, Size
@@ -27,7 +27,7 @@ from thinkseg.types import Answer, Box, Failure, Masks, ObjectPrompt, Point, Pre
 RECORD, MASK, OVERLAY, INDEX = ".json", ".mask.png", ".overlay.png", ".index.png"
 """What the names of a result's files end in."""
 
-Record = dict[str, Any]
+ResultRecord = dict[str, Any]
 
 _ENDING = re.compile(r"\.(mask|overlay|index|object-\d+)\.png$")
 
@@ -42,8 +42,8 @@ def with_ending(stem: Path, ending: str) -> Path:
     return stem.with_name(stem.name + ending)
 
 
-def record_from_prediction(prediction: Prediction, query: str) -> Record:
-    """A prediction as plain JSON: coordinates in pixels of the picture, masks as COCO's compressed run lengths."""
+def record_from_prediction(prediction: Prediction, query: str) -> ResultRecord:
+    """A prediction as plain JSON: coordinates in pixels of the image, masks as COCO's compressed run lengths."""
     size, answer = prediction.size, prediction.answer
     prompts = answer.rescaled(size).objects if answer else ()
     objects = [
@@ -79,7 +79,7 @@ def masks_from_record(record: Mapping[str, Any]) -> Masks:
 
 
 def answer_from_record(record: Mapping[str, Any]) -> Answer | None:
-    """The answer of a record, in pixels of the picture; None when the model's text could not be read."""
+    """The answer of a record, in pixels of the image; None when the model's text could not be read."""
     if record["failure"] is not None:
         return None
     size = Size(record["size"]["width"], record["size"]["height"])
@@ -99,16 +99,14 @@ def endings(record: Mapping[str, Any], *, index: bool = False, instances: bool =
     return [MASK, OVERLAY, *([INDEX] if index else []), *map(instance_ending, numbers), RECORD]
 
 
-def write_pictures(
-    stem: Path, record: Mapping[str, Any], load: Callable[[], Image.Image], wanted: Iterable[str]
-) -> None:
-    """Draw pictures of a record.
+def write_images(stem: Path, record: Mapping[str, Any], load: Callable[[], Image.Image], wanted: Iterable[str]) -> None:
+    """Draw images of a record.
 
     Args:
         stem: where, without suffix; folders that are missing are made.
         record: what is drawn.
-        load: the picture that the record is about; called only if an overlay is wanted.
-        wanted: endings of pictures.
+        load: the image that the record is about; called only if an overlay is wanted.
+        wanted: endings of images.
     """
     masks = masks_from_record(record)
     for ending in wanted:
@@ -120,7 +118,7 @@ def write_pictures(
         elif ending == OVERLAY:
             overlay(load(), masks, answer_from_record(record)).save(half)
         elif ending == INDEX:
-            index_picture(masks).save(half)
+            index_image(masks).save(half)
         else:
             number = next(n for n in range(1, len(masks) + 1) if instance_ending(n) == ending)
             save_mask(masks[number - 1], half)
@@ -139,7 +137,7 @@ def write_result(
     old = read_record(stem)
     for ending in reversed(endings(old, index=True, instances=True) if old else []):
         with_ending(stem, ending).unlink(missing_ok=True)
-    write_pictures(stem, record, load, endings(record, index=index, instances=instances)[:-1])
+    write_images(stem, record, load, endings(record, index=index, instances=instances)[:-1])
     write_record(stem, record)
 
 
@@ -152,7 +150,7 @@ def write_record(stem: Path, record: Mapping[str, Any]) -> None:
     os.replace(half, path)
 
 
-def read_record(stem: Path) -> Record | None:
+def read_record(stem: Path) -> ResultRecord | None:
     """The record of this name; None when there is no such file, or it is something else than a record."""
     try:
         found = json.loads(with_ending(stem, RECORD).read_text(encoding="utf-8"))
@@ -173,9 +171,7 @@ def describe(record: Mapping[str, Any]) -> list[str]:
     pixels = record["size"]["width"] * record["size"]["height"]
     lines.append(counted(len(record["objects"]), "object"))
     for number, found in enumerate(record["objects"], start=1):
-        lines.append(
-            f"object {number}: {_place(found)}; mask covers {share_text(found['area'] / pixels)} of the picture"
-        )
+        lines.append(f"object {number}: {_place(found)}; mask covers {share_text(found['area'] / pixels)} of the image")
     return lines
 
 
@@ -203,14 +199,14 @@ def _place(found: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def is_picture_of_result(path: Path) -> bool:
+def is_image_of_result(path: Path) -> bool:
     """Whether a file was drawn from a record that lies beside it."""
     found = _ENDING.search(path.name)
     return found is not None and read_record(path.with_name(path.name[: found.start()])) is not None
 
 
 def fingerprint(path: Path) -> str:
-    """A short digest of a file's bytes, by which a picture is known whatever it is called.
+    """A short digest of a file's bytes, by which an image is known whatever it is called.
 
     Raises:
         ImageError: the file is missing or cannot be read.
@@ -219,6 +215,6 @@ def fingerprint(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except FileNotFoundError as error:
-        raise ImageError(f"expected a picture at '{path}', found no such file") from error
+        raise ImageError(f"expected an image at '{path}', found no such file") from error
     except OSError as error:
         raise ImageError(f"'{path}' cannot be read ({error.strerror})") from error

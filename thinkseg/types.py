@@ -137,7 +137,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class TrueBox:
-    """One annotated object of a benchmark that compares boxes, in the picture's pixels."""
+    """One annotated object of a benchmark that compares boxes, in the image's pixels."""
 
     box: Box
     """Its edges: a box of one pixel is 1 wide."""

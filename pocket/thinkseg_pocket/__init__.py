@@ -1,6 +1,6 @@
 """The files that let ThinkSeg run offline. No code but this look-up.
 
-`path("pictures")` holds cut-outs, backgrounds and their licences (`pictures.json`); `path("reasoner")` and
+`path("images")` holds cut-outs, backgrounds and their licences (`images.json`); `path("reasoner")` and
 `path("segmenter")` are model folders in Hugging Face form.
 """
 
@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 
 def path(name: str) -> Path:
-    """The folder `pictures`, `reasoner` or `segmenter` of this distribution.
+    """The folder `images`, `reasoner` or `segmenter` of this distribution.
 
     Raises:
         FileNotFoundError: there is no such folder; the message lists those that there are.

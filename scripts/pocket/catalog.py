@@ -1,4 +1,4 @@
-"""What the pocket pictures show: a table written by hand, from file names to kinds, and from kinds to uses.
+"""What the pocket images show: a table written by hand, from file names to kinds, and from kinds to uses.
 
 A kind is the word by which a query may ask for a thing ("the bird"). Each cut-out has its own kinds, the narrowest
 first. Held-out cut-outs are taken from within each narrow kind, so that a kind that is asked for has members on both
@@ -152,17 +152,17 @@ SKIPPED_CUTOUTS: dict[str, str] = {
     "measuring_tape_mirror": "a mirror image of another stamp: it would sit on both sides of the split",
     "bradley_mirror": "a mirror image of another stamp",
     "dumper_mirror": "a mirror image of another stamp",
-    "military/fireman240a": "the same picture as people/fireman240a",
+    "military/fireman240a": "the same image as people/fireman240a",
     "final-roll-call": "a memorial",
     "rugby_goal_posts": "hardly any pixels",
     "walnut_shelled": "25 pixels wide",
-    "fireman240a": "nearly the same picture as fireman200b",
+    "fireman240a": "nearly the same image as fireman200b",
 }
 
 SKIPPED_BACKGROUNDS: dict[str, str] = {
-    name: "has a subject of its own"
+    name: "has a policy of its own"
     for name in (
-        "Picture_0B_by_freespace", "friends_by_Aitzol_Berasategi", "greentock_by_Peter_Nerlich",
+        "Image_0B_by_freespace", "friends_by_Aitzol_Berasategi", "greentock_by_Peter_Nerlich",
         "free_by_Peter_Nerlich",
         "Kleiber_by_Lukas_Baubkus", "butterfly", "squirrel_cls", "european-honey-bee", "panther-chameleon-female",
         "coffee", "motorcycle_left",
@@ -170,7 +170,7 @@ SKIPPED_BACKGROUNDS: dict[str, str] = {
 } | {"messi5": "a press photograph whose licence is not clear", "mossy_bark": "has black bars"}  # fmt: skip
 
 NOT_SAID = {"household thing", "medical thing", "ground bird", "sea mammal", "thing", "sweet"}
-"""Kinds that sort the pictures but are no word for a query."""
+"""Kinds that sort the images but are no word for a query."""
 
 REASONING: list[dict[str, object]] = [
     {"query": "something you could put in a fruit salad", "fits": ["fruit"], "unfair": ["food"]},

@@ -8,8 +8,8 @@ import torch
 from scene_files import SIZE, SceneFiles
 
 from thinkseg.answers import get_format
-from thinkseg.data.pictures import Pictures
-from thinkseg.data.queries import COLOURS, NOTHING, Query, Thing, create_query
+from thinkseg.data.synthetic.assets import Assets
+from thinkseg.data.synthetic.queries import COLOURS, NOTHING, Query, Thing, create_query
 from thinkseg.geometry import reference_answer
 from thinkseg.types import Answer, Size
 
@@ -18,7 +18,7 @@ CELL = 28
 HELD_BACK = 400
 """So many scenes at the start are for looking how it goes."""
 SMALLEST = 0.0012
-"""Share of the picture below which a thing does not count as seen."""
+"""Share of the image below which a thing does not count as seen."""
 COVERED = 0.08
 """Share of a token's square from which on it is asked what covers it."""
 MIXED_TASKS = (["referring", "reasoning", "nothing"], [0.5, 0.27, 0.23])
@@ -26,12 +26,12 @@ MIXED_TASKS = (["referring", "reasoning", "nothing"], [0.5, 0.27, 0.23])
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """One picture and what there is to learn about it."""
+    """One image and what there is to learn about it."""
 
-    picture: np.ndarray
+    image: np.ndarray
     """(h, w, 3) RGB, uint8."""
     index_map: np.ndarray
-    """(h, w): n on the pixels of things[n - 1], before the picture was made smaller."""
+    """(h, w): n on the pixels of things[n - 1], before the image was made smaller."""
     things: list[Thing]
     exchanges: list[tuple[str, str]]
     """Queries and worked answers; none where nothing is asked."""
@@ -41,13 +41,13 @@ class Lessons:
     """Draws lessons from scenes on disk."""
 
     def __init__(
-        self, scenes: SceneFiles, pictures: Pictures, words: list[str], rng: np.random.Generator, queries: int = 2
+        self, scenes: SceneFiles, images: Assets, words: list[str], rng: np.random.Generator, queries: int = 2
     ) -> None:
-        self.scenes, self.pictures, self.words, self.rng, self.queries = scenes, pictures, words, rng, queries
+        self.scenes, self.assets, self.words, self.rng, self.queries = scenes, images, words, rng, queries
         self.format = get_format("seg-r1")
 
     def batch(self, count: int, asked: int, wh: tuple[int, int]) -> list[Lesson]:
-        """Lessons about so many pictures; about the first `asked` of them there are questions."""
+        """Lessons about so many images; about the first `asked` of them there are questions."""
         lessons: list[Lesson] = []
         while len(lessons) < count:
             line = self.scenes.lines[self.rng.integers(HELD_BACK, len(self.scenes.lines))]
@@ -63,7 +63,7 @@ class Lessons:
 
     def lesson(self, line: dict, wh: tuple[int, int], augment: bool = True, asked: bool = True) -> Lesson | None:
         """A lesson about one scene; None when nothing can be asked about it."""
-        picture, index_map, swapped = self._seen(line["index"], wh, augment)
+        image, index_map, swapped = self._seen(line["index"], wh, augment)
         things, numbers = [], []
         height, width = index_map.shape
         for number, thing in enumerate(line["things"], start=1):
@@ -81,27 +81,27 @@ class Lessons:
         shown = np.zeros_like(index_map)
         for position, number in enumerate(numbers, start=1):
             shown[index_map == number] = position
-        return Lesson(picture, shown, things, exchanges)
+        return Lesson(image, shown, things, exchanges)
 
     def _seen(self, index: int, wh: tuple[int, int], augment: bool) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Picture, index map of the same part of the scene, and whether the colours are no longer the things' own."""
+        """Image, index map of the same part of the scene, and whether the colours are no longer the things' own."""
         rng = self.rng
         width, height = wh
         share = rng.uniform(0.55, 1.0) if augment and rng.random() < 0.7 else 1.0
         crop_w, crop_h = int(SIZE * share * min(1, width / height)), int(SIZE * share * min(1, height / width))
         x, y = int(rng.integers(0, SIZE - crop_w + 1)), int(rng.integers(0, SIZE - crop_h + 1))
         window = slice(y, y + crop_h), slice(x, x + crop_w)
-        picture = cv2.resize(self.scenes.images[index][window], wh, interpolation=cv2.INTER_AREA)
+        image = cv2.resize(self.scenes.images[index][window], wh, interpolation=cv2.INTER_AREA)
         index_map, swapped = self.scenes.index_maps[index][window], False
         if augment:
             if rng.random() < 0.5:
-                picture, index_map = picture[:, ::-1], index_map[:, ::-1]
+                image, index_map = image[:, ::-1], index_map[:, ::-1]
             if rng.random() < 0.25:
-                picture, swapped = picture[..., rng.permutation(3)], True
+                image, swapped = image[..., rng.permutation(3)], True
             if rng.random() < 0.5:
                 gains = rng.uniform(0.8, 1.25, 3) * rng.uniform(0.8, 1.2)
-                picture = np.clip(picture * gains.astype(np.float32), 0, 255).astype(np.uint8)
-        return picture, index_map, swapped
+                image = np.clip(image * gains.astype(np.float32), 0, 255).astype(np.uint8)
+        return image, index_map, swapped
 
     def _exchanges(self, task, things, numbers, index_map, wh, augment) -> list[tuple[str, str]]:
         exchanges: dict[str, str] = {}
@@ -121,14 +121,14 @@ class Lessons:
         if not things:
             return None
         if task in ("salient", "camouflaged") and self.rng.random() < 0.8:
-            return create_query(task, things, self.pictures, self.rng)
+            return create_query(task, things, self.assets, self.rng)
         tasks, weights = MIXED_TASKS
-        return create_query(str(self.rng.choice(tasks, p=weights)), things, self.pictures, self.rng)
+        return create_query(str(self.rng.choice(tasks, p=weights)), things, self.assets, self.rng)
 
 
-def words_to_learn(pictures: Pictures) -> list[str]:
+def words_to_learn(images: Assets) -> list[str]:
     """The kinds and colours that a token's square is read for."""
-    return [*sorted({kind for cutout in pictures.cutouts for kind in cutout.kinds}), *COLOURS]
+    return [*sorted({kind for cutout in images.cutouts for kind in cutout.kinds}), *COLOURS]
 
 
 def dense_targets(lessons: list[Lesson], wh: tuple[int, int], words: list[str]) -> tuple[torch.Tensor, ...]:
@@ -137,7 +137,7 @@ def dense_targets(lessons: list[Lesson], wh: tuple[int, int], words: list[str]) 
     Returns:
         coverage (count, rows, columns, 4): share of each of its four patches that things cover;
         named (count, rows, columns, words): 1 for the words of what covers most of it;
-        boxes (count, rows, columns, 4): that thing's box, as shares of the picture;
+        boxes (count, rows, columns, 4): that thing's box, as shares of the image;
         covered (count, rows, columns): whether it covers enough to be asked for.
     """
     columns, rows = wh[0] // CELL, wh[1] // CELL

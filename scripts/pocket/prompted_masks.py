@@ -1,4 +1,4 @@
-"""Pictures with masks and prompts about them, for the pocket segmenter to learn from."""
+"""Images with masks and prompts about them, for the pocket segmenter to learn from."""
 
 import cv2
 import numpy as np
@@ -11,49 +11,49 @@ PAD_LABEL = -10
 
 
 class SceneBatches:
-    """Batches of pictures with things to segment, cut at random from the composed scenes."""
+    """Batches of images with things to segment, cut at random from the composed scenes."""
 
     def __init__(self, scenes: SceneFiles, held_back: int, rng: np.random.Generator) -> None:
         self.scenes, self.rng = scenes, rng
         self.indices = [line["index"] for line in scenes.lines][held_back:]
 
     def batch(self, images: int, prompts: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pictures (images, size, size, 3), uint8, and masks (images, prompts, size, size), none of them empty."""
+        """Images (images, size, size, 3), uint8, and masks (images, prompts, size, size), none of them empty."""
         pixels = np.empty((images, size, size, 3), np.uint8)
         masks = np.zeros((images, prompts, size, size), bool)
         filled = 0
         while filled < images:
             index = self.indices[self.rng.integers(len(self.indices))]
-            picture, index_map = self._augmented(self.scenes.images[index], self.scenes.index_maps[index], size)
+            image, index_map = self._augmented(self.scenes.images[index], self.scenes.index_maps[index], size)
             numbers, areas = np.unique(index_map[index_map > 0], return_counts=True)
             numbers = numbers[areas > 0.0015 * size * size]
             if len(numbers) == 0:
                 continue
             chosen = self.rng.permutation(np.tile(numbers, -(-prompts // len(numbers))))[:prompts]
-            pixels[filled] = picture
+            pixels[filled] = image
             masks[filled] = index_map[None] == chosen[:, None, None]
             filled += 1
         return pixels, masks
 
-    def _augmented(self, picture: np.ndarray, index_map: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    def _augmented(self, image: np.ndarray, index_map: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
         """A random square window (now and then larger than life), a mirror, and a mix of the colour channels."""
         rng = self.rng
         if rng.random() < 0.35:
             side = int(SIZE * rng.uniform(0.55, 1.0))
             x, y = rng.integers(0, SIZE - side + 1, 2)
-            picture, index_map = picture[y : y + side, x : x + side], index_map[y : y + side, x : x + side]
-        if len(picture) != size:
-            method = cv2.INTER_AREA if len(picture) > size else cv2.INTER_LINEAR
-            picture = cv2.resize(picture, (size, size), interpolation=method)
+            image, index_map = image[y : y + side, x : x + side], index_map[y : y + side, x : x + side]
+        if len(image) != size:
+            method = cv2.INTER_AREA if len(image) > size else cv2.INTER_LINEAR
+            image = cv2.resize(image, (size, size), interpolation=method)
             index_map = cv2.resize(index_map, (size, size), interpolation=cv2.INTER_NEAREST)
         if rng.random() < 0.5:
-            picture, index_map = picture[:, ::-1], index_map[:, ::-1]
+            image, index_map = image[:, ::-1], index_map[:, ::-1]
         if rng.random() < 0.3:
-            picture = picture[..., rng.permutation(3)]
+            image = image[..., rng.permutation(3)]
         if rng.random() < 0.4:
             gains = rng.uniform(0.7, 1.3, 3).astype(np.float32)
-            picture = np.clip(picture * gains, 0, 255).astype(np.uint8)
-        return picture, index_map
+            image = np.clip(image * gains, 0, 255).astype(np.uint8)
+        return image, index_map
 
 
 def prompts_of(masks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -103,7 +103,7 @@ def moved_sides(box: np.ndarray, spread: float, size: int, rng: np.random.Genera
 
 
 def centre_of_largest_circle(mask: np.ndarray) -> tuple[float, float]:
-    """The pixel that is farthest from the mask's edge; the border of the picture is an edge."""
+    """The pixel that is farthest from the mask's edge; the border of the image is an edge."""
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     y, x = divmod(int(cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1].argmax()), mask.shape[1])
     return float(x), float(y)

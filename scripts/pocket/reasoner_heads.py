@@ -28,7 +28,7 @@ class Heads(nn.Module):
 
 
 class WorldView(nn.Module):
-    """What a model of a million photographs makes of each picture, for the vision tower's tokens to foretell.
+    """What a model of a million photographs makes of each image, for the vision tower's tokens to foretell.
 
     There are only a few hundred cut-outs to learn the kinds from; the features of ImageNet know many more.
     """
@@ -49,15 +49,15 @@ class WorldView(nn.Module):
         return self
 
     @torch.no_grad()
-    def features(self, pictures):
+    def features(self, images):
         """(count, 3, h, w), normalised -> (count, rows * columns, dims): the merged tokens in reading order."""
-        rows, columns = pictures.shape[2] // CELL, pictures.shape[3] // CELL
-        fine, *coarse = self.seer(pictures)
+        rows, columns = images.shape[2] // CELL, images.shape[3] // CELL
+        fine, *coarse = self.seer(images)
         fine = F.adaptive_avg_pool2d(fine, (2 * rows, 2 * columns))
         maps = [F.pixel_unshuffle(fine, 2), *(F.interpolate(c, (rows, columns), mode="area") for c in coarse)]
         return torch.cat(maps, 1).flatten(2).transpose(1, 2)
 
-    def forward(self, tokens, pictures):
+    def forward(self, tokens, images):
         """Mean squared error of what the tokens foretell, in units of the features' own spread."""
-        seen = self.scale(self.features(pictures).flatten(0, 1))
+        seen = self.scale(self.features(images).flatten(0, 1))
         return F.mse_loss(self.told(tokens.reshape(len(seen), -1)), seen)

@@ -13,13 +13,13 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from thinkseg.data.pictures import load_pictures
-from thinkseg.data.queries import CAMOUFLAGED, COLOURS, NOTHING, SALIENT
+from thinkseg.data.synthetic.assets import load_assets
+from thinkseg.data.synthetic.queries import CAMOUFLAGED, COLOURS, NOTHING, SALIENT
 
 CANVAS = 112
-"""Side of the square with as many pixels as the model sees of any picture."""
+"""Side of the square with as many pixels as the model sees of any image."""
 LARGEST_NUMBER = 224
-"""Coordinates past the square's side occur on wide and tall pictures."""
+"""Coordinates past the square's side occur on wide and tall images."""
 
 SPECIAL = [
     "<|endoftext|>",
@@ -59,9 +59,9 @@ PIECES = "|".join([*(re.escape(tag) for tag in sorted(TAGS, key=len, reverse=Tru
 
 def create_tokenizer() -> PreTrainedTokenizerFast:
     """A word a token, and a token for every whole number of the canvas. Words that it does not know become <unk>."""
-    pictures = load_pictures("train")
-    sentences = [*SALIENT, *CAMOUFLAGED, *SENTENCES, *(question.query for question in pictures.reasoning)]
-    sentences += [f"the {word} object" for word in COLOURS] + [f"the {kind}" for kind in sorted(pictures.asked_kinds)]
+    images = load_assets("train")
+    sentences = [*SALIENT, *CAMOUFLAGED, *SENTENCES, *(question.query for question in images.reasoning)]
+    sentences += [f"the {word} object" for word in COLOURS] + [f"the {kind}" for kind in sorted(images.asked_kinds)]
     words = sorted(
         {word for sentence in sentences for word in sentence.lower().split()} | set("abcdefghijklmnopqrstuvwxyz")
     )

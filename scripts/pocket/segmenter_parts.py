@@ -1,7 +1,7 @@
 """The parts of the pocket segmenter: its empty model, and its steps with gradients. `train_segmenter.py` fills it.
 
 An `EdgeTamModel` of the SAM 2 family on EfficientNet-Lite0. Its image embedding lies at stride 8 in place of the
-usual 16, so that logits have half the picture's resolution: a thing of 40 pixels still has an outline.
+usual 16, so that logits have half the image's resolution: a thing of 40 pixels still has an outline.
 """
 
 import copy
@@ -23,7 +23,7 @@ from transformers import (
 from thinkseg.models.loading import spare_edgetam_the_hub
 
 SIZE = 256
-"""Side of the pictures that it works on."""
+"""Side of the images that it works on."""
 HIDDEN = 128
 STRIDE = 8
 """Of the image embedding."""
@@ -80,7 +80,7 @@ def take_over_decoder(model: EdgeTamModel, folder: Path) -> None:
 
 
 def set_size(model: EdgeTamModel, size: int) -> None:
-    """Let the model work on pictures of another size; no weight depends on it."""
+    """Let the model work on images of another size; no weight depends on it."""
     model.backbone_feature_sizes = feature_sizes(size)
     model.prompt_encoder.image_embedding_size = (size // STRIDE, size // STRIDE)
     model.prompt_encoder.input_image_size = size

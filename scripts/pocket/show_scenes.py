@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from thinkseg.data.pictures import load_pictures
-from thinkseg.data.queries import TASKS
-from thinkseg.data.scenes import create_scene
+from thinkseg.data.synthetic.assets import load_assets
+from thinkseg.data.synthetic.queries import TASKS
+from thinkseg.data.synthetic.scenes import create_scene
 from thinkseg.drawing import contact_sheet, overlay
 from thinkseg.geometry import reference_answer
 
@@ -22,11 +22,11 @@ def main() -> int:
     parser.add_argument("--columns", type=int, default=8)
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
-    pictures = load_pictures(args.split)
+    images = load_assets(args.split)
     cells = []
     for task in TASKS:
         for index in range(args.columns):
-            scene = create_scene(pictures, args.seed, index, task)
+            scene = create_scene(images, args.seed, index, task)
             image = Image.fromarray(scene.image)
             masks = scene.target[None] if scene.target.any() else scene.target[None][:0]
             drawn = overlay(image, masks, reference_answer(masks)) if len(masks) else image

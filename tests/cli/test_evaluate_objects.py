@@ -60,22 +60,22 @@ def test_grefcoco_is_asked_for_several_objects_and_for_none(evaluate: Evaluate, 
         return said() if "dinosaur" in request.instruction.user else said((0, 0, 63, 63))
 
     report = evaluate("grefcoco-val", right)
-    assert (value(report, "n_acc"), value(report, "t_acc"), value(report, "right_refusals")) == (1, 1, 1)
+    assert (value(report, "n_acc"), value(report, "t_acc"), value(report, "correct_abstentions")) == (1, 1, 1)
     assert report["metrics"]["n_acc"]["count"] == report["metrics"]["t_acc"]["count"] == 1
-    target = value(report, "ciou")  # the whole picture is marked: the share of it that is the target
+    target = value(report, "ciou")  # the whole image is marked: the share of it that is the target
     assert value(report, "giou") == pytest.approx((target + 1) / 2)
 
     everything = evaluate("grefcoco-val", lambda _: said((0, 0, 63, 63)), "--limit", "2")
     assert (value(everything, "n_acc"), value(everything, "t_acc")) == (0, 1)
     assert value(everything, "giou") == pytest.approx(target / 2)
-    assert value(everything, "ciou") == pytest.approx(target / 2)  # the union grows by the whole picture
+    assert value(everything, "ciou") == pytest.approx(target / 2)  # the union grows by the whole image
 
 
-def write_boxes(root: Path, pictures: int = 2) -> None:
-    """Grey pictures of 40 × 40 pixels with two cats each; a dog on the second, and a crowd of cats on the first."""
+def write_boxes(root: Path, images: int = 2) -> None:
+    """Grey images of 40 × 40 pixels with two cats each; a dog on the second, and a crowd of cats on the first."""
     (root / "images").mkdir(parents=True)
     rows: list[dict[str, Any]] = []
-    for number in range(1, pictures + 1):
+    for number in range(1, images + 1):
         Image.new("RGB", (40, 40), "grey").save(root / "images" / f"{number}.png")
         boxes = [(1, [0, 0, 8, 8], 0), (1, [20, 0, 8, 8], 0)]
         boxes += [(1, [0, 30, 40, 10], 1)] if number == 1 else [(2, [20, 20, 10, 10], 0)]
@@ -86,7 +86,7 @@ def write_boxes(root: Path, pictures: int = 2) -> None:
                  "area": w * h, "iscrowd": crowd, "segmentation": [outline]}
             )  # fmt: skip
     content = {
-        "images": [{"id": n, "file_name": f"{n}.png", "width": 40, "height": 40} for n in range(1, pictures + 1)],
+        "images": [{"id": n, "file_name": f"{n}.png", "width": 40, "height": 40} for n in range(1, images + 1)],
         "annotations": rows,
         "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
     }
@@ -94,8 +94,8 @@ def write_boxes(root: Path, pictures: int = 2) -> None:
 
 
 def test_boxes_of_ones_own_are_held_against_all_objects_of_a_category(evaluate: Evaluate, tmp_path: Path) -> None:
-    """Cats: in each picture one of two is found and a large box is wrong; a third box lies on the crowd of the first
-    picture, where it counts neither way, and is wrong on the second. So 2 of 5 boxes are right and 2 of 4 cats found:
+    """Cats: in each image one of two is found and a large box is wrong; a third box lies on the crowd of the first
+    image, where it counts neither way, and is wrong on the second. So 2 of 5 boxes are right and 2 of 4 cats found:
     precision 2/5 at 51 of 101 recalls. The dog is found: 1. Their mean is the AP.
 
     By area (180, 180, 144 wrong, 64 and 64 right) the precision is 1/4 and 2/5 at the recalls 1/4 and 2/4; COCO takes
@@ -121,7 +121,7 @@ def test_boxes_of_ones_own_are_held_against_all_objects_of_a_category(evaluate: 
 
 def test_a_large_right_box_before_a_small_wrong_one_is_worth_more_by_area(evaluate: Evaluate, tmp_path: Path) -> None:
     """One cat of two found by the larger of two boxes: by area precision 1 at 51 of 101 recalls, unranked 1/2."""
-    write_boxes(tmp_path / "data", pictures=1)
+    write_boxes(tmp_path / "data", images=1)
 
     def say(_: Request) -> str:
         return said((12, 12, 15, 15), (0, 0, 8, 8))
@@ -143,7 +143,7 @@ def test_coco_is_found_by_its_tree_and_has_to_be_whole(
     assert value(report, "ap") == 1
     words = ["--data", data, "--model", tmp_path / "model", "--out", tmp_path / "out"]
     assert main(["evaluate", "coco-detection", *map(str, words)]) == 2
-    assert "has 5000 pictures, found 2; the copy on disk is not whole" in capsys.readouterr().err
+    assert "has 5000 images, found 2; the copy on disk is not whole" in capsys.readouterr().err
 
 
 def test_without_cocos_tools_detection_says_how_to_get_them_before_a_model_is_loaded(
@@ -199,9 +199,9 @@ def test_counts_are_the_number_of_objects_that_the_model_names(
     report = evaluate("pixmo-count", count_to_three, "--protocol", protocol)
     assert value(report, "exact_count") == pytest.approx(1 / 3)
     assert value(report, "count_error") == pytest.approx(7 / 3)
-    assert value(report, "unreadable") == pytest.approx(1 / 3)
+    assert value(report, "parse_failures") == pytest.approx(1 / 3)
     assert report["metrics"]["exact_count"]["count"] == 3
-    assert set(report["metrics"]) == {"exact_count", "count_error", "unreadable", "false_refusals"}
+    assert set(report["metrics"]) == {"exact_count", "count_error", "parse_failures", "false_abstentions"}
 
 
 def test_countbench_is_asked_its_questions(evaluate: Evaluate, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ PATIENCE = 900
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A tiny real reasoner and segmenter with random weights, and eleven pictures with their masks."""
+    """A tiny real reasoner and segmenter with random weights, and eleven images with their masks."""
     folder = tmp_path_factory.mktemp("models")
     settings = {"format": "seg-r1", "max_new_tokens": 24}
     testing.save(folder / "reasoner", testing.tiny_qwen2_5_vl(), settings)

@@ -146,10 +146,10 @@ def test_a_verb_that_asks_for_it_gets_the_flags_that_it_did_not_declare(verb):
 
 
 def test_wrong_input_exits_with_2_and_one_sentence(verb, capsys):
-    verb(raise_error(ImageError("cow.png is not a picture")))
+    verb(raise_error(ImageError("cow.png is not an image")))
     assert cli.main(["probe"]) == 2
     captured = capsys.readouterr()
-    assert captured.err == "thinkseg: error: cow.png is not a picture\n"
+    assert captured.err == "thinkseg: error: cow.png is not an image\n"
     assert captured.out == ""
 
 

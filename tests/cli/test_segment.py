@@ -56,7 +56,7 @@ def test_it_prints_the_thinking_and_writes_mask_overlay_and_json(
     assert segment([ANSWER], photo, "--query", "the dogs") == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"{photo}: the dogs\n  thinking: two of them\n  2 objects\n")
-    assert "object 1: box 20 10 80 30; points on it (40, 15); mask covers 13% of the picture" in printed
+    assert "object 1: box 20 10 80 30; points on it (40, 15); mask covers 13% of the image" in printed
     assert "object 2: box 100 25 180 45; points on it (120, 30); points beside it (170, 42)" in printed
 
     out = tmp_path / "out"
@@ -89,7 +89,7 @@ def test_nothing_there_is_said_in_words(
     assert not load_mask(tmp_path / "out" / "photo.mask.png").any()
 
 
-def test_an_unreadable_answer_is_told_and_kept(
+def test_a_parse_failure_is_told_and_kept(
     segment: Run, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert segment([Completion("<think>hm", FinishReason.LENGTH)], photo, "-q", "a dog") == 1
@@ -108,7 +108,7 @@ def test_one_readable_answer_among_several_is_a_success(segment: Run, photo: Pat
     assert segment(["?", ANSWER], photo, other, "-q", "a dog") == 0
 
 
-def test_json_prints_a_line_per_picture_and_nothing_else(
+def test_json_prints_a_line_per_image_and_nothing_else(
     segment: Run, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = photo.with_name("other.png")
@@ -119,24 +119,24 @@ def test_json_prints_a_line_per_picture_and_nothing_else(
     assert [line["image"] for line in lines] == [str(photo), str(other)]
 
 
-def test_pictures_of_the_same_name_do_not_overwrite_each_other(segment: Run, photo: Path, tmp_path: Path) -> None:
+def test_images_of_the_same_name_do_not_overwrite_each_other(segment: Run, photo: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     for name in ("photo.png", "PHOTO.jpg", "photo-2.jpg"):
         Image.new("RGB", (20, 20)).save(elsewhere / name)
-    pictures = [photo, elsewhere / "photo.png", elsewhere / "PHOTO.jpg", elsewhere / "photo-2.jpg"]
-    assert segment([ANSWER, NOTHING, ANSWER, NOTHING], *pictures, "-q", "x") == 0
+    images = [photo, elsewhere / "photo.png", elsewhere / "PHOTO.jpg", elsewhere / "photo-2.jpg"]
+    assert segment([ANSWER, NOTHING, ANSWER, NOTHING], *images, "-q", "x") == 0
     out = tmp_path / "out"
     names = {json.loads(file.read_text())["image"]: file.stem for file in out.glob("*.json")}
     assert names == {
-        str(pictures[0]): "photo",
-        str(pictures[1]): "photo-2",
-        str(pictures[2]): "PHOTO-3",
-        str(pictures[3]): "photo-2-2",
+        str(images[0]): "photo",
+        str(images[1]): "photo-2",
+        str(images[2]): "PHOTO-3",
+        str(images[3]): "photo-2-2",
     }
 
 
-def test_a_result_never_overwrites_a_picture(segment: Run, tmp_path: Path) -> None:
+def test_a_result_never_overwrites_an_image(segment: Run, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     first, second = out / "a.png", out / "a.mask.png"
@@ -164,7 +164,7 @@ def test_a_name_that_is_wrong_is_told_before_any_model_is_loaded(
     assert not (tmp_path / "out").exists()
 
 
-def test_damaged_pictures_alone_are_wrong_input(
+def test_damaged_images_alone_are_wrong_input(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", lambda *_a, **_o: pytest.fail("a model was loaded"))
@@ -178,7 +178,7 @@ def test_damaged_pictures_alone_are_wrong_input(
     assert "(and 1 more that could not be read)" in capsys.readouterr().err
 
 
-def test_a_damaged_picture_among_others_is_named_at_the_end(
+def test_a_damaged_image_among_others_is_named_at_the_end(
     segment: Run, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "broken.jpg").write_bytes(photo.read_bytes()[:300])
@@ -187,12 +187,12 @@ def test_a_damaged_picture_among_others_is_named_at_the_end(
     assert segment([ANSWER, NOTHING], photo, tmp_path / "broken.jpg", last, "-q", "x") == 1
     told = capsys.readouterr()
     assert "broken" not in told.out
-    assert "3 pictures: 2 objects in 1, nothing there in 1\n" in told.err
+    assert "3 images: 2 objects in 1, nothing there in 1\n" in told.err
     assert told.err.rstrip().splitlines()[-1].startswith(f"not done: '{tmp_path / 'broken.jpg'}' is damaged")
     assert {path.stem for path in (tmp_path / "out").glob("*.json")} == {"photo", "last"}
 
 
-def test_a_folder_is_done_once_and_its_results_are_no_pictures_of_it(
+def test_a_folder_is_done_once_and_its_results_are_no_images_of_it(
     segment: Run, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "shots" / "deep"
@@ -226,7 +226,7 @@ def test_lines_come_from_standard_input(
     assert {path.stem for path in (tmp_path / "out").glob("*.json")} == {"photo", "photo-2"}
 
 
-def test_a_table_needs_no_query_and_a_picture_does(
+def test_a_table_needs_no_query_and_an_image_does(
     segment: Run, photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = photo.with_name("asked.csv")

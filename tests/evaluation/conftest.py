@@ -1,75 +1,13 @@
 """Small scenes with a known truth, a pipeline that can be told how well to do, and records without either."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from thinkseg.evaluation.records import Record
+from thinkseg.evaluation.records import PredictionRecord
 from thinkseg.imaging import rle_from_mask
-from thinkseg.types import Answer, Box, Completion, Failure, FinishReason, ObjectPrompt, Point, Prediction, Sample, Size
-
-SIDE = 32
-TASKS = ("salient", "nothing", "referring")
-
-
-class Squares(Sequence[Sample]):
-    """Grey pictures with a bright square each; every third sample asks for what is not there."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.asked: list[int] = []
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
-        if not 0 <= index < self.count:
-            raise IndexError(index)
-        self.asked.append(index)
-        task = TASKS[index % 3]
-        target = np.zeros((SIDE, SIDE), dtype=bool)
-        pixels = np.full((SIDE, SIDE, 3), 90, dtype=np.uint8)
-        x, y = index % 12, (index * 5) % 12
-        pixels[y : y + 16, x : x + 16] = 220
-        if task != "nothing":
-            target[y : y + 16, x : x + 16] = True
-        return Sample(f"square-{index}", Image.fromarray(pixels), f"query {index}", target, task=task)
-
-
-class Filler:
-    """Predicts the left `share` of the true square, refuses where nothing is, and writes nonsense now and then.
-
-    Attributes:
-        batches: how many samples each call brought.
-    """
-
-    def __init__(self, share: float = 1.0, nonsense: frozenset[int] = frozenset(), refuses: bool = True) -> None:
-        self.share, self.nonsense, self.refuses = share, nonsense, refuses
-        self.batches: list[int] = []
-
-    def predict(self, samples: Sequence[Sample], batch_size: int) -> Iterator[Prediction]:
-        self.batches.append(len(samples))
-        for sample in samples:
-            yield self._one(sample)
-
-    def _one(self, sample: Sample) -> Prediction:
-        assert sample.target is not None
-        empty = np.zeros((0, SIDE, SIDE), dtype=bool)
-        if int(sample.id.split("-")[1]) in self.nonsense:
-            said = Completion("<script>alert(1)</script> no answer", FinishReason.LENGTH)
-            return Prediction(sample.id, said, None, empty, Failure.MALFORMED_ANSWER, "there is no <bbox>")
-        if not sample.target.any() and self.refuses:
-            return Prediction(sample.id, Completion("nothing there"), Answer(Size(SIDE, SIDE)), empty)
-        columns = np.flatnonzero(sample.target.any(axis=0)) if sample.target.any() else np.arange(4)
-        mask = np.zeros((SIDE, SIDE), dtype=bool)
-        mask[:, columns[: round(len(columns) * self.share)]] = True
-        if sample.target.any():
-            mask &= sample.target
-        prompt = ObjectPrompt(Box(float(columns[0]), 2, float(columns[-1]), 20), (Point(8, 8), Point(1, 1, 0)))
-        answer = Answer(Size(SIDE, SIDE), (prompt,), "left to right")
-        return Prediction(sample.id, Completion(f"<think>left</think> {columns[0]}"), answer, mask[None])
+from thinkseg.testing.squares import SIDE, Filler, Squares
 
 
 @pytest.fixture
@@ -82,10 +20,12 @@ def create_pipeline() -> Callable[..., Filler]:
     return Filler
 
 
-def _record(index: int, iou: float, task: str = "salient", text: str = "said", failure: str | None = None) -> Record:
+def _record(
+    index: int, iou: float, task: str = "salient", text: str = "said", failure: str | None = None
+) -> PredictionRecord:
     mask = np.zeros((SIDE, SIDE), dtype=bool)
     mask[: round(iou * SIDE)] = True
-    return Record(
+    return PredictionRecord(
         id=f"square-{index}",
         task=task,
         query=f"query {index}",
@@ -107,5 +47,5 @@ def _record(index: int, iou: float, task: str = "salient", text: str = "said", f
 
 
 @pytest.fixture
-def create_record() -> Callable[..., Record]:
+def create_record() -> Callable[..., PredictionRecord]:
     return _record

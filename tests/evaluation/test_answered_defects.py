@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from thinkseg.answers import FORMATS, get_format
-from thinkseg.evaluation.evaluate import create_header, evaluate
-from thinkseg.evaluation.measures import MASK_MEASURES
-from thinkseg.evaluation.records import Record, RecordFile, read_records
+from thinkseg.evaluation.measures.registry import MASK_MEASURES
+from thinkseg.evaluation.records import PredictionRecord, RecordFile, read_records
+from thinkseg.evaluation.run import create_header, evaluate
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.types import Answer, Point, Report, Sample, Size
@@ -34,7 +34,7 @@ def sample(name: str, *, empty: bool = False) -> Sample:
 
 def evaluated(
     out: Path, format_name: str, texts: Sequence[str], samples: Sequence[Sample]
-) -> tuple[Report, list[Record]]:
+) -> tuple[Report, list[PredictionRecord]]:
     """The report and the records of a model that says these texts."""
     pipeline = Pipeline(FakeReasoner(texts), FakeSegmenter(), get_format(format_name))
     header = create_header("planted", "pocket", None, format_name, 0)
@@ -51,13 +51,13 @@ def test_a_brace_group_in_the_thinking_is_not_what_is_scored(name: str, tmp_path
     assert report.metrics["giou"].value == 1
 
 
-def test_an_unreadable_answer_is_scored_as_no_mask_and_spares_its_batch(tmp_path: Path) -> None:
-    """Defects 4 and 16: the mask of the picture before was scored again, or the whole batch was emptied."""
+def test_a_parse_failure_is_scored_as_no_mask_and_spares_its_batch(tmp_path: Path) -> None:
+    """Defects 4 and 16: the mask of the image before was scored again, or the whole batch was emptied."""
     texts = [f"<think>x</think>{RIGHT['vision-reasoner']}", "nonsense", f"<think>x</think>{RIGHT['vision-reasoner']}"]
     report, records = evaluated(tmp_path, "vision-reasoner", texts, [sample(name) for name in "abc"])
     assert [record.iou for record in records] == [1, 0, 1]
     assert report.metrics["giou"].value == pytest.approx(2 / 3)
-    assert (report.metrics["unreadable"].value, report.metrics["unreadable"].count) == (pytest.approx(1 / 3), 3)
+    assert (report.metrics["parse_failures"].value, report.metrics["parse_failures"].count) == (pytest.approx(1 / 3), 3)
 
 
 def test_a_box_without_points_has_a_mask(tmp_path: Path) -> None:
@@ -74,11 +74,13 @@ def test_that_nothing_is_there_can_be_said_in_every_format_and_is_right_where_it
     report, records = evaluated(tmp_path, name, [nothing, nothing], [sample("empty", empty=True), sample("there")])
     assert [record.iou for record in records] == [1, 0]
     values = {key: metric.value for key, metric in report.metrics.items()}
-    assert (values["right_refusals"], values["false_refusals"], values["unreadable"]) == (1, 1, 0)
+    assert (values["correct_abstentions"], values["false_abstentions"], values["parse_failures"]) == (1, 1, 0)
     assert (values["n_acc"], values["t_acc"]) == (1, 0)
 
 
-def test_numbers_of_numpy_in_boxes_lose_no_record(create_record: Callable[..., Record], tmp_path: Path) -> None:
+def test_numbers_of_numpy_in_boxes_lose_no_record(
+    create_record: Callable[..., PredictionRecord], tmp_path: Path
+) -> None:
     """Defect 15: a NumPy integer broke the dump at the end, and the shard was lost."""
     box = {"box": list(np.arange(4)), "area": np.int64(9), "crowd": np.bool_(False)}
     with RecordFile(tmp_path / "predictions.jsonl") as file:

@@ -7,7 +7,7 @@ from PIL import Image
 from thinkseg.cli import evaluate as verb
 from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.benchmarks import BENCHMARKS, LoadOptions, load_benchmark
-from thinkseg.evaluation.measures import MEASURES
+from thinkseg.evaluation.measures.registry import MEASURES
 from thinkseg.imaging import save_mask
 from thinkseg.testing.data_sets import FOLDERS, write_folders, write_grefcoco, write_reasonseg, write_refcoco
 
@@ -38,7 +38,7 @@ def test_the_held_out_scenes_are_512_and_the_same_ones_every_time() -> None:
     assert {"salient", "referring", "nothing"} <= tasks
 
 
-def test_folders_of_pictures_and_masks_are_a_benchmark(tmp_path: Path) -> None:
+def test_folders_of_images_and_masks_are_a_benchmark(tmp_path: Path) -> None:
     for name in ("b", "a", "c"):
         write_pair(tmp_path, name)
     _, samples = load_benchmark("folder", LoadOptions(root=tmp_path))
@@ -48,7 +48,7 @@ def test_folders_of_pictures_and_masks_are_a_benchmark(tmp_path: Path) -> None:
     assert len(load_benchmark("folder", LoadOptions(root=tmp_path, limit=2))[1]) == 2
 
 
-def test_a_picture_without_a_mask_is_refused_since_it_would_shrink_the_denominator(tmp_path: Path) -> None:
+def test_an_image_without_a_mask_is_refused_since_it_would_shrink_the_denominator(tmp_path: Path) -> None:
     write_pair(tmp_path, "a")
     write_pair(tmp_path, "b")
     (tmp_path / "masks" / "b.png").unlink()
@@ -65,13 +65,13 @@ def test_a_wrong_name_protocol_limit_or_place_is_told_in_a_sentence(tmp_path: Pa
         load_benchmark("scenes", LoadOptions(limit=0))
     with pytest.raises(InputError, match="--data ROOT"):
         load_benchmark("folder", LoadOptions())
-    with pytest.raises(DataError, match="expected a folder of pictures"):
+    with pytest.raises(DataError, match="expected a folder of images"):
         load_benchmark("folder", LoadOptions(root=tmp_path))
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small copies of all data sets that are benchmarks: two pictures of a split, two wordings of each."""
+    """Small copies of all data sets that are benchmarks: two images of a split, two wordings of each."""
     root = tmp_path_factory.mktemp("data")
     for name in FOLDERS:
         write_folders(name, root / name)
@@ -96,7 +96,7 @@ ON_DISK = {
     "grefcoco-val": None, "grefcoco-testa": None, "grefcoco-testb": None,
     "reasonseg-val": 200, "reasonseg-test": 779,
 }  # fmt: skip
-"""The published numbers of samples; a sample of RefCOCO is an expression, one of ReasonSeg a picture."""
+"""The published numbers of samples; a sample of RefCOCO is an expression, one of ReasonSeg an image."""
 
 OF_OBJECTS = ("coco-detection", "folder-detection", "pixmo-count", "pixmo-count-val", "countbench")
 """They have tests of their own."""
@@ -122,14 +122,14 @@ def test_a_benchmark_on_disk_is_found_below_the_root_and_counted(root: Path, nam
         load_benchmark(name, LoadOptions(root=root))
 
 
-def test_pictures_without_words_are_asked_for_all_primary_objects_and_others_in_their_own_words(root: Path) -> None:
+def test_images_without_words_are_asked_for_all_primary_objects_and_others_in_their_own_words(root: Path) -> None:
     asked = {
         name: [sample.query for sample in load_benchmark(name, LoadOptions(limit=2, root=root))[1]]
         for name in ("camo", "refcoco-testa", "reasonseg-val")
     }
     assert set(asked["camo"]) == {"all the primary objects"}
-    assert asked["refcoco-testa"] == ["thing 2", "the café on picture 2"]
-    assert asked["reasonseg-val"] == ["What stands out on picture 0?", "What stands out on picture 1?"]
+    assert asked["refcoco-testa"] == ["thing 2", "the café on image 2"]
+    assert asked["reasonseg-val"] == ["What stands out on image 0?", "What stands out on image 1?"]
 
 
 @pytest.mark.parametrize("name", ON_DISK)
@@ -142,7 +142,7 @@ def test_a_copy_that_is_not_there_is_told_with_the_way_to_get_it(tmp_path: Path,
         load_benchmark(name, LoadOptions(root=tmp_path))
 
 
-def test_references_without_their_pictures_are_told_with_a_way_out(tmp_path: Path) -> None:
+def test_references_without_their_images_are_told_with_a_way_out(tmp_path: Path) -> None:
     write_refcoco(tmp_path / "refcoco", tmp_path / "elsewhere", splits=("val",))
-    with pytest.raises(DataError, match=r"no folder 'train2014' with COCO's pictures below .*a link to it"):
+    with pytest.raises(DataError, match=r"no folder 'train2014' with COCO's images below .*a link to it"):
         load_benchmark("refcoco-val", LoadOptions(root=tmp_path))

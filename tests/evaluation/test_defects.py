@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thinkseg.evaluation.evaluate import evaluate, summarize
+from thinkseg.evaluation.parallel.shards import Shard, merge_shards
 from thinkseg.evaluation.records import RunHeader, read_records, write_json
-from thinkseg.evaluation.shards import Shard, merge_shards
+from thinkseg.evaluation.run import evaluate, summarize
 
 HEADER = RunHeader("squares", "model", "", "fake", 0)
 

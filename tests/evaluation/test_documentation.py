@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from thinkseg.evaluation.benchmarks import BENCHMARKS
-from thinkseg.evaluation.measures import MEASURES
+from thinkseg.evaluation.measures.registry import MEASURES
 from thinkseg.evaluation.protocols import PROTOCOLS
 
 

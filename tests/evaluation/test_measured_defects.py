@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from thinkseg.evaluation.benchmarks import LoadOptions, load_benchmark
-from thinkseg.evaluation.evaluate import evaluate, score
 from thinkseg.evaluation.records import RunHeader, read_records
+from thinkseg.evaluation.run import evaluate, score
 from thinkseg.testing.data_sets import write_reasonseg, write_refcoco
 from thinkseg.types import Answer, Box, Completion, Mask, ObjectPrompt, Prediction, Sample, Size
 
@@ -47,11 +47,13 @@ def test_a_perfect_mask_has_every_number_perfect_and_an_empty_one_less_whatever_
     perfect = evaluate(Masker(lambda mask: mask), samples, tmp_path / "perfect", HEADER, **options).metrics
     empty = evaluate(Masker(np.zeros_like), samples, tmp_path / "empty", HEADER, **options).metrics
     higher = [
-        name for name in benchmark.measures if name not in ("mae", "mean_f", "mean_e", "unreadable", "false_refusals")
+        name
+        for name in benchmark.measures
+        if name not in ("mae", "mean_f", "mean_e", "parse_failures", "false_abstentions")
     ]
     assert {name: perfect[name].value for name in higher} == pytest.approx(dict.fromkeys(higher, 1.0), abs=1e-3)
     assert perfect["mae"].value == 0
-    assert perfect["mean_f"].value > 0.99  # at one of 256 thresholds the whole picture is taken
+    assert perfect["mean_f"].value > 0.99  # at one of 256 thresholds the whole image is taken
     assert all(empty[name].value < 0.8 for name in higher)
     assert all(empty[name].value < perfect[name].value for name in (*higher, "mean_f", "mean_e"))
 
@@ -69,7 +71,7 @@ def test_the_objects_of_an_answer_are_scored_together_not_the_first_one_alone() 
 
 @pytest.mark.parametrize("name", ["refcoco-testa", "reasonseg-test"])
 def test_every_expression_is_asked_once_and_the_same_ones_every_time(tmp_path: Path, name: str) -> None:
-    """Defect 5: a "test set" drawn at random with replacement, and one random expression per picture."""
+    """Defect 5: a "test set" drawn at random with replacement, and one random expression per image."""
     write_refcoco(tmp_path / "refcoco", tmp_path / "train2014", splits=("val", "testA"))
     write_reasonseg(tmp_path)
     asked = []
@@ -79,10 +81,8 @@ def test_every_expression_is_asked_once_and_the_same_ones_every_time(tmp_path: P
     assert asked[0] == asked[1]
     assert len(dict(asked[0])) == len(asked[0])
     if name == "refcoco-testa":
-        pictures = (
-            [str(samples[index].image) for index in range(len(samples))] if (samples := _refcoco(tmp_path)) else []
-        )
-        assert len(pictures) > len(set(pictures))  # several expressions about one picture
+        images = [str(samples[index].image) for index in range(len(samples))] if (samples := _refcoco(tmp_path)) else []
+        assert len(images) > len(set(images))  # several expressions about one image
 
 
 def _refcoco(root: Path) -> Sequence[Sample]:

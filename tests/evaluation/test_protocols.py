@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from thinkseg.evaluation.benchmarks import LoadOptions, load_benchmark
-from thinkseg.evaluation.evaluate import create_header, evaluate, score
-from thinkseg.evaluation.protocols import PROTOCOLS, Ruled, select
+from thinkseg.evaluation.protocols import PROTOCOLS, ProtocolSamples, select
 from thinkseg.evaluation.records import read_records
-from thinkseg.evaluation.report import Run, Story, report_html
+from thinkseg.evaluation.reporting.report import ReportContext, Run, report_html
+from thinkseg.evaluation.run import create_header, evaluate, score
 from thinkseg.testing.data_sets import write_reasonseg, write_refcoco
 from thinkseg.types import Answer, Box, Completion, Failure, Mask, ObjectPrompt, Prediction, Report, Sample, Size
 
@@ -64,12 +64,12 @@ REASONING = (
     dataclasses.replace(SAMPLE, id="marked", task="reasoning"),
     # Half of what is marked is right: 8/16 by every rule.
     Sample("half", SAMPLE.image, "the row", target=rows(0), task="reasoning"),
-    # An unreadable answer: 0/8 by every rule.
-    Sample("unreadable", SAMPLE.image, "the row", target=rows(0), task="reasoning"),
+    # An answer that cannot be parsed: 0/8 by every rule.
+    Sample("parse_failures", SAMPLE.image, "the row", target=rows(0), task="reasoning"),
     # Nothing is there, and nothing is marked: 0/0, on which the rules differ.
     Sample("nothing", SAMPLE.image, "the row", target=rows(), task="reasoning"),
 )
-MARKED: Mapping[str, tuple[int, ...] | None] = {"marked": (0, 1), "half": (0, 2), "unreadable": None, "nothing": ()}
+MARKED: Mapping[str, tuple[int, ...] | None] = {"marked": (0, 1), "half": (0, 2), "parse_failures": None, "nothing": ()}
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ def test_each_protocol_gives_a_reasoning_split_the_number_of_its_published_evalu
     assert report.metrics["giou"].value == pytest.approx(giou)
     assert report.metrics["giou"].count == count
     assert report.metrics["ciou"].value == pytest.approx(ciou)
-    assert report.metrics["unreadable"].value == pytest.approx(1 / count)
+    assert report.metrics["parse_failures"].value == pytest.approx(1 / count)
 
 
-def test_only_by_the_default_is_an_unreadable_answer_right_where_nothing_is(tmp_path: Path) -> None:
+def test_only_by_the_default_is_a_parse_failure_right_where_nothing_is(tmp_path: Path) -> None:
     """Seg-Zero drops an empty mask on an empty target, but keeps what it could not read, as wrong."""
     ious = {name: numbers_of(tmp_path / name, name, REASONING[3:], {"nothing": None})["giou"] for name in PROTOCOLS}
     assert ious == {"default": 1, "lisa": 1, "seg-zero": 0, "vision-reasoner": 0, "seg-r1": 0}
@@ -110,7 +110,7 @@ def test_of_a_reasoning_answer_seg_r1_takes_the_first_object_only(tmp_path: Path
 
 
 def test_seg_r1_sees_no_detail_finer_than_its_square(tmp_path: Path) -> None:
-    """A comb of columns one pixel wide, in a picture of 2,048: in the square of 1,024 each pixel is half full and so
+    """A comb of columns one pixel wide, in an image of 2,048: in the square of 1,024 each pixel is half full and so
     becomes full, and the mask that comes back covers the gaps, too: half of it is right.
     """
     comb = np.zeros((2, 2048), dtype=bool)
@@ -131,7 +131,7 @@ EXPRESSIONS = tuple(
     )
 )
 FOUND: Mapping[str, tuple[int, ...] | None] = {"1-10": (0,), "1-11": (2,), "2-20": (0, 1), "3-30": (0,), "3-31": None}
-"""IoU 1, 0, 1/2, 1, 0: two pictures, three objects, five expressions."""
+"""IoU 1, 0, 1/2, 1, 0: two images, three objects, five expressions."""
 
 
 @pytest.mark.parametrize(
@@ -151,12 +151,12 @@ def test_each_protocol_gives_a_referring_split_the_number_of_its_published_evalu
     assert numbers["ciou"] == pytest.approx(ciou)
 
 
-def test_seg_r1_draws_one_expression_of_each_picture(tmp_path: Path) -> None:
-    """Of the first picture 1, 0 or 1/2, of the second 1 or 0: the mean of one of each, and in time all six."""
+def test_seg_r1_draws_one_expression_of_each_image(tmp_path: Path) -> None:
+    """Of the first image 1, 0 or 1/2, of the second 1 or 0: the mean of one of each, and in time all six."""
     means = set()
     for seed in range(40):
         indices = select(EXPRESSIONS, "seg-r1", "referring", seed)
-        asked = Ruled(EXPRESSIONS, "seg-r1", indices)
+        asked = ProtocolSamples(EXPRESSIONS, "seg-r1", indices)
         assert [sample.image for sample in asked] == ["a.jpg", "b.jpg"]
         iou = {"1-10": 1, "1-11": 0, "2-20": 1 / 2, "3-30": 1, "3-31": 0}
         by_hand = sum(iou[sample.id] for sample in asked) / 2
@@ -167,7 +167,7 @@ def test_seg_r1_draws_one_expression_of_each_picture(tmp_path: Path) -> None:
 
 
 def test_seg_r1_draws_reasoning_samples_with_replacement(tmp_path: Path) -> None:
-    iou = {"marked": 1 / 2, "half": 1 / 2, "unreadable": 0, "nothing": 0}
+    iou = {"marked": 1 / 2, "half": 1 / 2, "parse_failures": 0, "nothing": 0}
     repeated = False
     for seed in range(4):
         drawn = [REASONING[index].id for index in select(REASONING, "seg-r1", "reasoning", seed)]
@@ -179,24 +179,26 @@ def test_seg_r1_draws_reasoning_samples_with_replacement(tmp_path: Path) -> None
 
 
 def test_what_is_drawn_twice_has_its_turn_in_its_id_and_slices_keep_it() -> None:
-    drawn = Ruled(REASONING, "seg-r1", [1, 0, 1, 1])
+    drawn = ProtocolSamples(REASONING, "seg-r1", [1, 0, 1, 1])
     assert [sample.id for sample in drawn] == ["half", "marked", "half~2", "half~3"]
     assert [sample.id for sample in drawn[2:]] == ["half~2", "half~3"]
 
 
 def test_the_published_evaluations_of_two_ask_in_lower_case_without_the_full_stop() -> None:
     asked = Sample("question", SAMPLE.image, 'What stands on the LEFT?."', target=rows(0))
-    queries = {name: Ruled([asked], name)[0].query for name in PROTOCOLS}
+    queries = {name: ProtocolSamples([asked], name)[0].query for name in PROTOCOLS}
     assert queries["default"] == queries["lisa"] == queries["seg-r1"] == asked.query
     assert queries["seg-zero"] == 'what stands on the left?."'
     assert queries["vision-reasoner"] == "what stands on the left"
-    assert Ruled([dataclasses.replace(asked, query="?")], "vision-reasoner")[0].query == "?"  # nothing would be left
+    assert (
+        ProtocolSamples([dataclasses.replace(asked, query="?")], "vision-reasoner")[0].query == "?"
+    )  # nothing would be left
 
 
-def test_a_split_on_disk_is_asked_by_object_or_by_picture_and_then_limited(tmp_path: Path) -> None:
+def test_a_split_on_disk_is_asked_by_object_or_by_image_and_then_limited(tmp_path: Path) -> None:
     write_refcoco(tmp_path / "refcoco", tmp_path / "train2014", splits=("val",))
     for protocol, queries in (
-        ("default", ["thing 1", "the café on picture 1"]),
+        ("default", ["thing 1", "the café on image 1"]),
         ("seg-zero", ["thing 1"]),
         ("vision-reasoner", ["thing 1"]),
     ):
@@ -207,13 +209,13 @@ def test_a_split_on_disk_is_asked_by_object_or_by_picture_and_then_limited(tmp_p
         _, samples = load_benchmark("refcoco-val", LoadOptions(limit=2, seed=seed, root=tmp_path), "seg-r1")
         assert len(samples) == 1
         seen.add(samples[0].query)
-    assert seen == {"thing 1", "the café on picture 1"}
+    assert seen == {"thing 1", "the café on image 1"}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_sample_without_an_ignored_region_is_the_same_by_every_protocol(protocol: str) -> None:
     plain = Sample("plain", SAMPLE.image, "the row", target=rows(0))
-    assert Ruled([plain], protocol)[0] is plain
+    assert ProtocolSamples([plain], protocol)[0] is plain
 
 
 def test_reasonseg_can_be_asked_for_by_every_protocol(tmp_path: Path) -> None:
@@ -236,7 +238,7 @@ def test_reasonseg_can_be_asked_for_by_every_protocol(tmp_path: Path) -> None:
 
 
 class Planted:
-    """Marks the rows that are planted for a sample; None is an unreadable answer."""
+    """Marks the rows that are planted for a sample; None is an answer that cannot be parsed."""
 
     def __init__(self, marked: Mapping[str, tuple[int, ...] | Mask | None], together: bool) -> None:
         self._marked, self._together = marked, together
@@ -273,7 +275,7 @@ def evaluate_by(
     task = samples[0].task
     indices = select(samples, protocol, task, seed) if chosen or task == "referring" else range(len(samples))
     header = create_header("planted", "pocket", None, "seg-r1", seed, protocol=protocol)
-    return evaluate(Planted(marked, together), Ruled(samples, protocol, indices), out, header)
+    return evaluate(Planted(marked, together), ProtocolSamples(samples, protocol, indices), out, header)
 
 
 def numbers_of(
@@ -293,7 +295,7 @@ def numbers_of(
 
 def _counts(protocol: str, predicted: tuple[int, ...]) -> tuple[int, int]:
     """Intersection and union of a prediction of these rows, by a protocol."""
-    sample = Ruled([SAMPLE], protocol)[0]
+    sample = ProtocolSamples([SAMPLE], protocol)[0]
     record = score(sample, Prediction("planted", Completion(""), Answer(Size(8, 4)), rows(*predicted)[None]))
     return record.intersection, record.union
 
@@ -301,9 +303,11 @@ def _counts(protocol: str, predicted: tuple[int, ...]) -> tuple[int, int]:
 def test_a_report_says_how_many_samples_a_protocol_left_out(tmp_path: Path) -> None:
     report = evaluate_by(tmp_path, "seg-zero", REASONING, MARKED)
     records = read_records(tmp_path / "predictions.jsonl")
-    samples = Ruled(REASONING, "seg-zero")
-    story = Story("planted", (Run("now", report, records),), samples, "thinkseg evaluate …", measures=("giou", "n_acc"))
-    page = report_html(story, {})
+    samples = ProtocolSamples(REASONING, "seg-zero")
+    context = ReportContext(
+        "planted", (Run("now", report, records),), samples, "thinkseg evaluate …", measures=("giou", "n_acc")
+    )
+    page = report_html(context, {})
     assert "1 of 4 samples" in page
     assert "1 where both are empty. (3 samples)" in page
     assert "(no sample can speak to it)" in page

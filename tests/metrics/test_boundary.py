@@ -37,7 +37,7 @@ def test_boundary_accuracy_is_the_share_of_right_pixels_that_see_both_sides_with
         assert boundary_accuracy(pred, target) == pytest.approx((pred == target)[rim].mean())
 
 
-def test_on_large_pictures_boundary_accuracy_looks_at_wider_rims_too():
+def test_on_large_images_boundary_accuracy_looks_at_wider_rims_too():
     target = square((900, 1200), slice(200, 600), slice(200, 800))
     shifted = np.roll(target, 2, axis=1)
     radii = [1 + int((7 - 1) / 5 * step) for step in range(5)]
@@ -53,7 +53,7 @@ def test_on_large_pictures_boundary_accuracy_looks_at_wider_rims_too():
 
 
 def test_boundary_iou_is_that_of_the_published_procedure(create_pairs):
-    """Erosion by 3 × 3, once for every pixel of the rim's width, in a picture with a border of zeros."""
+    """Erosion by 3 × 3, once for every pixel of the rim's width, in an image with a border of zeros."""
 
     def rim(mask, width):
         core = cv2.erode(np.pad(mask, 1).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=width)

@@ -1,4 +1,4 @@
-"""F and E from four counts, against the same from pictures."""
+"""F and E from four counts, against the same from images."""
 
 import numpy as np
 import pytest

@@ -82,7 +82,7 @@ def test_a_target_in_the_last_corner_has_a_score_where_the_published_one_is_not_
     assert 0 <= s_measure(np.zeros_like(target), target) < 1
 
 
-def test_tiny_pictures_have_a_score():
+def test_tiny_images_have_a_score():
     for shape in ((1, 1), (1, 2), (2, 1), (2, 2)):
         target = np.zeros(shape, bool)
         target[0, 0] = True
@@ -91,7 +91,7 @@ def test_tiny_pictures_have_a_score():
 
 @pytest.mark.filterwarnings("ignore:This class will be removed")
 @pytest.mark.parametrize("kind", ["mask", "soft", "empty target", "empty prediction", "full prediction"])
-def test_the_other_measures_are_those_of_pysodmetrics_on_eight_bit_pictures(kind):
+def test_the_other_measures_are_those_of_pysodmetrics_on_eight_bit_images(kind):
     rng = np.random.default_rng(3)
     target = np.zeros((48, 60), bool) if kind == "empty target" else blobs(rng, (48, 60))
     grey = (200 * target + rng.integers(0, 55, target.shape)).astype(np.uint8)

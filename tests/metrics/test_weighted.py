@@ -40,7 +40,7 @@ def test_a_false_alarm_far_off_weighs_more_than_one_at_the_object():
     assert 1 > weighted_f(near, target) > weighted_f(far, target) > 0.5
 
 
-def test_a_large_picture_far_from_its_object_agrees_too():
+def test_a_large_image_far_from_its_object_agrees_too():
     target = np.zeros((1200, 1600), bool)
     target[20:60, 30:80] = True
     pred = np.roll(target, 3, axis=1)

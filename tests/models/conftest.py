@@ -58,19 +58,19 @@ def tiny_segmenter(request: pytest.FixtureRequest) -> tuple[Any, Any]:
 
 @pytest.fixture
 def noise() -> Callable[[int, int], Image.Image]:
-    """Makes a picture of coloured noise, a different one for every size."""
+    """Makes an image of coloured noise, a different one for every size."""
 
-    def picture(width: int, height: int) -> Image.Image:
+    def image(width: int, height: int) -> Image.Image:
         pixels = np.random.default_rng([width, height]).integers(0, 256, (height, width, 3), dtype=np.uint8)
         return Image.fromarray(pixels)
 
-    return picture
+    return image
 
 
 @pytest.fixture
 def red_disc() -> Image.Image:
     """A red disc of radius 40 around (120, 80) on a green ground, 200 × 150."""
-    picture = Image.new("RGB", (200, 150), (40, 120, 60))
-    ImageDraw.Draw(picture).ellipse((80, 40, 160, 120), fill=(210, 40, 40))
-    rough = np.random.default_rng(0).normal(np.asarray(picture), 6)
+    image = Image.new("RGB", (200, 150), (40, 120, 60))
+    ImageDraw.Draw(image).ellipse((80, 40, 160, 120), fill=(210, 40, 40))
+    rough = np.random.default_rng(0).normal(np.asarray(image), 6)
     return Image.fromarray(rough.clip(0, 255).astype(np.uint8))

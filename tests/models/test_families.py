@@ -30,7 +30,7 @@ sizes = pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 
 
 def marked(size: tuple[int, int]) -> tuple[Image.Image, Point]:
-    """A black picture with a white rectangle, and where the rectangle's middle is."""
+    """A black image with a white rectangle, and where the rectangle's middle is."""
     width, height = size
     left, right = int(width * 0.6), max(int(width * 0.6) + 1, int(width * 0.7))
     top, bottom = int(height * 0.4), max(int(height * 0.4) + 1, int(height * 0.5))
@@ -45,7 +45,7 @@ def inputs_for(reasoner: TransformersReasoner, image: Image.Image) -> Any:
 
 
 def seen_by_model(reasoner: TransformersReasoner, inputs: Any) -> np.ndarray:
-    """The grey picture that the model's inputs hold, put together again from patches or taken from the thumbnail."""
+    """The grey image that the model's inputs hold, put together again from patches or taken from the thumbnail."""
     values = inputs["pixel_values"].numpy()
     if "image_grid_thw" not in inputs:
         return np.asarray(values.reshape(-1, *values.shape[-3:])[-1].mean(axis=0))
@@ -57,11 +57,11 @@ def seen_by_model(reasoner: TransformersReasoner, inputs: Any) -> np.ndarray:
     return np.asarray(grey.reshape(rows * patch, columns * patch))
 
 
-def middle_of_bright(picture: np.ndarray) -> tuple[float, float]:
+def middle_of_bright(image: np.ndarray) -> tuple[float, float]:
     """Where the white rectangle is in what the model sees, as shares of width and height."""
-    weights = picture - picture.min() + (picture.max() == picture.min())
-    rows, columns = np.indices(picture.shape)
-    height, width = picture.shape
+    weights = image - image.min() + (image.max() == image.min())
+    rows, columns = np.indices(image.shape)
+    height, width = image.shape
     return (
         float(((columns + 0.5) * weights).sum() / weights.sum() / width),
         float(((rows + 0.5) * weights).sum() / weights.sum() / height),
@@ -69,7 +69,7 @@ def middle_of_bright(picture: np.ndarray) -> tuple[float, float]:
 
 
 def see_sharply(image_processor: Any) -> None:
-    """Let pictures in at about a quarter of a million pixels, so that the middle of a rectangle can be measured."""
+    """Let images in at about a quarter of a million pixels, so that the middle of a rectangle can be measured."""
     if hasattr(image_processor, "max_image_size"):
         image_processor.size, image_processor.max_image_size = {"longest_edge": 896}, {"longest_edge": 448}
     elif "longest_edge" in dict(image_processor.size):
@@ -156,10 +156,10 @@ def test_a_shape_that_the_processor_refuses_is_told_in_a_sentence(
     tiny_reasoner: Callable[..., TransformersReasoner],
 ) -> None:
     _, processor = testing.tiny_qwen2_5_vl()
-    with pytest.raises(ImageError, match="refuses a picture of 1000×2"):
+    with pytest.raises(ImageError, match="refuses an image of 1000×2"):
         frame_of(FrameRule.RESIZED_PIXELS, processor, Size(1000, 2))
     reasoner = tiny_reasoner("qwen2_vl")
-    with pytest.raises(ImageError, match="refuses a picture among those of 1000×2"):
+    with pytest.raises(ImageError, match="refuses an image among those of 1000×2"):
         reasoner.complete([Request(Image.new("RGB", (1000, 2)), Instruction("where?"))])
 
 

@@ -76,7 +76,7 @@ def test_a_large_photograph_is_worked_on_small_and_answered_large(red_disc: Imag
     assert iou(mask, expected) > 0.95
 
 
-def test_a_small_object_in_a_large_picture_is_looked_at_closely() -> None:
+def test_a_small_object_in_a_large_image_is_looked_at_closely() -> None:
     pixels = np.random.default_rng(0).integers(80, 100, (1500, 2000, 3), dtype=np.uint8)
     pixels[700:724, 900:930] = (200, 40, 40)
     (mask,) = masks_of(Image.fromarray(pixels), ObjectPrompt(Box(890, 690, 940, 734)), frame=Size(2000, 1500))
@@ -104,13 +104,13 @@ def test_the_same_prompt_always_gives_the_same_mask(red_disc: Image.Image) -> No
     ],
 )
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (200, 150), (3, 900)])
-def test_prompts_at_the_rim_and_tiny_pictures_do_no_harm(prompt: ObjectPrompt, size: tuple[int, int]) -> None:
+def test_prompts_at_the_rim_and_tiny_images_do_no_harm(prompt: ObjectPrompt, size: tuple[int, int]) -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
     (mask,) = masks_of(image, prompt)
     assert mask.shape == size[::-1]
 
 
-def test_a_picture_is_prepared_once_for_all_answers_about_it(red_disc: Image.Image) -> None:
+def test_an_image_is_prepared_once_for_all_answers_about_it(red_disc: Image.Image) -> None:
     segmenter = GrabCutSegmenter(iterations=1)
     masks = segmenter.segment(red_disc, [Answer(SIZE, (ObjectPrompt(AROUND_IT),)), Answer(SIZE)])
     assert [own.shape for own in masks] == [(1, 150, 200), (0, 150, 200)]

@@ -29,11 +29,11 @@ def pipeline_saying(*texts: str | Completion) -> Pipeline:
     return Pipeline(FakeReasoner(texts, FRAME), FakeSegmenter(), FORMAT)
 
 
-def samples(*pictures: Any) -> list[Sample]:
-    return [Sample(id=f"s{i}", image=picture, query=f"thing {i}") for i, picture in enumerate(pictures)]
+def samples(*images: Any) -> list[Sample]:
+    return [Sample(id=f"s{i}", image=image, query=f"thing {i}") for i, image in enumerate(images)]
 
 
-def test_a_picture_and_a_query_become_a_mask_at_the_pictures_size(noise: Noise) -> None:
+def test_an_image_and_a_query_become_a_mask_at_the_images_size(noise: Noise) -> None:
     prediction = pipeline_saying(ANSWER).segment(noise(200, 50), "the dog")
     assert prediction.failure is None
     assert prediction.answer is not None
@@ -44,7 +44,7 @@ def test_a_picture_and_a_query_become_a_mask_at_the_pictures_size(noise: Noise) 
     assert np.array_equal(prediction.mask, expected)
 
 
-def test_the_reasoner_gets_the_picture_and_the_formats_instruction(noise: Noise) -> None:
+def test_the_reasoner_gets_the_image_and_the_formats_instruction(noise: Noise) -> None:
     pipeline = pipeline_saying(ANSWER)
     pipeline.segment(noise(20, 10), "the dog")
     assert isinstance(pipeline.reasoner, FakeReasoner)
@@ -64,7 +64,7 @@ def test_nothing_there_is_an_answer_without_masks(noise: Noise) -> None:
 
 
 def test_every_sample_has_exactly_one_prediction_whatever_the_model_writes(noise: Noise) -> None:
-    """The published evaluation writes nothing for an unreadable answer and scores the previous mask (defect 4)."""
+    """The published evaluation writes nothing for a parse failure and scores the previous mask (defect 4)."""
     pipeline = pipeline_saying(ANSWER, "I cannot say.", NOTHING, Completion("<think>well", FinishReason.LENGTH), ANSWER)
     predictions = list(pipeline.predict(samples(*(noise(40, 30) for _ in range(5))), batch_size=2))
     assert [p.sample_id for p in predictions] == ["s0", "s1", "s2", "s3", "s4"]
@@ -100,8 +100,8 @@ def test_the_reasoner_is_handed_batches_and_samples_are_read_as_they_are_needed(
     assert pipeline.reasoner.batches == [2, 2, 1]
 
 
-def test_samples_that_share_a_picture_share_its_encoding(noise: Noise, tmp_path: Path) -> None:
-    path = tmp_path / "picture.png"
+def test_samples_that_share_an_image_share_its_encoding(noise: Noise, tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
     noise(40, 30).save(path)
     other = noise(20, 20)
     pipeline = pipeline_saying(*[ANSWER] * 5)
@@ -112,23 +112,23 @@ def test_samples_that_share_a_picture_share_its_encoding(noise: Noise, tmp_path:
     assert pipeline.segmenter.prompted == 5
 
 
-def test_a_picture_without_a_readable_answer_is_not_encoded(noise: Noise) -> None:
+def test_an_image_without_a_readable_answer_is_not_encoded(noise: Noise) -> None:
     pipeline = pipeline_saying("?", NOTHING)
     list(pipeline.predict(samples(noise(40, 30), noise(20, 20))))
     assert isinstance(pipeline.segmenter, FakeSegmenter)
     assert pipeline.segmenter.encoded == []
 
 
-def test_a_real_segmenter_is_built_once_and_encodes_each_picture_once(noise: Noise) -> None:
+def test_a_real_segmenter_is_built_once_and_encodes_each_image_once(noise: Noise) -> None:
     """The published reward builds SAM 2 anew at every call (defect 6)."""
     segmenter = PromptableSegmenter(*testing.tiny_sam2())
     pipeline = Pipeline(FakeReasoner([ANSWER] * 8, FRAME), segmenter, FORMAT)
-    pictures = [noise(40, 30), noise(41, 30)]
-    list(pipeline.predict(samples(*(pictures[i // 4] for i in range(8))), batch_size=4))
+    images = [noise(40, 30), noise(41, 30)]
+    list(pipeline.predict(samples(*(images[i // 4] for i in range(8))), batch_size=4))
     assert segmenter.encode_count == 2
 
 
-def test_a_missing_picture_stops_the_work(tmp_path: Path) -> None:
+def test_a_missing_image_stops_the_work(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"gone\.png"):
         pipeline_saying(ANSWER).segment(tmp_path / "gone.png", "x")
 

@@ -1,4 +1,4 @@
-"""Published checkpoints, by their names on the hub: what reaches the model, and where on the picture its words land."""
+"""Published checkpoints, by their names on the hub: what reaches the model, and where on the image its words land."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from transformers import AutoModelForImageTextToText
 
 import thinkseg
 from thinkseg import cli
-from thinkseg.models.known import KNOWN
+from thinkseg.models.checkpoint_config import KNOWN
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.models.segmenter import PromptableSegmenter
 from thinkseg.testing.published import MAX_PIXELS, MIN_PIXELS, write_published_qwen2_5_vl, write_published_sam2
@@ -94,13 +94,13 @@ def test_format_frame_and_settings_of_a_published_checkpoint_reach_the_model(nam
     corners = (seen * 0.25, seen * 0.5, seen * 0.75, seen - 1, seen * 0.5, seen * 0.75)
     calls = answering(pipeline, ANSWERS[answer_format].format(*(round(value) for value in corners)))
     for width, height in SIZES:
-        picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8))
-        result = pipeline.segment(picture, "the thing")
+        image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8))
+        result = pipeline.segment(image, "the thing")
         assert result.answer is not None
         assert result.answer.frame.wh == (seen, seen)
         (found,) = result.answer.rescaled(result.size).objects
         assert found.box is not None
-        # Within half a pixel of the frame, on the way from the frame to the picture.
+        # Within half a pixel of the frame, on the way from the frame to the image.
         x, y = width / seen, height / seen
         expected = [value * scale for value, scale in zip(corners[:4], (x, y, x, y), strict=True)]
         assert found.box.xyxy == pytest.approx(expected, abs=0.5 * max(x, y) + 1e-6)
@@ -124,9 +124,9 @@ def test_a_published_checkpoint_is_asked_in_its_own_chat_layout(name: str) -> No
     instruction = pipeline.answer_format.instruction("the fifth wheel")
     system = instruction.system or "You are a helpful assistant."
     assert (instruction.system is None) == (answer_format != "seg-r1")
-    picture = "<|vision_start|>" + "<|image_pad|>" * (seen // 28) ** 2 + "<|vision_end|>"
+    image = "<|vision_start|>" + "<|image_pad|>" * (seen // 28) ** 2 + "<|vision_end|>"
     assert text == (
-        f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{picture}{instruction.user}<|im_end|>\n"
+        f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{image}{instruction.user}<|im_end|>\n"
         "<|im_start|>assistant\n"
     )
 

@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "final" / "README.md").write_text("mine")
     (tmp_path / "final" / ".token").write_text("secret")
     (tmp_path / "final" / "notes.docx").write_text("x")
-    (tmp_path / "final" / "pictures").mkdir()
+    (tmp_path / "final" / "images").mkdir()
     return tmp_path / "final"
 
 
@@ -59,7 +59,7 @@ def test_a_checkpoint_goes_to_the_hub_private_and_without_what_does_not_belong_t
     assert (upload["repo_id"], upload["folder_path"]) == ("me/mine", str(folder))
     names = set(upload["allow_patterns"])
     assert {"model.safetensors", "config.json", "tokenizer.json", "thinkseg.json", "README.md"} <= names
-    assert not names & {".token", "notes.docx", "pictures"}
+    assert not names & {".token", "notes.docx", "images"}
 
 
 @pytest.mark.usefixtures("online")
@@ -81,7 +81,7 @@ def test_without_a_network_nothing_is_tried(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("online")
-def test_a_refusal_of_the_hub_is_a_sentence(folder: Path) -> None:
+def test_an_abstention_of_the_hub_is_a_sentence(folder: Path) -> None:
     hub = FakeHub()
 
     def refuse(**_: Any) -> None:

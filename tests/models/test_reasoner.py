@@ -49,20 +49,20 @@ def writing(reasoner: TransformersReasoner, tokens: list[int]) -> TransformersRe
 def test_batch_size_and_padding_do_not_change_what_is_written(
     family: str, tiny_reasoner: Build, requests: list[Request]
 ) -> None:
-    """A mismatch of padded inputs corrupts pictures without a word: the text alone shows it."""
+    """A mismatch of padded inputs corrupts images without a word: the text alone shows it."""
     together = tiny_reasoner(family, batch_size=4).complete(requests)
     assert together == tiny_reasoner(family, batch_size=1).complete(requests)
     assert together == list(reversed(tiny_reasoner(family, batch_size=3).complete(requests[::-1])))
     assert len(set(together)) == len(requests)
 
 
-def test_the_text_depends_on_the_picture(family: str, tiny_reasoner: Build, noise: Noise) -> None:
+def test_the_text_depends_on_the_image(family: str, tiny_reasoner: Build, noise: Noise) -> None:
     instruction = Instruction("find it")
     texts = tiny_reasoner(family).complete([Request(noise(100, 100 + i), instruction) for i in range(4)])
     assert len(set(texts)) > 1
 
 
-def test_prompts_are_padded_on_the_left_with_the_picture_marked_where_it_is(
+def test_prompts_are_padded_on_the_left_with_the_image_marked_where_it_is(
     tiny_reasoner: Build, requests: list[Request]
 ) -> None:
     reasoner = tiny_reasoner("qwen2_5_vl")
@@ -70,8 +70,8 @@ def test_prompts_are_padded_on_the_left_with_the_picture_marked_where_it_is(
     inputs = reasoner._inputs([r.image for r in requests], [reasoner._prompt(r.instruction) for r in requests])
     assert inputs["attention_mask"][:, -1].all()
     assert not inputs["attention_mask"].all()
-    pictures = inputs["input_ids"] == reasoner.model.config.image_token_id
-    assert torch.equal(pictures.long(), inputs["mm_token_type_ids"])
+    images = inputs["input_ids"] == reasoner.model.config.image_token_id
+    assert torch.equal(images.long(), inputs["mm_token_type_ids"])
 
 
 def test_a_long_prompt_is_not_cut(tiny_reasoner: Build, noise: Noise) -> None:
@@ -99,7 +99,7 @@ def test_a_checkpoint_with_sampling_settings_gives_no_warning(tiny_reasoner: Bui
 
 
 @pytest.mark.parametrize("token", ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"])
-def test_tokens_that_stand_for_pictures_are_never_written(
+def test_tokens_that_stand_for_images_are_never_written(
     token: str, tiny_reasoner: Build, requests: list[Request]
 ) -> None:
     reasoner = tiny_reasoner("qwen2_5_vl")
@@ -154,7 +154,7 @@ def test_thinking_that_the_chat_template_opens_belongs_to_the_text(
     assert writing(reasoner, tokens).complete(requests[:1])[0].text == "<think>\n\n</think>\n\na dog"
 
 
-def test_the_picture_comes_first_and_the_system_message_before_all(tiny_reasoner: Build) -> None:
+def test_the_image_comes_first_and_the_system_message_before_all(tiny_reasoner: Build) -> None:
     prompt = tiny_reasoner("qwen2_5_vl")._prompt(Instruction("the dog", system="Be brief."))
     assert prompt == (
         "<|im_start|>system\nBe brief.<|im_end|>\n"
@@ -187,7 +187,7 @@ def test_nothing_asked_is_nothing_answered(tiny_reasoner: Build) -> None:
     assert tiny_reasoner("qwen2_5_vl").complete([]) == []
 
 
-def test_a_canvas_stretches_the_picture_before_the_processor(tiny_reasoner: Build, noise: Noise) -> None:
+def test_a_canvas_stretches_the_image_before_the_processor(tiny_reasoner: Build, noise: Noise) -> None:
     reasoner = tiny_reasoner("qwen2_5_vl", canvas=84, max_new_tokens=2)
     assert reasoner.frame_of(noise(200, 50)) == Size(84, 84)
     assert reasoner._inputs([noise(200, 50)], [reasoner._prompt(Instruction("x"))])["image_grid_thw"].tolist() == [

@@ -32,7 +32,7 @@ PROMPTS = {
 
 
 def published_path(model: Any, processor: Any, image: Image.Image, prompt: ObjectPrompt) -> np.ndarray:
-    """One object through the processor's own handling of prompts, which are in the picture's pixels."""
+    """One object through the processor's own handling of prompts, which are in the image's pixels."""
     prompts: dict[str, Any] = {}
     if prompt.box is not None:
         prompts["input_boxes"] = [[list(prompt.box.xyxy)]]
@@ -82,8 +82,8 @@ def test_objects_keep_their_order(tiny_segmenter: tuple[Any, Any], noise: Noise)
     assert len({mask.tobytes() for mask in forwards}) > 1
 
 
-def test_a_picture_is_encoded_once_and_equal_prompts_are_decoded_once(noise: Noise) -> None:
-    """The published reward encodes the picture again for every completion and every box (defect 6)."""
+def test_an_image_is_encoded_once_and_equal_prompts_are_decoded_once(noise: Noise) -> None:
+    """The published reward encodes the image again for every completion and every box (defect 6)."""
     model, processor = testing.tiny_sam2()
     segmenter = PromptableSegmenter(model, processor)
     decoded: list[int] = []
@@ -126,14 +126,14 @@ def test_red_arrives_as_red(tiny_segmenter: tuple[Any, Any]) -> None:
     assert red > blue
 
 
-def test_a_picture_that_is_not_rgb_is_refused() -> None:
+def test_an_image_that_is_not_rgb_is_refused() -> None:
     answers = [Answer(FRAME, (PROMPTS["box"],))]
     for segmenter in (PromptableSegmenter(*testing.tiny_sam2()), GrabCutSegmenter()):
-        with pytest.raises(InputError, match="takes RGB pictures, found mode 'L'"):
+        with pytest.raises(InputError, match="takes RGB images, found mode 'L'"):
             segmenter.segment(Image.new("L", (30, 20)), answers)
 
 
-def test_a_large_picture_is_decoded_in_smaller_chunks(noise: Noise, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_image_is_decoded_in_smaller_chunks(noise: Noise, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("thinkseg.models.segmenter._UPSAMPLED_PIXELS", 2 * 120 * 90)
     model, processor = testing.tiny_sam2()
     decoded: list[int] = []

@@ -148,7 +148,7 @@ def test_the_matching_is_the_best_of_all():
 
 @pytest.mark.parametrize(("part", "full"), [("box_iou", 1), ("box_l1", 1), ("points", 1), ("accuracy", 3)])
 def test_nothing_there_earns_all_when_nothing_is_there_and_nothing_otherwise(part, full):
-    """Defect 17: a right refusal could not be rewarded."""
+    """Defect 17: a right abstention could not be rewarded."""
     assert score(part, [], []) == full
     assert score(part, [], [one()]) == 0
     assert score(part, [one()], []) == 0

@@ -80,7 +80,7 @@ def test_a_malformed_answer_earns_nothing_and_spoils_no_other():
 
 
 def test_nothing_there_earns_all_when_nothing_is_there_and_nothing_otherwise(segmenter):
-    """Defect 17: a right refusal could not be rewarded."""
+    """Defect 17: a right abstention could not be rewarded."""
     empty = np.zeros((30, 40), bool)
     assert segment_score(segmenter, NOTHING, target=empty) == 1
     assert segment_score(segmenter, NOTHING) == 0
@@ -122,6 +122,6 @@ def test_eight_points_are_best(count, score):
     assert reward.parts["point_count"] == pytest.approx(score)
 
 
-def test_a_refusal_has_no_points_to_count():
+def test_an_abstention_has_no_points_to_count():
     rewards = Rubric(SegR1(), {"point_count": 1.0}).score([NOTHING, "?"], [Truth()] * 2, [FRAME] * 2)
     assert [reward.parts["point_count"] for reward in rewards] == [None, 0.0]

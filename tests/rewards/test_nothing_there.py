@@ -74,7 +74,7 @@ def test_an_answer_that_names_objects_earns_nothing_where_nothing_is_there(forma
 
 @pytest.mark.parametrize("format", WAYS_TO_SAY_IT)
 @pytest.mark.parametrize("truth", [NOTHING, SOMETHING], ids=["nothing", "something"])
-def test_a_malformed_answer_is_no_refusal(format, truth, score):
+def test_a_malformed_answer_is_no_abstention(format, truth, score):
     for text in ("", "There is no cat.", WAYS_TO_SAY_IT[format][:-3]):
         assert score(format, text, truth) == dict.fromkeys(FULL, 0)
 
@@ -91,11 +91,11 @@ def test_a_right_answer_earns_something_where_something_is_there(format, score):
 
 
 @pytest.mark.parametrize("published", PUBLISHED)
-def test_a_right_refusal_earns_as_much_as_the_best_answer(published, segmenter):
+def test_a_right_abstention_earns_as_much_as_the_best_answer(published, segmenter):
     rewards = PUBLISHED[published]
     rubric = Rubric(get_format(rewards.format), rewards.weights, segmenter)
-    refusal = WAYS_TO_SAY_IT[rewards.format]
-    right, wrong = rubric.score([refusal] * 2, [NOTHING, SOMETHING], [FRAME] * 2)
+    abstention = WAYS_TO_SAY_IT[rewards.format]
+    right, wrong = rubric.score([abstention] * 2, [NOTHING, SOMETHING], [FRAME] * 2)
     assert right.total == {"seg-r1": 2, "seg-r1-prerl": 2, "vision-reasoner": 7}.get(published, 5)
     assert wrong.total < right.total
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from thinkseg.answers import SegR1, get_format
 from thinkseg.errors import InputError, RecipeError
-from thinkseg.rewards import PARTS, PUBLISHED, Rubric, Truth, published_rewards, share_refusals, share_unreadable
+from thinkseg.rewards import PARTS, PUBLISHED, Rubric, Truth, published_rewards, share_abstentions, share_parse_failures
 from thinkseg.types import Answer, Box, Completion, FinishReason, ObjectPrompt, Point, Size
 
 FRAME = Size(40, 30)
@@ -19,7 +19,7 @@ TARGET = np.zeros((30, 40), bool)
 TARGET[5:15, 10:20] = True
 
 
-def picture(shade=0):
+def create_image(shade=0):
     return Image.new("RGB", (40, 30), (shade, shade, shade))
 
 
@@ -41,7 +41,7 @@ def columns(images, frames=None):
 
 
 def test_a_reward_has_every_part_and_their_weighted_sum(rubric):
-    truth = Truth(mask=TARGET, image=picture())
+    truth = Truth(mask=TARGET, image=create_image())
     good, bad = rubric.score([Completion(HIT), Completion("?", FinishReason.LENGTH)], [truth] * 2, [FRAME] * 2)
     assert good.parts == {"segment": pytest.approx(1), "format": 1}
     assert good.total == pytest.approx(3)
@@ -50,20 +50,20 @@ def test_a_reward_has_every_part_and_their_weighted_sum(rubric):
 
 def test_each_image_is_encoded_once_and_each_distinct_answer_segmented_once(rubric, segmenter):
     """Defect 6: an image was encoded for every completion and every box."""
-    same = picture()
-    images = [same, picture(), same, picture(9)]
+    same = create_image()
+    images = [same, create_image(), same, create_image(9)]
     texts = [HIT, HIT, MISS, HIT]
     rubric.score(texts, [Truth(mask=TARGET, image=image) for image in images], [FRAME] * 4)
     assert [len(answers) for answers in segmenter.calls] == [2, 1]
 
 
 def test_what_says_nothing_or_cannot_be_read_is_not_sent_to_the_segmenter(rubric, segmenter):
-    rubric.score([NOTHING, "?"], [Truth(mask=TARGET, image=picture())] * 2, [FRAME] * 2)
+    rubric.score([NOTHING, "?"], [Truth(mask=TARGET, image=create_image())] * 2, [FRAME] * 2)
     assert segmenter.calls == []
 
 
 def test_the_masks_follow_their_completions_in_a_mixed_batch(rubric):
-    images = [picture(shade) for shade in (1, 2, 1, 2, 3)]
+    images = [create_image(shade) for shade in (1, 2, 1, 2, 3)]
     texts = [HIT, MISS, "?", HIT, NOTHING]
     rewards = rubric.score(texts, [Truth(mask=TARGET, image=image) for image in images], [FRAME] * 5)
     found = [reward.parts["segment"] for reward in rewards]
@@ -94,7 +94,7 @@ def test_trl_gets_one_function_per_part_named_after_it_in_the_order_of_the_weigh
 def test_the_first_function_scores_the_batch_and_the_others_look_it_up(rubric, segmenter):
     segment, form = rubric.reward_functions()
     completions = [HIT, MISS, "?"]
-    batch = columns([picture()] * 3)
+    batch = columns([create_image()] * 3)
     assert segment(completions=completions, **batch)[::2] == [pytest.approx(1), 0]
     assert form(completions=completions, **batch) == [1, 1, 0]
     assert len(segmenter.calls) == 1
@@ -104,7 +104,7 @@ def test_another_list_is_another_batch_even_when_it_is_equal_or_at_the_same_addr
     _, form = rubric.reward_functions()
     for count in range(1, 6):
         completions = [HIT]
-        form(completions=completions, **columns([picture()]))
+        form(completions=completions, **columns([create_image()]))
         del completions
         assert len(segmenter.calls) == count
 
@@ -116,17 +116,17 @@ def test_completions_may_be_messages_of_a_conversation(rubric):
         [{"role": "assistant", "content": [{"type": "text", "text": HIT}]}],
         [{"role": "assistant", "content": "?"}],
     ]
-    assert form(completions=completions, **columns([picture()] * 3)) == [1, 1, 0]
+    assert form(completions=completions, **columns([create_image()] * 3)) == [1, 1, 0]
 
 
 def test_a_frame_that_is_not_the_image_is_rescaled_by_the_segmenter_and_read_from_its_column(segmenter):
     segment, _ = Rubric(SegR1(), {"segment": 1.0, "format": 1.0}, segmenter).reward_functions()
-    segment(completions=[HIT], **columns([picture()], frames=[[80, 60]]))
+    segment(completions=[HIT], **columns([create_image()], frames=[[80, 60]]))
     assert segmenter.calls[0][0].frame == Size(80, 60)
 
 
 def test_without_a_column_the_frame_is_asked_of_the_model(rubric, segmenter):
-    batch = columns([picture()])
+    batch = columns([create_image()])
     del batch["frame"]
     segment, _ = rubric.reward_functions(frame_of=lambda image: Size(image.width * 2, image.height))
     segment(completions=[HIT], **batch)
@@ -141,18 +141,18 @@ def test_the_truth_may_come_from_columns_of_ones_own(rubric):
         return Truth(mask=columns["silhouette"][index], image=columns["image"][index])
 
     segment, _ = rubric.reward_functions(truth_of=truth_of)
-    batch = columns([picture()])
+    batch = columns([create_image()])
     batch["silhouette"], batch["target"] = [~TARGET], [None]
     assert segment(completions=[HIT], **batch)[0] < 0.3
 
 
-def test_shares_of_unreadable_answers_and_refusals_are_logged_beside_the_rewards(rubric):
+def test_shares_of_parse_failures_and_abstentions_are_logged_beside_the_rewards(rubric):
     metrics, extras = {}, {}
     segment, form = rubric.reward_functions()
-    batch = columns([picture()] * 4) | {"log_metric": metrics.__setitem__, "log_extra": extras.__setitem__}
+    batch = columns([create_image()] * 4) | {"log_metric": metrics.__setitem__, "log_extra": extras.__setitem__}
     completions = [HIT, "?", NOTHING, NOTHING]
     segment(completions=completions, **batch)
-    assert metrics == {"unreadable": 0.25, "refusals": 0.5}
+    assert metrics == {"parse_failures": 0.25, "abstentions": 0.5}
     assert [bool(reason) for reason in extras["malformed"]] == [False, True, False, False]
     metrics.clear()
     form(completions=completions, **batch)
@@ -163,8 +163,8 @@ def test_scores_are_plain_numbers_that_json_can_write(segmenter):
     """Defect 15: a NumPy integer broke the final dump, and the results of a shard were lost."""
     rubric = Rubric(SegR1(), dict.fromkeys(PARTS, 1.0), segmenter)
     box = ObjectPrompt(Box(10.0, 5.0, 19.0, 14.0), (Point(12.0, 9.0), Point(15.0, 9.0)))
-    truth = Truth(mask=TARGET, instances=TARGET[None], objects=Answer(FRAME, (box,)), image=picture())
-    empty = Truth(mask=np.zeros((30, 40), bool), image=picture())
+    truth = Truth(mask=TARGET, instances=TARGET[None], objects=Answer(FRAME, (box,)), image=create_image())
+    empty = Truth(mask=np.zeros((30, 40), bool), image=create_image())
     for reward in rubric.score([HIT, MISS, NOTHING, "?"] * 2, [truth] * 4 + [empty] * 4, [FRAME] * 8):
         assert {type(value) for value in reward.parts.values()} <= {float, type(None)}
         assert type(reward.total) is float
@@ -172,5 +172,5 @@ def test_scores_are_plain_numbers_that_json_can_write(segmenter):
 
 
 def test_shares_of_an_empty_batch_are_zero(rubric):
-    assert share_unreadable([]) == share_refusals([]) == 0
+    assert share_parse_failures([]) == share_abstentions([]) == 0
     assert rubric.score([], [], []) == []

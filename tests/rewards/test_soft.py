@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from thinkseg.answers import VisionReasoner
 from thinkseg.geometry import box_iou_inclusive
-from thinkseg.rewards import Case, Truth
-from thinkseg.rewards.batch import Batch
+from thinkseg.rewards import RewardInput, Truth
+from thinkseg.rewards.batch import RewardBatch
 from thinkseg.rewards.rubric import PARTS
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
@@ -36,7 +36,7 @@ def inside(box, across, down):
 def score(part, predicted, true, frame=FRAME):
     """A part of predicted and true objects, one each or several."""
     sides = [Answer(frame, side if isinstance(side, tuple) else (side,)) for side in (predicted, true)]
-    (value,) = PARTS[part]([Case("", VisionReasoner(), frame, Truth(objects=sides[1]), sides[0])])
+    (value,) = PARTS[part]([RewardInput("", VisionReasoner(), frame, Truth(objects=sides[1]), sides[0])])
     return value
 
 
@@ -110,7 +110,7 @@ WAYS = {
 def test_the_farther_off_the_less_it_earns_and_without_a_jump(falling, way):
     truth = Truth(objects=Answer(FRAME, (TRUE,)))
     answers = [Answer(FRAME, (way(2.0 * step),)) for step in range(120)]
-    cases = Batch(Case("", VisionReasoner(), FRAME, truth, answer) for answer in answers)
+    cases = RewardBatch(RewardInput("", VisionReasoner(), FRAME, truth, answer) for answer in answers)
     for part, full in SOFT.items():
         drops = -np.diff(np.array(PARTS[part](cases)))
         assert drops.min() > -1e-12

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from thinkseg.answers import get_format
-from thinkseg.data.pictures import load_pictures
-from thinkseg.data.queries import Thing
+from thinkseg.data.synthetic.assets import load_assets
+from thinkseg.data.synthetic.queries import Thing
 from thinkseg.types import Size
 
 SCRIPTS = Path(__file__).parent.parent.parent / "scripts" / "pocket"
@@ -39,9 +39,9 @@ def _lessons(folder: Path):
     from lessons import Lessons, words_to_learn
     from scene_files import SceneFiles
 
-    pictures = load_pictures("train")
-    words = words_to_learn(pictures)
-    return Lessons(SceneFiles(folder), pictures, words, np.random.default_rng(0)), words
+    images = load_assets("train")
+    words = words_to_learn(images)
+    return Lessons(SceneFiles(folder), images, words, np.random.default_rng(0)), words
 
 
 def test_worked_answers_can_be_read_and_their_points_lie_on_things(scene_folder: Path) -> None:
@@ -52,14 +52,14 @@ def test_worked_answers_can_be_read_and_their_points_lie_on_things(scene_folder:
             lesson = lessons.lesson(line, wh)
             if lesson is None:
                 continue
-            assert lesson.picture.shape == (wh[1], wh[0], 3)
+            assert lesson.image.shape == (wh[1], wh[0], 3)
             for _, answer in lesson.exchanges:
                 for prompt in reader.parse(answer, Size(*wh)).objects:
                     height, width = lesson.index_map.shape
                     point = prompt.points[0]
                     x, y = int((point.x + 0.5) * width / wh[0]), int((point.y + 0.5) * height / wh[1])
                     around = lesson.index_map[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
-                    assert around.any()  # the format keeps whole pixels of the small picture
+                    assert around.any()  # the format keeps whole pixels of the small image
                     checked += 1
     assert checked > 5
 

@@ -1,4 +1,4 @@
-"""What is promised to whoever works through many pictures: nothing twice, nothing lost, nothing written over."""
+"""What is promised to whoever works through many images: nothing twice, nothing lost, nothing written over."""
 
 import json
 import shutil
@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from thinkseg.answers import get_format
-from thinkseg.data.inputs import Job, list_jobs
 from thinkseg.errors import CheckpointError, ImageError, InputError
 from thinkseg.models.pipeline import Pipeline
-from thinkseg.serving.batch import Batch, Options, Outcome
+from thinkseg.serving.batch import JobRunner, Options, Outcome
+from thinkseg.serving.jobs import Job, list_jobs
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.types import Request
 
@@ -20,7 +20,7 @@ ANSWER = "<think>there</think><bbox>[1,1,8,8]</bbox><points>[[4,4]]</points><lab
 
 
 class Desk:
-    """A folder of pictures, a folder of results, and a count of what the model was asked."""
+    """A folder of images, a folder of results, and a count of what the model was asked."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.out = folder, folder / "out"
@@ -31,7 +31,7 @@ class Desk:
     def say(self, request: Request) -> str:
         return self.says(request)
 
-    def picture(self, name: str, grey: int = 0, size: tuple[int, int] = (10, 10)) -> Path:
+    def image(self, name: str, grey: int = 0, size: tuple[int, int] = (10, 10)) -> Path:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", size, (grey, grey, grey)).save(path)
@@ -43,7 +43,7 @@ class Desk:
 
     def work(self, *jobs: Job | Path, model: str = "m", **options: int | bool) -> list[Outcome]:
         named = [job if isinstance(job, Job) else Job(job, "the ball", job.stem) for job in jobs]
-        batch = Batch(self.out, self.load, {"name": model}, Options(**options))  # type: ignore[arg-type]
+        batch = JobRunner(self.out, self.load, {"name": model}, Options(**options))  # type: ignore[arg-type]
         return list(batch.segment(named))
 
     @property
@@ -52,7 +52,7 @@ class Desk:
 
     @property
     def results(self) -> dict[str, str]:
-        """Name of each result, and its picture's file."""
+        """Name of each result, and its image's file."""
         return {
             path.relative_to(self.out).with_suffix("").as_posix(): json.loads(path.read_text())["image"]
             for path in self.out.rglob("*.json")
@@ -65,20 +65,20 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def test_the_second_time_everything_is_kept_and_no_model_is_loaded(desk: Desk) -> None:
-    pictures = [desk.picture(f"{n}.png", n) for n in range(3)]
-    first = desk.work(*pictures, batch_size=2)
+    images = [desk.image(f"{n}.png", n) for n in range(3)]
+    first = desk.work(*images, batch_size=2)
     assert [outcome.kept for outcome in first] == [False] * 3
     assert desk.reasoner.batches == [2, 1]
-    second = desk.work(*pictures)
+    second = desk.work(*images)
     assert [outcome.kept for outcome in second] == [True] * 3
     assert [outcome.record for outcome in second] == [outcome.record for outcome in first]
     assert (desk.asked, desk.loads) == (3, 1)
 
 
 def test_work_that_was_stopped_goes_on_where_it_was(desk: Desk) -> None:
-    pictures = [desk.picture(f"{n}.png", n) for n in range(5)]
-    jobs = [Job(path, "the ball", path.stem) for path in pictures]
-    running = Batch(desk.out, desk.load, {"name": "m"}, Options(batch_size=1)).segment(jobs)
+    images = [desk.image(f"{n}.png", n) for n in range(5)]
+    jobs = [Job(path, "the ball", path.stem) for path in images]
+    running = JobRunner(desk.out, desk.load, {"name": "m"}, Options(batch_size=1)).segment(jobs)
     next(running), next(running)
     del running
     (desk.out / "1.json").unlink()  # as if killed before the record was written, which is last
@@ -86,21 +86,21 @@ def test_work_that_was_stopped_goes_on_where_it_was(desk: Desk) -> None:
     assert desk.asked == 2 + 4
 
 
-@pytest.mark.parametrize("change", ["picture", "query", "model"])
-def test_another_picture_query_or_model_makes_a_result_beside_the_old_one(desk: Desk, change: str) -> None:
-    picture = desk.picture("a.png")
-    [before] = desk.work(picture)
+@pytest.mark.parametrize("change", ["image", "query", "model"])
+def test_another_image_query_or_model_makes_a_result_beside_the_old_one(desk: Desk, change: str) -> None:
+    image = desk.image("a.png")
+    [before] = desk.work(image)
     query = "the goal" if change == "query" else "the ball"
-    if change == "picture":
-        desk.picture("a.png", 200)
-    [after] = desk.work(Job(picture, query, "a"), model="n" if change == "model" else "m")
+    if change == "image":
+        desk.image("a.png", 200)
+    [after] = desk.work(Job(image, query, "a"), model="n" if change == "model" else "m")
     assert not after.kept
-    assert desk.results == {"a": str(picture), "a-2": str(picture)}
+    assert desk.results == {"a": str(image), "a-2": str(image)}
     assert json.loads((desk.out / "a.json").read_text()) == before.record
 
 
-def test_overwriting_makes_results_of_the_same_picture_anew_and_leaves_others_alone(desk: Desk) -> None:
-    one, other = desk.picture("x/a.png", 1), desk.picture("y/a.png", 2)
+def test_overwriting_makes_results_of_the_same_image_anew_and_leaves_others_alone(desk: Desk) -> None:
+    one, other = desk.image("x/a.png", 1), desk.image("y/a.png", 2)
     desk.work(one, other)
     [after] = desk.work(Job(one, "the goal", "a"), overwrite=True)
     assert not after.kept
@@ -111,8 +111,8 @@ def test_overwriting_makes_results_of_the_same_picture_anew_and_leaves_others_al
     assert desk.asked == 4
 
 
-def test_pictures_of_one_name_from_several_folders_and_calls_keep_their_results(desk: Desk) -> None:
-    one, two = desk.picture("x/a.png", 1), desk.picture("y/a.png", 2)
+def test_images_of_one_name_from_several_folders_and_calls_keep_their_results(desk: Desk) -> None:
+    one, two = desk.image("x/a.png", 1), desk.image("y/a.png", 2)
     desk.work(one)
     desk.work(two)
     desk.work(two, one)
@@ -121,7 +121,7 @@ def test_pictures_of_one_name_from_several_folders_and_calls_keep_their_results(
 
 
 def test_a_folders_tree_is_kept_and_so_is_every_question_of_a_table(desk: Desk) -> None:
-    one, two = desk.picture("shots/a.png", 1), desk.picture("shots/deep/a.png", 2)
+    one, two = desk.image("shots/a.png", 1), desk.image("shots/deep/a.png", 2)
     desk.work(*list_jobs([str(desk.folder / "shots")], "x"))
     assert desk.results == {"a": str(one), "deep/a": str(two)}
     table = desk.folder / "asked.csv"
@@ -133,27 +133,27 @@ def test_a_folders_tree_is_kept_and_so_is_every_question_of_a_table(desk: Desk) 
     }
 
 
-def test_the_same_picture_in_a_batch_is_encoded_once(desk: Desk) -> None:
-    picture = desk.picture("a.png")
+def test_the_same_image_in_a_batch_is_encoded_once(desk: Desk) -> None:
+    image = desk.image("a.png")
     segmenter = FakeSegmenter()
     pipeline = Pipeline(desk.reasoner, segmenter, get_format("seg-r1"))
-    jobs = [Job(picture, query, "a") for query in ("the dog", "the cat")]
-    assert len(list(Batch(desk.out, lambda: pipeline, {}).segment(jobs))) == 2
+    jobs = [Job(image, query, "a") for query in ("the dog", "the cat")]
+    assert len(list(JobRunner(desk.out, lambda: pipeline, {}).segment(jobs))) == 2
     assert len(segmenter.encoded) == 1
 
 
 def test_annotations_that_lie_there_are_not_written_over(desk: Desk) -> None:
-    picture = desk.picture("out/a.png")
+    image = desk.image("out/a.png")
     (desk.out / "a.json").write_text('{"shapes": []}')
     for overwrite in (False, True):
-        desk.work(picture, overwrite=overwrite)
+        desk.work(image, overwrite=overwrite)
         assert (desk.out / "a.json").read_text() == '{"shapes": []}'
         assert (desk.out / "a-2.json").exists()
     assert not (desk.out / "a-3.json").exists()
 
 
-def test_a_bad_picture_does_not_stop_the_rest(desk: Desk) -> None:
-    good = [desk.picture(f"{n}.png", n) for n in range(2)]
+def test_a_bad_image_does_not_stop_the_rest(desk: Desk) -> None:
+    good = [desk.image(f"{n}.png", n) for n in range(2)]
     bad = desk.folder / "bad.png"
     bad.write_bytes(good[0].read_bytes()[:40])
     outcomes = desk.work(good[0], bad, desk.folder / "gone.png", good[1])
@@ -163,20 +163,20 @@ def test_a_bad_picture_does_not_stop_the_rest(desk: Desk) -> None:
     assert set(desk.results) == {"0", "1"}
 
 
-def test_only_bad_pictures_load_no_model(desk: Desk) -> None:
+def test_only_bad_images_load_no_model(desk: Desk) -> None:
     assert desk.work(desk.folder / "gone.png")[0].error is not None
     assert desk.loads == 0
 
 
-def test_a_picture_that_the_model_refuses_does_not_stop_its_batch(desk: Desk) -> None:
+def test_an_image_that_the_model_refuses_does_not_stop_its_batch(desk: Desk) -> None:
     def refuse_wide_ones(request: Request) -> str:
         if request.image.width > 100:
             raise ImageError("too wide")
         return ANSWER
 
     desk.says = refuse_wide_ones
-    pictures = [desk.picture("a.png", 1), desk.picture("b.png", size=(300, 4)), desk.picture("c.png", 3)]
-    outcomes = desk.work(*pictures)
+    images = [desk.image("a.png", 1), desk.image("b.png", size=(300, 4)), desk.image("c.png", 3)]
+    outcomes = desk.work(*images)
     assert [str(outcome.error) for outcome in outcomes] == ["None", "too wide", "None"]
     assert set(desk.results) == {"a", "c"}
 
@@ -187,14 +187,14 @@ def test_a_model_that_cannot_be_asked_stops_the_work(desk: Desk) -> None:
 
     desk.says = fail
     with pytest.raises(CheckpointError):
-        desk.work(desk.picture("a.png"))
+        desk.work(desk.image("a.png"))
 
 
-def test_pictures_that_are_asked_for_later_are_drawn_without_a_model(desk: Desk) -> None:
-    picture = desk.picture("a.png")
-    desk.work(picture)
+def test_images_that_are_asked_for_later_are_drawn_without_a_model(desk: Desk) -> None:
+    image = desk.image("a.png")
+    desk.work(image)
     (desk.out / "a.overlay.png").unlink()
-    [outcome] = desk.work(picture, index=True, instances=True)
+    [outcome] = desk.work(image, index=True, instances=True)
     assert outcome.kept
     assert [path.name for path in outcome.files] == [
         "a.mask.png",
@@ -213,8 +213,8 @@ def test_a_batch_of_none_is_refused() -> None:
 
 
 def test_a_copy_of_the_results_elsewhere_can_be_gone_on_with(desk: Desk) -> None:
-    picture = desk.picture("a.png")
-    desk.work(picture)
+    image = desk.image("a.png")
+    desk.work(image)
     shutil.copytree(desk.folder, desk.folder / "copy")
     copied = Desk(desk.folder / "copy")
     assert copied.work(copied.folder / "a.png")[0].kept

@@ -1,4 +1,4 @@
-"""The demo in a real browser: a picture goes up, the mask comes back. Run it with ``pytest -m browser``."""
+"""The demo in a real browser: an image goes up, the mask comes back. Run it with ``pytest -m browser``."""
 
 import json
 import shutil
@@ -112,11 +112,11 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def ask(page: Any, picture: Path | None, query: str) -> str:
-    """Upload a picture, type a query, press the button; what the page says of it."""
-    if picture is not None:
-        page.set_input_files("#picture input[type=file]", str(picture))
-        page.wait_for_selector("#picture img")
+def ask(page: Any, image: Path | None, query: str) -> str:
+    """Upload an image, type a query, press the button; what the page says of it."""
+    if image is not None:
+        page.set_input_files("#image input[type=file]", str(image))
+        page.wait_for_selector("#image img")
     page.fill("#query textarea", query)
     page.click("#ask")
     page.wait_for_selector("#verdict .verdict:not(.waiting)")
@@ -124,8 +124,8 @@ def ask(page: Any, picture: Path | None, query: str) -> str:
     return said
 
 
-def found_picture(page: Any) -> np.ndarray:
-    """The pixels of the picture on the page with what was found."""
+def found_image(page: Any) -> np.ndarray:
+    """The pixels of the image on the page with what was found."""
     page.wait_for_selector("#found img")
     answer = page.request.get(page.get_attribute("#found img", "src"))
     return np.asarray(Image.open(BytesIO(answer.body())).convert("RGB")).astype(int)
@@ -139,12 +139,12 @@ def downloaded(page: Any, button: str, folder: Path) -> Path:
     return path
 
 
-def test_a_picture_goes_up_and_its_masks_are_on_the_page_and_in_the_files(
+def test_an_image_goes_up_and_its_masks_are_on_the_page_and_in_the_files(
     page: Any, photo: Path, tmp_path: Path
 ) -> None:
     said = ask(page, photo, "the dogs")
     assert "2 objects found" in said
-    pixels = found_picture(page)
+    pixels = found_image(page)
     assert pixels.shape == (100, 200, 3)
     mask = np.zeros((100, 200), bool)
     mask[20:61, 20:81] = mask[50:91, 100:181] = True
@@ -158,9 +158,9 @@ def test_a_picture_goes_up_and_its_masks_are_on_the_page_and_in_the_files(
     assert [found["box"] for found in record["objects"]] == [[20, 20, 80, 60], [100, 50, 180, 90]]
 
 
-def test_a_refusal_and_an_unreadable_answer_are_told_apart(page: Any, photo: Path) -> None:
+def test_an_abstention_and_a_parse_failure_are_told_apart(page: Any, photo: Path) -> None:
     assert "Nothing there\nThe model sees nothing that “a cat” asks for." in ask(page, photo, "a cat")
-    assert (found_picture(page) == (90, 120, 60)).all()
+    assert (found_image(page) == (90, 120, 60)).all()
     assert page.locator("#objects tbody tr").count() == 0
     page.fill("#query textarea", "a riddle")
     page.click("#ask")
@@ -172,17 +172,17 @@ def test_a_refusal_and_an_unreadable_answer_are_told_apart(page: Any, photo: Pat
 
 
 def test_what_is_wrong_with_a_request_is_one_sentence(page: Any, tmp_path: Path) -> None:
-    assert "choose a picture first" in ask(page, None, "the dogs")
+    assert "choose an image first" in ask(page, None, "the dogs")
     broken = tmp_path / "broken.png"
-    broken.write_text("no picture")
-    page.set_input_files("#picture input[type=file]", str(broken))
+    broken.write_text("no image")
+    page.set_input_files("#image input[type=file]", str(broken))
     page.wait_for_timeout(2000)
     page.click("#ask")
-    page.get_by_text("is not a picture of a kind that can be read").wait_for()
-    assert page.inner_text("#verdict").endswith("\n'broken.png' is not a picture of a kind that can be read")
+    page.get_by_text("is not an image of a kind that can be read").wait_for()
+    assert page.inner_text("#verdict").endswith("\n'broken.png' is not an image of a kind that can be read")
 
 
-def test_the_pocket_models_answer_an_example_and_a_picture_that_is_uploaded(browser: Any, tmp_path: Path) -> None:
+def test_the_pocket_models_answer_an_example_and_an_image_that_is_uploaded(browser: Any, tmp_path: Path) -> None:
     from thinkseg.serving.examples import write_examples
 
     example = write_examples(tmp_path)[0]
@@ -192,9 +192,9 @@ def test_the_pocket_models_answer_an_example_and_a_picture_that_is_uploaded(brow
             page.click("#examples .thumbnail-item >> nth=0")
             page.wait_for_selector("#verdict .verdict:not(.waiting)")
             assert page.input_value("#query textarea") == example.query
-            by_example = page.inner_text("#verdict"), found_picture(page)
+            by_example = page.inner_text("#verdict"), found_image(page)
         with opened(browser, url, 1280, 900) as page:
-            by_upload = ask(page, example.image, example.query), found_picture(page)
+            by_upload = ask(page, example.image, example.query), found_image(page)
             original = np.asarray(Image.open(example.image)).astype(int)
             record = json.loads(downloaded(page, "#record", tmp_path).read_text())
             mask = load_mask(downloaded(page, "#mask", tmp_path))

@@ -42,9 +42,9 @@ def test_objects_are_drawn_counted_listed_and_kept_as_files(photo: Path) -> None
     assert page.table_html.count("<tr>") == 1 + 2
     assert "20, 10, 80, 30" in page.table_html
     assert "(170, 42) beside" in page.table_html
-    assert page.picture is not None
-    assert page.picture.size == (200, 50)
-    assert (np.asarray(page.picture) != (90, 120, 60)).any()
+    assert page.image is not None
+    assert page.image.size == (200, 50)
+    assert (np.asarray(page.image) != (90, 120, 60)).any()
     assert page.mask is not None
     assert page.index is not None
     assert page.record is not None
@@ -56,17 +56,17 @@ def test_objects_are_drawn_counted_listed_and_kept_as_files(photo: Path) -> None
     assert record["model"] == {"name": "fake"}
 
 
-def test_a_refusal_is_told_as_one_and_leaves_the_picture_as_it_is(photo: Path) -> None:
+def test_an_abstention_is_told_as_one_and_leaves_the_image_as_it_is(photo: Path) -> None:
     page = shown(NOTHING, photo, "a dog")
     assert 'class="verdict nothing"' in page.verdict_html
     assert "The model sees nothing that “a dog” asks for." in page.verdict_html
     assert page.table_html == ""
     assert page.thinking == "no dog"
-    assert page.picture is not None
-    assert (np.asarray(page.picture) == (90, 120, 60)).all()
+    assert page.image is not None
+    assert (np.asarray(page.image) == (90, 120, 60)).all()
 
 
-def test_an_unreadable_answer_is_told_as_one_with_its_reason_and_its_text(photo: Path) -> None:
+def test_a_parse_failure_is_told_as_one_with_its_reason_and_its_text(photo: Path) -> None:
     page = shown(Completion("<think>hm", FinishReason.LENGTH), photo)
     assert 'class="verdict unreadable"' in page.verdict_html
     assert "The model ran into the length limit before it finished its answer." in page.verdict_html
@@ -78,14 +78,14 @@ def test_an_unreadable_answer_is_told_as_one_with_its_reason_and_its_text(photo:
 @pytest.mark.parametrize(
     ("name", "query", "sentence"),
     [
-        (None, "x", "choose a picture first"),
+        (None, "x", "choose an image first"),
         ("gone.png", "x", "found no such file"),
-        ("broken.png", "x", "is not a picture of a kind that can be read"),
+        ("broken.png", "x", "is not an image of a kind that can be read"),
         ("photo.png", " ", "the query is empty"),
     ],
 )
 def test_what_is_wrong_with_a_request_is_a_sentence(photo: Path, name: str | None, query: str, sentence: str) -> None:
-    (photo.parent / "broken.png").write_text("no picture")
+    (photo.parent / "broken.png").write_text("no image")
     page = shown(TWO, photo.parent / name if name else None, query)
     assert 'class="verdict error"' in page.verdict_html
     assert sentence in page.verdict_html
@@ -101,11 +101,11 @@ def test_nothing_that_is_said_becomes_a_part_of_the_page(photo: Path) -> None:
         assert "<script" not in page.verdict_html + page.table_html
 
 
-def test_a_large_picture_is_shown_smaller_and_kept_whole(tmp_path: Path) -> None:
+def test_a_large_image_is_shown_smaller_and_kept_whole(tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     Image.new("RGB", (2 * SHOWN_SIDE, 100)).save(path)
     page = shown(TWO, path)
-    assert page.picture is not None
-    assert page.picture.size == (SHOWN_SIDE, 50)
+    assert page.image is not None
+    assert page.image.size == (SHOWN_SIDE, 50)
     assert page.mask is not None
     assert load_mask(page.mask).shape == (100, 2 * SHOWN_SIDE)

@@ -1,4 +1,4 @@
-"""A tiny real model as a folder to start from, and samples with a square in each picture."""
+"""A tiny real model as a folder to start from, and samples with a square in each image."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ METHOD = {
 
 
 def square(index: int, size: int = 64) -> Sample:
-    """A picture with a bright square whose place depends on the index."""
+    """An image with a bright square whose place depends on the index."""
     rng = np.random.default_rng(index)
     pixels = rng.integers(0, 90, (size, size, 3), dtype=np.uint8)
     target = np.zeros((size, size), bool)

@@ -19,7 +19,7 @@ LOGS = {
     "frac_reward_zero_std": 0.5,
     "kl": float("nan"),
     "completions/mean_length": 20.0,
-    "unreadable": 0.125,
+    "parse_failures": 0.125,
     "epoch": 0.1,
 }
 
@@ -43,7 +43,7 @@ def test_a_record_has_our_names_and_leaves_out_what_is_not_known():
         "parts_std": {"segment": 0.1},
         "same_reward": 0.5,
         "completion_length": 20.0,
-        "unreadable": 0.125,
+        "parse_failures": 0.125,
     }
 
 

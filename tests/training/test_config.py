@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from thinkseg.answers import FORMATS
-from thinkseg.data.catalog import known as known_data_set
-from thinkseg.data.queries import TASKS
+from thinkseg.data.discovery.catalog import known as known_data_set
+from thinkseg.data.synthetic.queries import TASKS
 from thinkseg.errors import RecipeError
-from thinkseg.models.known import KNOWN
+from thinkseg.models.checkpoint_config import KNOWN
 from thinkseg.rewards import PARTS, PUBLISHED
 from thinkseg.training.config import (
     Recipe,
@@ -24,7 +24,7 @@ from thinkseg.training.config import (
 )
 from thinkseg.training.runs import quiet_libraries, trl_arguments
 from thinkseg.training.sources import SOURCES
-from thinkseg.training.trl_settings import SAID_ALOUD
+from thinkseg.training.trl_settings import REQUIRED
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted(
@@ -105,7 +105,7 @@ def test_a_wrong_setting_is_named_with_the_way_out(changes, sentence):
         recipe_from_settings(changed(**changes))
 
 
-@pytest.mark.parametrize("name", SAID_ALOUD)
+@pytest.mark.parametrize("name", REQUIRED)
 def test_a_recipe_for_rl_says_the_settings_in_which_trl_differs_from_the_papers(name):
     settings = copy.deepcopy(GOOD)
     del settings["trl"][name]

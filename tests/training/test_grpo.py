@@ -98,7 +98,7 @@ def test_the_parts_of_a_batch_are_called_one_after_another_with_the_same_list(ou
     assert outcome.calls[1].list is not outcome.calls[2].list
 
 
-def test_rewards_are_given_the_picture_as_it_is_its_truth_and_the_frame_of_the_text(outcome, squares):
+def test_rewards_are_given_the_image_as_it_is_its_truth_and_the_frame_of_the_text(outcome, squares):
     columns = outcome.calls[0].columns
     assert len(columns["image"]) == 8
     assert len({id(image) for image in columns["image"]}) == 2
@@ -112,7 +112,7 @@ def test_rewards_are_given_the_picture_as_it_is_its_truth_and_the_frame_of_the_t
         assert frame == [56, 56]
 
 
-def test_a_picture_is_encoded_once_for_all_its_completions_and_parts(outcome):
+def test_an_image_is_encoded_once_for_all_its_completions_and_parts(outcome):
     assert len(outcome.segmenter.encoded) == 2 * 2  # two steps of two prompts
 
 
@@ -128,13 +128,13 @@ def test_each_step_is_told_and_logged_with_the_parts_of_the_reward(outcome):
     first = outcome.calls[0].values, outcome.calls[1].values
     assert records[0]["parts"] == pytest.approx({"segment": np.mean(first[0]), "format": 0.5})
     assert records[0]["reward"] == pytest.approx(np.mean(first[0]) + 0.5 * 0.5)
-    assert records[0]["unreadable"] == pytest.approx(0.5)
+    assert records[0]["parse_failures"] == pytest.approx(0.5)
     for record in records:
         assert {"step", "seconds", "loss", "grad_norm", "reward_std", "entropy", "completion_length"} <= record.keys()
         assert record["grad_norm"] > 0
 
 
-def test_rollouts_are_sampled_plainly_and_without_the_tokens_that_stand_for_pictures(outcome):
+def test_rollouts_are_sampled_plainly_and_without_the_tokens_that_stand_for_images(outcome):
     config = outcome.trainer.generation_config
     assert (config.temperature, config.repetition_penalty, config.do_sample) == (1.0, 1.0, True)
     tokenizer = outcome.trainer.processing_class.tokenizer
@@ -293,9 +293,9 @@ def test_weights_that_could_not_take_the_steps_are_refused(rl_recipe, start, squ
         train_rl(recipe, samples=squares, segmenter=FakeSegmenter())
 
 
-@pytest.mark.parametrize(("part", "sentence"), [("segment", "no_segmenter"), ("accuracy", "no_picture")])
+@pytest.mark.parametrize(("part", "sentence"), [("segment", "no_segmenter"), ("accuracy", "no_image")])
 def test_a_segmenter_is_loaded_only_for_parts_that_look_at_masks(rl_recipe, part, sentence):
-    missing = [Sample("gone", "no_picture.png", "it")]
+    missing = [Sample("gone", "no_image.png", "it")]
     with pytest.raises(InputError, match=sentence):
         train_rl(rl_recipe(rewards={part: 1.0}, segmenter="./no_segmenter"), samples=missing)
 

@@ -1,4 +1,4 @@
-"""Rows show the same sample at the same step of every run, and the model sees of a picture what it always sees."""
+"""Rows show the same sample at the same step of every run, and the model sees of an image what it always sees."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from thinkseg.answers import get_format
 from thinkseg.errors import DataError, ImageError
 from thinkseg.geometry import reference_answer
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
-from thinkseg.training.rows import Eye, RowBuilder, Rows, Schedule
+from thinkseg.training.rows import ImageResizer, RowBuilder, Rows, Schedule
 from thinkseg.types import Answer, Box, Instruction, ObjectPrompt, Point, Sample, Size
 
 FORMAT = get_format("seg-r1", Instruction("Where is {query}?", "Look."))
@@ -77,14 +77,14 @@ def test_a_sample_is_asked_for_only_when_a_batch_shows_it_and_once_for_all_its_r
     assert samples.asked == [5, 7, 9, 5]  # nothing but the latest batch is kept
 
 
-def test_rows_of_one_sample_share_its_picture(squares, rows_of):
+def test_rows_of_one_sample_share_its_image(squares, rows_of):
     first, second, other = rows_of(squares).__getitems__([0, 0, 1])
     assert first["image"] is second["image"]
     assert first["images"][0] is second["images"][0]
     assert first["image"] is not other["image"]
 
 
-def test_a_row_holds_the_messages_of_use_the_picture_as_it_is_and_the_truth(squares, rows_of, reasoner):
+def test_a_row_holds_the_messages_of_use_the_image_as_it_is_and_the_truth(squares, rows_of, reasoner):
     row = rows_of(squares)[2]
     assert row["prompt"] == chat_messages(FORMAT.instruction("the square"))
     assert [part["type"] for part in row["prompt"][1]["content"]] == ["image", "text"]
@@ -94,7 +94,7 @@ def test_a_row_holds_the_messages_of_use_the_picture_as_it_is_and_the_truth(squa
 
 
 @pytest.mark.parametrize("size", [(64, 64), (448, 448), (300, 448), (640, 480), (120, 700), (97, 33)])
-def test_the_frame_is_that_of_the_picture_as_the_model_sees_it(size, rows_of, reasoner):
+def test_the_frame_is_that_of_the_image_as_the_model_sees_it(size, rows_of, reasoner):
     image = Image.new("RGB", size)
     row = rows_of([Sample("x", image, "it")])[0]
     assert Size(*row["frame"]) == reasoner.frame_of(image)
@@ -102,38 +102,40 @@ def test_the_frame_is_that_of_the_picture_as_the_model_sees_it(size, rows_of, re
 
 @pytest.mark.parametrize("tiny", [testing.tiny_qwen2_vl, testing.tiny_qwen2_5_vl, testing.tiny_qwen3_vl])
 @pytest.mark.parametrize("size", [(448, 448), (300, 448), (640, 480), (120, 700), (97, 33), (112, 112)])
-def test_the_processor_makes_the_same_of_a_picture_that_is_resized_beforehand(tiny, size):
+def test_the_processor_makes_the_same_of_an_image_that_is_resized_beforehand(tiny, size):
     reasoner = TransformersReasoner(*tiny())
     noise = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
     image = Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
     process = reasoner.processor.image_processor
-    whole, seen = (process(images=[picture], return_tensors="pt") for picture in (image, Eye(reasoner).seen(image)))
+    whole, seen = (
+        process(images=[image], return_tensors="pt") for image in (image, ImageResizer(reasoner).resize(image))
+    )
     assert torch.equal(whole["image_grid_thw"], seen["image_grid_thw"])
     assert torch.equal(whole["pixel_values"], seen["pixel_values"])
 
 
-def test_a_large_picture_is_handed_over_small():
+def test_a_large_image_is_handed_over_small():
     reasoner = TransformersReasoner(*testing.tiny_qwen2_5_vl())
-    seen = Eye(reasoner).seen(Image.new("RGB", (2000, 1000)))
+    seen = ImageResizer(reasoner).resize(Image.new("RGB", (2000, 1000)))
     assert seen.width * seen.height <= 112 * 112
 
 
-def test_a_picture_that_would_be_resized_twice_is_left_to_the_processor():
+def test_an_image_that_would_be_resized_twice_is_left_to_the_processor():
     model, processor = testing.tiny_qwen2_5_vl()
     processor.image_processor.size = {"shortest_edge": 112 * 112, "longest_edge": 112 * 112}
     image = Image.new("RGB", (448, 300))
-    assert Eye(TransformersReasoner(model, processor)).seen(image) is image
+    assert ImageResizer(TransformersReasoner(model, processor)).resize(image) is image
 
 
-def test_a_canvas_stretches_the_picture_before_the_processor_sees_it():
+def test_a_canvas_stretches_the_image_before_the_processor_sees_it():
     model, processor = testing.tiny_qwen2_5_vl()
-    seen = Eye(TransformersReasoner(model, processor, canvas=84)).seen(Image.new("RGB", (300, 100)))
+    seen = ImageResizer(TransformersReasoner(model, processor, canvas=84)).resize(Image.new("RGB", (300, 100)))
     assert seen.size == (84, 84)
 
 
-def test_a_family_whose_pictures_have_no_grid_keeps_them_as_they_are():
+def test_a_family_whose_images_have_no_grid_keeps_them_as_they_are():
     image = Image.new("RGB", (100, 50))
-    assert Eye(TransformersReasoner(*testing.tiny_internvl())).seen(image) is image
+    assert ImageResizer(TransformersReasoner(*testing.tiny_internvl())).resize(image) is image
 
 
 def test_a_reference_answer_is_written_in_the_models_frame(rows_of):

@@ -12,8 +12,8 @@ from transformers.utils import logging
 from thinkseg.errors import CheckpointError, RecipeError
 from thinkseg.models.merging import merge
 from thinkseg.testing import save, tiny_qwen2_5_vl
+from thinkseg.training.policy import load_policy, vision_token_ids
 from thinkseg.training.runs import quiet_libraries
-from thinkseg.training.subjects import load_subject, vision_token_ids
 from thinkseg.types import Instruction
 
 from .conftest import written_settings
@@ -43,33 +43,33 @@ def test_what_the_libraries_say_to_each_other_does_not_show_and_other_warnings_d
 
 
 def test_a_model_is_asked_as_its_folder_says_unless_the_recipe_says_otherwise(rl_recipe, start):
-    plain = load_subject(rl_recipe())
+    plain = load_policy(rl_recipe())
     assert plain.answer_format.instruction("a cat") == Instruction("a cat")
     assert plain.reasoner.max_new_tokens == 12
-    other = load_subject(rl_recipe(instruction={"user": "Where is {query}?"}, generation={"max_new_tokens": 5}))
+    other = load_policy(rl_recipe(instruction={"user": "Where is {query}?"}, generation={"max_new_tokens": 5}))
     assert other.answer_format.instruction("a cat") == Instruction("Where is a cat?")
     assert other.reasoner.max_new_tokens == 5
 
 
 def test_another_format_brings_its_own_words(rl_recipe):
-    subject = load_subject(rl_recipe(format="seg-r1-points"))
-    assert subject.answer_format.name == "seg-r1-points"
-    assert "<points>" in subject.answer_format.instruction("a cat").user
-    assert subject.settings.max_new_tokens is None
+    policy = load_policy(rl_recipe(format="seg-r1-points"))
+    assert policy.answer_format.name == "seg-r1-points"
+    assert "<points>" in policy.answer_format.instruction("a cat").user
+    assert policy.settings.max_new_tokens is None
 
 
-def test_what_the_recipe_says_about_pictures_reaches_the_model_and_its_files(rl_recipe, tmp_path):
-    subject = load_subject(rl_recipe(images={"max_pixels": 64 * 64, "canvas": 56}))
-    assert subject.reasoner.canvas == 56
-    assert subject.reasoner.processor.image_processor.size["longest_edge"] == 64 * 64
-    subject.write_settings(tmp_path)
+def test_what_the_recipe_says_about_images_reaches_the_model_and_its_files(rl_recipe, tmp_path):
+    policy = load_policy(rl_recipe(images={"max_pixels": 64 * 64, "canvas": 56}))
+    assert policy.reasoner.canvas == 56
+    assert policy.reasoner.processor.image_processor.size["longest_edge"] == 64 * 64
+    policy.write_settings(tmp_path)
     assert written_settings(tmp_path)["canvas"] == 56
 
 
 def test_a_model_of_which_nobody_knows_the_format_is_refused(rl_recipe, tmp_path):
     folder = save(tmp_path / "bare", tiny_qwen2_5_vl())
     with pytest.raises(RecipeError, match="give the recipe a 'format'"):
-        load_subject(rl_recipe(model={"path": str(folder)}))
+        load_policy(rl_recipe(model={"path": str(folder)}))
 
 
 def test_a_chat_template_that_opens_the_thinking_itself_is_refused(rl_recipe, start, tmp_path):
@@ -78,36 +78,36 @@ def test_a_chat_template_that_opens_the_thinking_itself_is_refused(rl_recipe, st
     processor.chat_template = processor.chat_template.replace("<|im_start|>assistant\n", opened)
     folder = save(tmp_path / "opened", (model, processor), written_settings(start))
     with pytest.raises(CheckpointError, match="opens <think> itself"):
-        load_subject(rl_recipe(model={"path": str(folder)}))
+        load_policy(rl_recipe(model={"path": str(folder)}))
 
 
 def test_a_checkpoints_own_penalties_are_not_trained_with_and_not_passed_on(rl_recipe, start, tmp_path):
     model, processor = tiny_qwen2_5_vl()
     model.generation_config.repetition_penalty = 1.05
     folder = save(tmp_path / "penal", (model, processor), written_settings(start))
-    subject = load_subject(rl_recipe(model={"path": str(folder)}))
-    config = subject.reasoner.model.generation_config
+    policy = load_policy(rl_recipe(model={"path": str(folder)}))
+    config = policy.reasoner.model.generation_config
     assert config.repetition_penalty is None
     assert config.eos_token_id == model.generation_config.eos_token_id
 
 
-def test_all_tokens_that_stand_for_pictures_are_known(reasoner):
+def test_all_tokens_that_stand_for_images_are_known(reasoner):
     names = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
     assert set(vision_token_ids(reasoner)) == set(reasoner.processor.tokenizer.convert_tokens_to_ids(names))
 
 
 def test_a_checkpoint_of_shards_says_all_that_merging_it_needs(rl_recipe, tmp_path):
-    subject = load_subject(rl_recipe())
-    torch.save(dict(subject.reasoner.model.state_dict()), tmp_path / "model_world_size_1_rank_0.pt")
-    subject.describe(tmp_path)
+    policy = load_policy(rl_recipe())
+    torch.save(dict(policy.reasoner.model.state_dict()), tmp_path / "model_world_size_1_rank_0.pt")
+    policy.describe(tmp_path)
     merged = merge(tmp_path, tmp_path / "merged")
     assert written_settings(merged.folder) == written_settings(tmp_path)
     model = AutoModelForImageTextToText.from_pretrained(merged.folder, dtype=torch.float32)
-    for name, tensor in subject.reasoner.model.state_dict().items():
+    for name, tensor in policy.reasoner.model.state_dict().items():
         assert torch.equal(model.state_dict()[name], tensor)
 
 
 def test_an_adapter_gets_no_config_which_would_make_it_look_like_a_whole_model(rl_recipe, tmp_path):
     (tmp_path / "adapter_config.json").write_text("{}")
-    load_subject(rl_recipe()).describe(tmp_path)
+    load_policy(rl_recipe()).describe(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"adapter_config.json", "thinkseg.json"}

@@ -13,15 +13,15 @@ from transformers import AutoTokenizer
 
 from thinkseg import testing
 from thinkseg.answers import get_format
-from thinkseg.data.worked import load_worked
+from thinkseg.data.readers.demonstrations import load_worked
 from thinkseg.errors import RecipeError
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
 from thinkseg.training.callbacks import read_log
 from thinkseg.training.config import recipe_from_settings
+from thinkseg.training.policy import add_tokens
 from thinkseg.training.rows import RowBuilder, Rows, Schedule
 from thinkseg.training.runs import TrainingStopped
 from thinkseg.training.sft import IGNORED, ImitationCollator, train_sft
-from thinkseg.training.subjects import add_tokens
 from thinkseg.types import Answer, Instruction, Sample, Size
 
 from .conftest import square, written_settings
@@ -70,7 +70,7 @@ def test_a_tokenizer_whose_padding_is_its_end_of_turn_keeps_the_stop(samples):
 
 
 def test_the_prompt_is_token_for_token_the_one_of_rollouts_and_of_use(reasoner, samples):
-    """Defect 9: text and picture came in another order than in reinforcement."""
+    """Defect 9: text and image came in another order than in reinforcement."""
     rows, batch = collated(reasoner, samples)
     processor = reasoner.processor
     for number, (sample, row) in enumerate(zip(samples, rows, strict=True)):
@@ -83,7 +83,7 @@ def test_the_prompt_is_token_for_token_the_one_of_rollouts_and_of_use(reasoner, 
         assert row["prompt"] == messages
 
 
-def test_every_picture_has_all_its_tokens(reasoner, samples):
+def test_every_image_has_all_its_tokens(reasoner, samples):
     _, batch = collated(reasoner, samples)
     image_token = reasoner.model.config.image_token_id
     assert (batch["input_ids"] == image_token).sum() == batch["image_grid_thw"].prod(-1).sum() // 4

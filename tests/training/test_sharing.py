@@ -1,4 +1,4 @@
-"""Encoding each picture of a batch once changes the time and nothing else."""
+"""Encoding each image of a batch once changes the time and nothing else."""
 
 import numpy as np
 import pytest
@@ -7,21 +7,21 @@ from PIL import Image
 
 from thinkseg import testing
 from thinkseg.models.reasoner import chat_messages
-from thinkseg.training.sharing import pictures_encoded_once
+from thinkseg.training.vision_cache import images_encoded_once
 from thinkseg.types import Instruction
 
 TINY = [testing.tiny_qwen2_vl, testing.tiny_qwen2_5_vl, testing.tiny_qwen3_vl, testing.tiny_qwen3_5]
 
 
 def batch(processor, numbers, sizes):
-    """Inputs that show pictures of these numbers."""
-    pictures = {}
+    """Inputs that show images of these numbers."""
+    images = {}
     for number, size in zip(numbers, sizes, strict=True):
         pixels = np.random.default_rng(number).integers(0, 256, (*size, 3), dtype=np.uint8)
-        pictures.setdefault(number, Image.fromarray(pixels))
+        images.setdefault(number, Image.fromarray(pixels))
     text = processor.apply_chat_template(chat_messages(Instruction("it")), add_generation_prompt=True, tokenize=False)
     return processor(
-        images=[[pictures[number]] for number in numbers],
+        images=[[images[number]] for number in numbers],
         text=[text] * len(numbers),
         padding=True,
         padding_side="left",
@@ -45,7 +45,7 @@ def test_logits_and_gradients_are_the_same(tiny):
     plain_logits, plain_gradients = outcome(model, inputs)
     seen = []
     hook = model.model.visual.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
-    with pictures_encoded_once(model):
+    with images_encoded_once(model):
         logits, gradients = outcome(model, inputs)
     hook.remove()
     rows = inputs["image_grid_thw"].prod(-1)
@@ -55,7 +55,7 @@ def test_logits_and_gradients_are_the_same(tiny):
         torch.testing.assert_close(shared, plain, rtol=1e-3, atol=1e-5)
 
 
-def test_pictures_that_differ_in_one_pixel_are_told_apart():
+def test_images_that_differ_in_one_pixel_are_told_apart():
     model, processor = testing.tiny_qwen2_5_vl()
     inputs = batch(processor, [1, 1], [(64, 64)] * 2)
     inputs["pixel_values"][-1, -1] += 1.0
@@ -63,7 +63,7 @@ def test_pictures_that_differ_in_one_pixel_are_told_apart():
     inputs["pixel_values"][-1, -2] -= 1.0
     with torch.no_grad():
         plain = model(**inputs).logits
-        with pictures_encoded_once(model):
+        with images_encoded_once(model):
             shared = model(**inputs).logits
     torch.testing.assert_close(shared, plain, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(plain[0], plain[1], atol=1e-3)
@@ -71,12 +71,12 @@ def test_pictures_that_differ_in_one_pixel_are_told_apart():
 
 def test_afterwards_the_model_is_as_before():
     model, _ = testing.tiny_qwen2_5_vl()
-    with pictures_encoded_once(model):
+    with images_encoded_once(model):
         assert "get_image_features" in vars(model.model)
     assert "get_image_features" not in vars(model.model)
 
 
 def test_a_family_without_grids_is_left_as_it_is():
     model, _ = testing.tiny_internvl()
-    with pictures_encoded_once(model):
+    with images_encoded_once(model):
         assert "get_image_features" not in vars(model.model)

@@ -23,11 +23,11 @@ def folders(tmp_path):
         mask = np.zeros((6, 8), np.uint8)
         mask[:, number] = 255
         Image.fromarray(mask).save(masks / f"ö {number}.png")
-    (images / "notes.txt").write_text("no picture")
+    (images / "notes.txt").write_text("no image")
     return Data(source="folders", images=str(images), masks=str(masks), query="the line", task="lines")
 
 
-def test_pictures_and_masks_are_paired_by_name_whatever_their_suffix_and_case(folders):
+def test_images_and_masks_are_paired_by_name_whatever_their_suffix_and_case(folders):
     samples = load_samples(folders)
     assert [sample.id for sample in samples] == ["Ö 0", "Ö 1", "Ö 2"]
     assert all(sample.target[:, number].all() and sample.target.sum() == 6 for number, sample in enumerate(samples))
@@ -39,7 +39,7 @@ def test_the_first_so_many_of_a_folder_can_be_taken(folders, tmp_path):
     assert len(load_samples(few)) == 2
 
 
-def test_a_picture_without_a_mask_is_named(folders, tmp_path):
+def test_an_image_without_a_mask_is_named(folders, tmp_path):
     (tmp_path / "masks" / "ö 1.png").unlink()
     with pytest.raises(DataError, match="Ö 1"):
         load_samples(folders)
@@ -59,7 +59,7 @@ def test_scenes_are_composed_as_the_recipe_says():
         (Data(source="folders"), RecipeError, "needs 'data.images' and 'data.masks'"),
         (Data(source="worked"), RecipeError, "needs 'data.rows'"),
         (Data(source="worked", rows="nowhere"), DataError, "worked answers at 'nowhere'"),
-        (Data(source="folders", images="nowhere", masks="nowhere"), DataError, "pictures at 'nowhere'"),
+        (Data(source="folders", images="nowhere", masks="nowhere"), DataError, "images at 'nowhere'"),
         (Data(source="dataset", root="."), RecipeError, "needs 'data.name'"),
         (Data(source="dataset", name="camo,", root="."), RecipeError, "needs 'data.name'"),
         (Data(source="dataset", name="camo"), RecipeError, "and 'data.root'"),

@@ -40,7 +40,7 @@ def test_vllm_can_be_turned_off_on_the_command_line_without_touching_its_options
     assert not handed_over(rl_recipe(trl={**VLLM, "use_vllm": False})).use_vllm
 
 
-def test_tokens_of_pictures_are_kept_out_of_completions_in_the_words_of_either_sampler():
+def test_tokens_of_images_are_kept_out_of_completions_in_the_words_of_either_sampler():
     assert never_sampled(False, [5, 6]) == {"suppress_tokens": [5, 6]}
     assert never_sampled(True, [5, 6]) == {"logit_bias": {5: VLLM_NEVER, 6: VLLM_NEVER}}
     assert never_sampled(True, []) == never_sampled(False, []) == {}

@@ -17,19 +17,19 @@ from thinkseg.errors import RecipeError
 from thinkseg.training.callbacks import read_log
 from thinkseg.training.grpo import train_rl
 from thinkseg.training.vllm_rollouts import (
-    hand_over_pictures_whole,
-    pictures_as_one_token,
+    collapse_image_tokens,
+    images_as_one_token,
     refuse_grown_vocabulary,
     refuse_impossible_vllm,
     vllm_explained,
 )
 
-PICTURE = 7
-PROMPT = [1, PICTURE, PICTURE, PICTURE, 2, 3]
+IMAGE = 7
+PROMPT = [1, IMAGE, IMAGE, IMAGE, 2, 3]
 
 
 class Generation:
-    """As TRL's, with a vLLM that puts `pieces` tokens in the place of a picture's first one, as the real one does."""
+    """As TRL's, with a vLLM that puts `pieces` tokens in the place of an image's first one, as the real one does."""
 
     def __init__(self, pieces):
         self.pieces = pieces
@@ -39,8 +39,8 @@ class Generation:
         self.handed = prompts
         read = []
         for prompt in prompts:
-            first = prompt.index(PICTURE)
-            read.append([*prompt[:first], *[PICTURE] * self.pieces, *prompt[first + 1 :]])
+            first = prompt.index(IMAGE)
+            read.append([*prompt[:first], *[IMAGE] * self.pieces, *prompt[first + 1 :]])
         return read, images, num_generations
 
 
@@ -57,43 +57,41 @@ def options(**changed):
     return SimpleNamespace(**(own | changed))
 
 
-def test_a_picture_of_many_tokens_becomes_one_token_and_the_rest_of_the_prompt_stays():
-    assert pictures_as_one_token(PROMPT, PICTURE) == [1, PICTURE, 2, 3]
-    assert pictures_as_one_token([PICTURE, PICTURE, 2, 2, PICTURE], PICTURE) == [PICTURE, 2, 2, PICTURE]
-    assert pictures_as_one_token([1, 1, 2], PICTURE) == [1, 1, 2]
-    assert pictures_as_one_token([], PICTURE) == []
+def test_an_image_of_many_tokens_becomes_one_token_and_the_rest_of_the_prompt_stays():
+    assert images_as_one_token(PROMPT, IMAGE) == [1, IMAGE, 2, 3]
+    assert images_as_one_token([IMAGE, IMAGE, 2, 2, IMAGE], IMAGE) == [IMAGE, 2, 2, IMAGE]
+    assert images_as_one_token([1, 1, 2], IMAGE) == [1, 1, 2]
+    assert images_as_one_token([], IMAGE) == []
 
 
-def test_vllm_reads_the_prompt_that_is_trained_on_and_not_one_with_the_picture_doubled():
+def test_vllm_reads_the_prompt_that_is_trained_on_and_not_one_with_the_image_doubled():
     generation = Generation(pieces=3)
     doubled, *_ = generation.generate([PROMPT], None, 1)
-    assert doubled[0].count(PICTURE) == 5
-    hand_over_pictures_whole(generation, PICTURE)
+    assert doubled[0].count(IMAGE) == 5
+    collapse_image_tokens(generation, IMAGE)
     read, images, count = generation.generate(prompts=[PROMPT, PROMPT], images=["a", "b"], num_generations=4)
     assert read == [PROMPT, PROMPT]
-    assert generation.handed == [[1, PICTURE, 2, 3]] * 2
+    assert generation.handed == [[1, IMAGE, 2, 3]] * 2
     assert (images, count) == (["a", "b"], 4)
 
 
-def test_a_picture_that_vllm_resizes_otherwise_is_refused_with_both_counts():
+def test_an_image_that_vllm_resizes_otherwise_is_refused_with_both_counts():
     generation = Generation(pieces=4)
-    hand_over_pictures_whole(generation, PICTURE)
-    with pytest.raises(
-        RecipeError, match=r"7 tokens of a prompt of 6, 4 of them a picture's and not 3.*images.max_pix"
-    ):
+    collapse_image_tokens(generation, IMAGE)
+    with pytest.raises(RecipeError, match=r"7 tokens of a prompt of 6, 4 of them an image's and not 3.*images.max_pix"):
         generation.generate([PROMPT], None, 1)
 
 
-def test_prompts_that_come_with_one_token_for_a_picture_are_left_to_vllm():
+def test_prompts_that_come_with_one_token_for_an_image_are_left_to_vllm():
     generation = Generation(pieces=3)
-    hand_over_pictures_whole(generation, PICTURE)
-    assert generation.generate([[1, PICTURE, 2, 3]], None, 1)[0] == [PROMPT]
+    collapse_image_tokens(generation, IMAGE)
+    assert generation.generate([[1, IMAGE, 2, 3]], None, 1)[0] == [PROMPT]
 
 
-def test_a_model_without_a_token_for_pictures_is_asked_as_ever():
+def test_a_model_without_a_token_for_images_is_asked_as_ever():
     generation = Generation(pieces=3)
-    hand_over_pictures_whole(generation, None)
-    assert generation.generate([PROMPT], None, 1)[0][0].count(PICTURE) == 5
+    collapse_image_tokens(generation, None)
+    assert generation.generate([PROMPT], None, 1)[0][0].count(IMAGE) == 5
 
 
 @pytest.mark.parametrize(
@@ -190,8 +188,8 @@ def test_what_goes_wrong_elsewhere_is_not_blamed_on_vllm():
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed")
-def test_a_real_vllm_reads_prompts_pictures_and_weights_as_the_trained_model_does(tmp_path, repository):
-    """Wrong pictures, doubled ones and old weights all gave differences between 0.1 and 0.5 nats per token."""
+def test_a_real_vllm_reads_prompts_images_and_weights_as_the_trained_model_does(tmp_path, repository):
+    """Wrong images, doubled ones and old weights all gave differences between 0.1 and 0.5 nats per token."""
     pytest.importorskip("thinkseg_pocket")
     changes = {
         "output": tmp_path / "run",

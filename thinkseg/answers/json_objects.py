@@ -21,7 +21,7 @@ from thinkseg.types import Answer, Box, Instruction, ObjectPrompt, Point, Size
 
 SEG_ZERO_TEMPLATE = Instruction(
     user=(
-        'Find "{query}" in this picture. Compare the objects that come into question and choose the one that fits '
+        'Find "{query}" in this image. Compare the objects that come into question and choose the one that fits '
         "best. Write your reasoning between <think> and </think>, then between <answer> and </answer>, as JSON, the "
         "box of that object and two points on it; if there is no such object, the answer is []. An example: {example}"
     )
@@ -29,7 +29,7 @@ SEG_ZERO_TEMPLATE = Instruction(
 
 VISION_REASONER_TEMPLATE = Instruction(
     user=(
-        'Find "{query}" in this picture. Compare the objects that come into question and choose all that fit. Write '
+        'Find "{query}" in this image. Compare the objects that come into question and choose all that fit. Write '
         "your reasoning between <think> and </think>, then between <answer> and </answer>, as a JSON list, the box of "
         "each of these objects and a point on it; if there is no such object, the list is empty. An example: {example}"
     )

@@ -29,20 +29,20 @@ from thinkseg.types import Answer, Box, Instruction, ObjectPrompt, Point, Size
 
 SEG_R1_TEMPLATE = Instruction(
     system=(
-        "You find things in pictures. First think about the request between <think> and </think>. Then write for each "
+        "You find things in images. First think about the request between <think> and </think>. Then write for each "
         "object that is meant its box as <bbox>[x_min,y_min,x_max,y_max]</bbox>, after the boxes all points as "
         "<points>[[x,y],[x,y]]</points>, and one label per point, in the same order, as <labels>[1,0]</labels>: 1 is a "
-        "point on an object, 0 a point on the background. When the picture does not have what is meant, leave the tags "
+        "point on an object, 0 a point on the background. When the image does not have what is meant, leave the tags "
         "empty: <bbox></bbox><points></points><labels></labels>. An example of an answer: {example}"
     ),
-    user="Find in this picture: {query}",
+    user="Find in this image: {query}",
 )
 
 SEG_R1_POINTS_TEMPLATE = Instruction(
     user=(
-        "Find in this picture: {query}. Write points as <points>[[x,y],[x,y]]</points> and one label per point, in the "
+        "Find in this image: {query}. Write points as <points>[[x,y],[x,y]]</points> and one label per point, in the "
         "same order, as <labels>[1,0]</labels>: 1 is a point on what is meant, 0 a point on the background. When the "
-        "picture does not have it, leave the tags empty: <points></points><labels></labels>. An example of an answer: "
+        "image does not have it, leave the tags empty: <points></points><labels></labels>. An example of an answer: "
         "{example}"
     )
 )

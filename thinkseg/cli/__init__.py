@@ -24,7 +24,7 @@ from thinkseg.errors import InputError
 
 VERBS = {
     "quickstart": "train the pocket model by reinforcement, offline, and report what it gained",
-    "segment": "think about pictures, point at what was asked for and cut it out",
+    "segment": "think about images, point at what was asked for and cut it out",
     "demo": "try a model in the browser",
     "train": "run a training stage from a recipe: sft or rl",
     "evaluate": "run a model on a benchmark",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from thinkseg.errors import DataError, InputError
 
 if TYPE_CHECKING:
-    from thinkseg.evaluation.records import Record, RunHeader
-    from thinkseg.evaluation.report import Run
+    from thinkseg.evaluation.records import PredictionRecord, RunHeader
+    from thinkseg.evaluation.reporting.report import Run
     from thinkseg.types import Sample
 
 EXAMPLE = """\
@@ -33,18 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write comparison.html, comparison.json, table.md and table.tex there"
     )
-    parser.add_argument("--data", type=Path, metavar="ROOT", help="where the data set is now, for the page's pictures")
+    parser.add_argument("--data", type=Path, metavar="ROOT", help="where the data set is now, for the page's images")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON in place of the table")
 
 
 def run(args: argparse.Namespace) -> int:
     """Compare the runs, print a table or JSON, and write the files that were asked for."""
-    from thinkseg.evaluation.comparison import compare_runs, to_json
-    from thinkseg.evaluation.comparison_page import Context, comparison_html, text_table
-    from thinkseg.evaluation.machine import command_line
-    from thinkseg.evaluation.papers import rows_of, write_rows
+    from thinkseg.evaluation.comparison.runs import compare_runs, to_json
+    from thinkseg.evaluation.provenance import command_line
     from thinkseg.evaluation.records import write_json
+    from thinkseg.evaluation.reporting.comparison_page import Context, comparison_html, text_table
+    from thinkseg.evaluation.reporting.latex_tables import rows_of, write_rows
 
     if len(args.runs) < 2:
         raise InputError("'thinkseg compare' needs at least two folders of evaluations")
@@ -84,11 +84,11 @@ def _names(args: argparse.Namespace) -> list[str]:
 def _read(folder: Path, name: str) -> tuple[RunHeader, Run]:
     """A finished run, measured anew from its records."""
     from thinkseg.evaluation.benchmarks import BENCHMARKS, measures_of
-    from thinkseg.evaluation.evaluate import summarize
-    from thinkseg.evaluation.measures import MASK_MEASURES
+    from thinkseg.evaluation.measures.registry import MASK_MEASURES
+    from thinkseg.evaluation.parallel.shards import WHOLE
     from thinkseg.evaluation.records import read_header, read_records
-    from thinkseg.evaluation.report import Run
-    from thinkseg.evaluation.shards import WHOLE
+    from thinkseg.evaluation.reporting.report import Run
+    from thinkseg.evaluation.run import summarize
 
     header, records = read_header(folder / "run.json"), read_records(WHOLE.path(folder))
     if not records:
@@ -109,8 +109,8 @@ def _warning(headers: Sequence[RunHeader], names: Sequence[str]) -> str:
     return f"The runs differ in more than the model: {'; '.join(differing)}." if differing else ""
 
 
-def _samples(header: RunHeader, records: Sequence[Record], root: Path | None) -> Sequence[Sample] | None:
-    """The samples behind the records, for the pictures; None where they are not at hand."""
+def _samples(header: RunHeader, records: Sequence[PredictionRecord], root: Path | None) -> Sequence[Sample] | None:
+    """The samples behind the records, for the images; None where they are not at hand."""
     from thinkseg.evaluation.benchmarks import LoadOptions, load_benchmark
 
     root = root if root is not None else Path(header.data) if header.data else None

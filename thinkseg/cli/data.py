@@ -1,4 +1,4 @@
-"""``thinkseg data``: which data sets are known, what is wrong with a copy, ready-made rows, and pictures of samples."""
+"""``thinkseg data``: which data sets are known, what is wrong with a copy, ready-made rows, and images of samples."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from thinkseg.cli.data_prepare import add_prepare_arguments, run_prepare
 from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
-    from thinkseg.data.catalog import DataSet
-    from thinkseg.data.check import CopyReport
+    from thinkseg.data.discovery.catalog import DataSet
+    from thinkseg.data.validation.check import CopyReport
 
 EXAMPLE = """\
 what it does ('thinkseg data ACTION --help' says more):
   list      the data sets that are known: splits, published counts, where to get them, the folders expected
   check     every fault of a copy, by kind and file: exit code 1 if there is one; the copy is only read
-  show      samples as one picture, with masks, requests, boxes and points
-  prepare   a split as Parquet files that hold the pictures and masks, or as the rows that Seg-Zero and VisionReasoner
+  show      samples as one image, with masks, requests, boxes and points
+  prepare   a split as Parquet files that hold the images and masks, or as the rows that Seg-Zero and VisionReasoner
             train on; goes on where it was stopped
 
-data of your own: a CSV, TSV or JSONL file with the columns image, mask, query; or two folders, of pictures and of
-masks; or pictures and a file of COCO instances. Prepared and published rows are read, too.
+data of your own: a CSV, TSV or JSONL file with the columns image, mask, query; or two folders, of images and of
+masks; or images and a file of COCO instances. Prepared and published rows are read, too.
 
 examples:
   thinkseg data list cod10k
@@ -58,9 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--workers", type=int, metavar="N", help="threads (default: one for each CPU, at most 8)")
     check.add_argument("--json", action="store_true", help="print JSON, with all files")
 
-    show = actions.add_parser("show", help="samples as one picture", allow_abbrev=False)
+    show = actions.add_parser("show", help="samples as one image", allow_abbrev=False)
     add_choice(show)
-    show.add_argument("--out", type=Path, required=True, metavar="FILE", help="the picture to write, .png or .jpg")
+    show.add_argument("--out", type=Path, required=True, metavar="FILE", help="the image to write, .png or .jpg")
     show.add_argument("--count", type=int, default=12, metavar="N", help="samples, evenly spread (default: 12)")
     show.add_argument("--columns", type=int, default=4, metavar="N", help="samples in a row (default: 4)")
 
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
 def run_list(args: argparse.Namespace) -> int:
     """Print the table of data sets, or all about one."""
-    from thinkseg.data.catalog import DATA_SETS, known
+    from thinkseg.data.discovery.catalog import DATA_SETS, known
 
     chosen = [known(args.name)] if args.name else list(DATA_SETS.values())
     if args.json:
@@ -102,8 +102,8 @@ def run_list(args: argparse.Namespace) -> int:
 
 def run_check(args: argparse.Namespace) -> int:
     """Print every fault; 1 when there is one of a kind that is not allowed."""
-    from thinkseg.data.check import check_copy
     from thinkseg.data.listing import FaultKind
+    from thinkseg.data.validation.check import check_copy
 
     unknown = set(args.allow) - set(FaultKind)
     if unknown:
@@ -126,12 +126,12 @@ def run_check(args: argparse.Namespace) -> int:
 
 def run_show(args: argparse.Namespace) -> int:
     """Write the contact sheet and say where it is."""
-    from thinkseg.data.sheets import listing_sheet
+    from thinkseg.data.preview import listing_sheet
 
     if args.count < 1 or args.columns < 1:
         raise InputError(f"expected at least 1 sample and 1 column, found {args.count} and {args.columns}")
     if args.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"the picture should be named .png or .jpg, found '{args.out}'")
+        raise InputError(f"the image should be named .png or .jpg, found '{args.out}'")
     listing = choose_one(args)
     count = min(args.count, len(listing))
     indices = [index * len(listing) // count for index in range(count)]
@@ -146,7 +146,7 @@ def _report_text(report: CopyReport, names: int) -> str:
     lines = [f"{report.name} in {report.root}"]
     for split in report.splits:
         published = "" if split.expected is None else f" ({split.expected:,} {split.unit} were published)"
-        lines.append(f"  {split.split}: {split.samples:,} samples, {split.pictures:,} pictures{published}")
+        lines.append(f"  {split.split}: {split.samples:,} samples, {split.image_count:,} images{published}")
     for kind, count in report.counts.items():
         lines.append(f"\n  {kind}: {count:,} × {kind.meaning}")
         faults = [fault for fault in report.faults if fault.kind is kind]
@@ -173,9 +173,9 @@ def _asked(data_set: DataSet) -> str:
 
 def _description(data_set: DataSet) -> str:
     """All about one data set."""
-    from thinkseg.data.catalog import expected_tree
+    from thinkseg.data.discovery.catalog import expected_tree
 
-    unit = "pictures" if data_set.unit == "pictures" else "samples"
+    unit = "images" if data_set.unit == "images" else "samples"
     return "\n".join(
         [
             f"{data_set.name}: {data_set.title}",
@@ -191,7 +191,7 @@ def _description(data_set: DataSet) -> str:
 
 
 def _record(data_set: DataSet) -> Mapping[str, Any]:
-    from thinkseg.data.catalog import expected_tree
+    from thinkseg.data.discovery.catalog import expected_tree
 
     return {
         "name": data_set.name,

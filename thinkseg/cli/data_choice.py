@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from thinkseg.errors import DataError
 
 if TYPE_CHECKING:
-    from thinkseg.data.catalog import DataSet
+    from thinkseg.data.discovery.catalog import DataSet
     from thinkseg.data.listing import Listing
 
 Chosen = list[tuple["DataSet | None", dict[str, "Listing"]]]
@@ -19,7 +19,7 @@ Chosen = list[tuple["DataSet | None", dict[str, "Listing"]]]
 
 def choose(args: argparse.Namespace) -> Chosen:
     """The data sets, each with its splits, that the arguments mean."""
-    from thinkseg.data.finding import find_listings
+    from thinkseg.data.discovery.load import find_listings
 
     return find_listings(
         args.root,
@@ -62,7 +62,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         "--dataset", metavar="NAME", default="", help="which data set it is (default: look what is there)"
     )
     parser.add_argument("--split", metavar="SPLIT", default="", help="only this split")
-    parser.add_argument("--images", metavar="DIR", default="", help="the folder of pictures, from ROOT on")
+    parser.add_argument("--images", metavar="DIR", default="", help="the folder of images, from ROOT on")
     parser.add_argument("--masks", metavar="DIR", default="", help="the folder of masks, from ROOT on")
     parser.add_argument("--annotations", metavar="FILE", default="", help="a file of COCO instances, from ROOT on")
     parser.add_argument("--query", metavar="TEXT", default="", help="what is asked, where the data have no words")

@@ -12,8 +12,8 @@ from thinkseg.cli.data_choice import Bar, add_choice, choose_one
 from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
-    from thinkseg.data.building import Segment
-    from thinkseg.data.prepare import Prepared
+    from thinkseg.data.prepared.builder import Segment
+    from thinkseg.data.prepared.writer import Prepared
 
 DONE = 0
 
@@ -30,12 +30,12 @@ def add_prepare_arguments(prepare: argparse.ArgumentParser) -> None:
         help="the columns: ThinkSeg's own, with masks (default), or those of the published rows, with boxes and points",
     )
     sizes = prepare.add_mutually_exclusive_group()
-    sizes.add_argument("--longest-side", type=int, metavar="PX", help="shrink larger pictures (default: keep them)")
+    sizes.add_argument("--longest-side", type=int, metavar="PX", help="shrink larger images (default: keep them)")
     sizes.add_argument(
         "--resize",
         type=int,
         metavar="PX",
-        help="stretch every picture to a square, of a multiple of 28 for Qwen2-VL and Qwen2.5-VL, of 32 for Qwen3-VL "
+        help="stretch every image to a square, of a multiple of 28 for Qwen2-VL and Qwen2.5-VL, of 32 for Qwen3-VL "
         "and Qwen3.5 (default: 840 for published schemas)",
     )
     prepare.add_argument(
@@ -62,14 +62,14 @@ def add_prepare_arguments(prepare: argparse.ArgumentParser) -> None:
 
 def run_prepare(args: argparse.Namespace) -> int:
     """Write the rows and say what was written."""
-    from thinkseg.data.building import Settings
-    from thinkseg.data.prepare import prepare
+    from thinkseg.data.prepared.builder import BuilderOptions
+    from thinkseg.data.prepared.writer import prepare
 
     _check_numbers(args)
     listing = choose_one(args)
     if not args.skip_faulty:
-        listing.whole()
-    settings = Settings(
+        listing.require_complete()
+    settings = BuilderOptions(
         rows_per_file=args.rows_per_file,
         longest_side=args.longest_side,
         skip_faulty=args.skip_faulty,
@@ -104,7 +104,7 @@ def _check_numbers(args: argparse.Namespace) -> None:
         raise InputError(f"'--points' is for the schema 'thinkseg'; '{args.schema}' has a number of its own")
     if args.resize and args.resize % 28 and args.resize % 32:
         print(
-            f"thinkseg: {args.resize} is a multiple neither of 28 nor of 32, so that no Qwen model sees pictures of "
+            f"thinkseg: {args.resize} is a multiple neither of 28 nor of 32, so that no Qwen model sees images of "
             "this size; answers are still right, each in the frame of its row",
             file=sys.stderr,
         )
@@ -120,8 +120,8 @@ def _segment(name: str, device: str) -> Segment:
 
 def _made_text(made: Prepared, names: int = 5) -> str:
     """What was written, and what was left out and why, for people."""
-    from thinkseg.data.building import REASONS
-    from thinkseg.data.prepare import MANIFEST, kind_of
+    from thinkseg.data.prepared.builder import REASONS
+    from thinkseg.data.prepared.writer import MANIFEST, kind_of
 
     lines = [f"{made.rows} rows in {len(made.files)} files: {made.folder}"]
     for kind, meaning in REASONS.items():

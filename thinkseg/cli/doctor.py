@@ -145,7 +145,7 @@ def _hints(packages: Iterable[Package], pocket: str | None) -> list[str]:
     """A sentence for each thing that only some work needs and that is not there."""
     hints = []
     if pocket is None:
-        hints.append(f"The pocket pictures and models are not installed. From a clone, install them with: {GET_POCKET}")
+        hints.append(f"The pocket images and models are not installed. From a clone, install them with: {GET_POCKET}")
     missing: dict[str, list[str]] = {}
     for package in packages:
         if package.extra and not package.fits:

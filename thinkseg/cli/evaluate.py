@@ -22,15 +22,15 @@ from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
     from thinkseg.evaluation.benchmarks import Benchmark
-    from thinkseg.evaluation.processes import Tell
-    from thinkseg.evaluation.records import Record
-    from thinkseg.evaluation.shards import Shard
+    from thinkseg.evaluation.parallel.processes import Tell
+    from thinkseg.evaluation.parallel.shards import Shard
+    from thinkseg.evaluation.records import PredictionRecord
     from thinkseg.types import Sample
 
 EXAMPLE = """\
 benchmarks:
   scenes    pocket scenes that no training scene shares a cut-out or background with (512; offline)
-  folder    your own: pictures in ROOT/images, masks in ROOT/masks; asks for the main object
+  folder    your own: images in ROOT/images, masks in ROOT/masks; asks for the main object
 
 data sets that lie below ROOT ('thinkseg data list' tells where to get them, and how they have to lie):
   camouflaged   cod10k camo chameleon nc4k
@@ -54,7 +54,7 @@ examples:
   thinkseg evaluate cod10k --data data --model runs/rl/final --processes 8 --save-masks --out runs/cod10k
   thinkseg evaluate scenes --model pocket --shard 2/4 --out runs/start
   torchrun --nproc-per-node 8 -m thinkseg evaluate refcoco --data data --model runs/rl/final --out runs/refcoco
-  thinkseg evaluate folder --data my_pictures --out runs/mine
+  thinkseg evaluate folder --data my_images --out runs/mine
   thinkseg evaluate coco-detection --data data --model runs/rl/final --out runs/boxes
   thinkseg evaluate refcoco-testa --protocol seg-zero --data data --model runs/rl/final --out runs/as_seg_zero
   thinkseg evaluate cod10k camo reasonseg-val --data data --model runs/rl/final --out runs/hidden"""
@@ -78,14 +78,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shard", metavar="I/N", help="only part I of N; the last part to end reports")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--save-masks", action="store_true", help="write the predicted masks to DIR/masks, as PNG")
-    parser.add_argument("--save-overlays", action="store_true", help="write pictures with their masks to DIR/overlays")
+    parser.add_argument("--save-overlays", action="store_true", help="write images with their masks to DIR/overlays")
     parser.add_argument("--json", action="store_true", help="print the report as JSON in place of the table")
     add_model_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate every benchmark named and print a table, or JSON, for each."""
-    from thinkseg.evaluation.shards import WHOLE, Shard, merge_shards, wait_for_shards
+    from thinkseg.evaluation.parallel.shards import WHOLE, Shard, merge_shards, wait_for_shards
 
     if args.batch_size < 1:
         raise InputError(f"a batch has at least 1 sample, found {args.batch_size}")
@@ -142,9 +142,9 @@ def _predict(
         shard: which part.
         tell: told of every sample, in place of a bar.
     """
-    from thinkseg.evaluation.evaluate import create_header, evaluate
-    from thinkseg.evaluation.machine import device_of
     from thinkseg.evaluation.progress import ProgressBar
+    from thinkseg.evaluation.provenance import device_of
+    from thinkseg.evaluation.run import create_header, evaluate
 
     asked = asked_of(args)
     pipeline = load_models(args, batch_size=args.batch_size)
@@ -175,7 +175,7 @@ def _predict(
     return device_of(pipeline)
 
 
-def _tell(tell: Tell, benchmark: str, done: int, _total: int, record: Record | None) -> None:
+def _tell(tell: Tell, benchmark: str, done: int, _total: int, record: PredictionRecord | None) -> None:
     tell((benchmark, done, None if record is None else record.iou))
 
 
@@ -183,7 +183,7 @@ def _predict_in_processes(
     args: argparse.Namespace, benchmarks: Sequence[tuple[Benchmark, Sequence[Sample], Path]]
 ) -> str:
     """Let several processes do a part each, under one bar."""
-    from thinkseg.evaluation.processes import run_processes
+    from thinkseg.evaluation.parallel.processes import run_processes
     from thinkseg.evaluation.progress import ProgressBar
 
     total = sum(len(samples) for _, samples, _ in benchmarks)
@@ -201,7 +201,7 @@ def _predict_in_processes(
 
 def _work(args: argparse.Namespace, number: int, tell: Tell) -> str:
     """One of the processes."""
-    from thinkseg.evaluation.shards import Shard
+    from thinkseg.evaluation.parallel.shards import Shard
 
     os.environ["LOCAL_RANK"] = str(number)  # each takes the next GPU
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.processes)))
@@ -212,19 +212,19 @@ def _report(
     args: argparse.Namespace, benchmark: Benchmark, samples: Sequence[Sample], out: Path, device: str, seconds: float
 ) -> dict[str, Any]:
     """Measure a whole run, write its report and print its table; return what ``report.json`` holds."""
-    from thinkseg.evaluation.evaluate import summarize
-    from thinkseg.evaluation.machine import command_line, machine
-    from thinkseg.evaluation.papers import rows_of, write_rows
+    from thinkseg.evaluation.parallel.shards import WHOLE
+    from thinkseg.evaluation.provenance import command_line, machine
     from thinkseg.evaluation.records import read_header, read_records
-    from thinkseg.evaluation.report import Run, Story, write_report
-    from thinkseg.evaluation.shards import WHOLE
-    from thinkseg.evaluation.tables import text_table
+    from thinkseg.evaluation.reporting.latex_tables import rows_of, write_rows
+    from thinkseg.evaluation.reporting.report import ReportContext, Run, write_report
+    from thinkseg.evaluation.reporting.tables import text_table
+    from thinkseg.evaluation.run import summarize
 
     header, records = read_header(out / "run.json"), read_records(WHOLE.path(out))
     report = summarize(header, records, benchmark.measures)
-    _save_pictures(args, samples, records, out)
+    _save_images(args, samples, records, out)
     write_rows(out, rows_of(report, str(args.model)), benchmark.measures)
-    story = Story(
+    context = ReportContext(
         title=f"{args.model} on {benchmark.name}",
         lead=f"{len(samples)} samples: {benchmark.summary}.",
         runs=(Run(str(args.model), report, records),),
@@ -241,17 +241,19 @@ def _report(
             "processes": args.processes,
         },
     )
-    content = write_report(out, story)
+    content = write_report(out, context)
     if not args.json:
         print(text_table(report, measures=benchmark.measures))
         print(f"\nreport: {out / 'report.html'}")
     return content
 
 
-def _save_pictures(args: argparse.Namespace, samples: Sequence[Sample], records: Sequence[Record], out: Path) -> None:
+def _save_images(
+    args: argparse.Namespace, samples: Sequence[Sample], records: Sequence[PredictionRecord], out: Path
+) -> None:
     from tqdm import tqdm
 
-    from thinkseg.evaluation.saved import save_masks, save_overlays
+    from thinkseg.evaluation.reporting.export import save_masks, save_overlays
 
     if args.save_masks:
         for _ in tqdm(save_masks(out / "masks", records), "masks", len(records), file=sys.stderr):

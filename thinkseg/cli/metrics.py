@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to this file, too")
     parser.add_argument("--resize", action="store_true", help="bring predictions of another size to that of the target")
     parser.add_argument(
-        "--hce", action="store_true", help="count the human correction effort, too: seconds for each large picture"
+        "--hce", action="store_true", help="count the human correction effort, too: seconds for each large image"
     )
     parser.add_argument("--processes", type=int, metavar="N", help="that share the work (default: one per core)")
 
@@ -88,9 +88,9 @@ def find_pairs(predictions: Path, targets: Path) -> list[Pair]:
     Raises:
         ImageError: a folder is missing or without targets, or a target has no prediction.
     """
-    from thinkseg.imaging import find_pictures
+    from thinkseg.imaging import find_images
 
-    found, wanted = find_pictures(predictions), find_pictures(targets)
+    found, wanted = find_images(predictions), find_images(targets)
     missing = [stem for stem in wanted if stem not in found]
     if missing:
         named = ", ".join(f"'{wanted[stem].name}'" for stem in missing[:NAMED])
@@ -177,6 +177,6 @@ def _resized(values: "np.ndarray", shape_hw: tuple[int, ...]) -> "np.ndarray":
     import numpy as np
     from PIL import Image
 
-    picture = Image.fromarray(values.astype(np.float32))
-    resized = picture.resize((shape_hw[1], shape_hw[0]), Image.Resampling.BILINEAR)
+    image = Image.fromarray(values.astype(np.float32))
+    resized = image.resize((shape_hw[1], shape_hw[0]), Image.Resampling.BILINEAR)
     return np.asarray(resized, dtype=np.float64).clip(0, 1)

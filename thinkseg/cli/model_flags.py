@@ -36,14 +36,14 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     )
     asked.add_argument("--max-new-tokens", type=int, metavar="N", help="length limit of its text, in tokens")
     asked.add_argument("--frame", help="how it measures coordinates: relative-1000 or resized-pixels")
-    asked.add_argument("--canvas", type=int, metavar="PX", help="stretch pictures to squares of so many pixels a side")
-    asked.add_argument("--min-pixels", type=int, metavar="N", help="enlarge pictures of fewer pixels for the model")
-    asked.add_argument("--max-pixels", type=int, metavar="N", help="shrink pictures of more pixels for the model")
+    asked.add_argument("--canvas", type=int, metavar="PX", help="stretch images to squares of so many pixels a side")
+    asked.add_argument("--min-pixels", type=int, metavar="N", help="enlarge images of fewer pixels for the model")
+    asked.add_argument("--max-pixels", type=int, metavar="N", help="shrink images of more pixels for the model")
 
 
 def load_models(args: argparse.Namespace, **options: Any) -> Pipeline:
     """The pipeline that the flags ask for; further options go to `load_pipeline`."""
-    from thinkseg.models.known import read_instruction
+    from thinkseg.models.checkpoint_config import read_instruction
     from thinkseg.models.pipeline import load_pipeline
 
     instruction = read_instruction(args.instruction) if args.instruction else None
@@ -66,12 +66,12 @@ def identity(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         InputError: a model or the instruction is not there.
     """
-    from thinkseg.evaluation.machine import checkpoint_revision
+    from thinkseg.evaluation.provenance import checkpoint_revision
     from thinkseg.models import loading
-    from thinkseg.models.known import Settings, settings_for
+    from thinkseg.models.checkpoint_config import CheckpointConfig, settings_for
 
     source = loading.locate(args.model, "reasoner")
-    segmenter = args.segmenter or settings_for(args.model, source, Settings(format=args.format)).segmenter
+    segmenter = args.segmenter or settings_for(args.model, source, CheckpointConfig(format=args.format)).segmenter
     segmenter = segmenter or loading.POCKET
     return {
         "name": str(args.model),
@@ -88,7 +88,7 @@ def asked_of(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         InputError: the file of the instruction is not there, or is none.
     """
-    from thinkseg.models.known import read_instruction
+    from thinkseg.models.checkpoint_config import read_instruction
 
     asked = {name: getattr(args, name) for name in ASKED if getattr(args, name) is not None}
     if args.instruction:

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
-    from thinkseg.evaluation.quickstart import Settings, Tools
-    from thinkseg.evaluation.records import Record
-    from thinkseg.evaluation.report import Story
+    from thinkseg.evaluation.records import PredictionRecord
+    from thinkseg.evaluation.reporting.report import ReportContext
+    from thinkseg.quickstart.job import QuickstartSettings, Tools
     from thinkseg.training.config import Recipe
 
 EXAMPLE = """\
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} should be at least 1, found {value}")
-    from thinkseg.evaluation.quickstart import claim_folder, finish, run_quickstart
+    from thinkseg.quickstart.job import claim_folder, finish, run_quickstart
 
     recipe = _load_recipe(args)
     settings = _settings(args, recipe)
@@ -71,26 +71,26 @@ def run(args: argparse.Namespace) -> int:
     _say(_plan_in_words(args, settings))
     try:
         tools = create_tools(args, recipe)
-        story = run_quickstart(args.out, settings, tools)
-        example = segment_example(args.out, story, tools)
-        content = finish(args.out, story)
+        context = run_quickstart(args.out, settings, tools)
+        example = segment_example(args.out, context, tools)
+        content = finish(args.out, context)
     except KeyboardInterrupt as stop:
         _say(f"\n{str(stop) or 'interrupted'}\nThe same command goes on from there.")
         return INTERRUPTED
     if args.json:
         print(json.dumps(content, ensure_ascii=False))
     else:
-        print(_last_words(args.out, story, example))
+        print(_last_words(args.out, context, example))
     return DONE
 
 
 def create_tools(args: argparse.Namespace, recipe: Recipe) -> Tools:
     """The real parts: pocket scenes, pipelines from checkpoints that share one segmenter, and GRPO."""
-    from thinkseg.data.scenes import load_scenes
-    from thinkseg.evaluation.machine import command_line
-    from thinkseg.evaluation.quickstart import Tools
+    from thinkseg.data.synthetic.scenes import load_scenes
+    from thinkseg.evaluation.provenance import command_line
     from thinkseg.models.pipeline import load_pipeline
     from thinkseg.models.segmenter import load_segmenter
+    from thinkseg.quickstart.job import Tools
     from thinkseg.training.grpo import train_rl
     from thinkseg.training.runs import newest_checkpoint, quiet_libraries
     from thinkseg.types import Instruction
@@ -123,18 +123,18 @@ def create_tools(args: argparse.Namespace, recipe: Recipe) -> Tools:
     return Tools(load, train, samples, args.batch_size, command_line())
 
 
-def segment_example(out: Path, story: Story, tools: Tools) -> tuple[str, str]:
+def segment_example(out: Path, context: ReportContext, tools: Tools) -> tuple[str, str]:
     """Cut the target out of one held-out scene, as a user would: the best answer to a request that takes some thought.
 
     Returns:
         The query, and what ``thinkseg segment`` says.
     """
     from thinkseg.cli.segment import segment_one
-    from thinkseg.evaluation.quickstart import CHECKPOINT
     from thinkseg.imaging import load_image
+    from thinkseg.quickstart.job import CHECKPOINT
 
-    records = story.runs[-1].records
-    sample = story.samples[_most_telling(records)]
+    records = context.runs[-1].records
+    sample = context.samples[_most_telling(records)]
     path = out / "example.png"
     load_image(sample.image).save(path)
     with redirect_stdout(StringIO()) as said:
@@ -142,7 +142,7 @@ def segment_example(out: Path, story: Story, tools: Tools) -> tuple[str, str]:
     return sample.query, said.getvalue().rstrip()
 
 
-def _most_telling(records: Sequence[Record]) -> int:
+def _most_telling(records: Sequence[PredictionRecord]) -> int:
     """The place of the best answer among the requests that take some thought, or among all."""
 
     def rank(index: int) -> tuple[bool, bool, float]:
@@ -153,7 +153,7 @@ def _most_telling(records: Sequence[Record]) -> int:
 
 
 def _load_recipe(args: argparse.Namespace) -> Recipe:
-    from thinkseg.evaluation.quickstart import TRAINING
+    from thinkseg.quickstart.job import TRAINING
     from thinkseg.training.config import load_recipe
 
     overrides: dict[str, Any] = {"output": str(args.out / TRAINING), "seed": args.seed, "data.seed": args.seed}
@@ -165,19 +165,19 @@ def _load_recipe(args: argparse.Namespace) -> Recipe:
     return recipe
 
 
-def _settings(args: argparse.Namespace, recipe: Recipe) -> Settings:
-    from thinkseg.evaluation.quickstart import Settings
+def _settings(args: argparse.Namespace, recipe: Recipe) -> QuickstartSettings:
     from thinkseg.models.loading import POCKET, pocket_folder
+    from thinkseg.quickstart.job import QuickstartSettings
     from thinkseg.training.config import settings_of
 
     segmenter = recipe.segmenter
     if segmenter == POCKET and pocket_folder("segmenter") is None:
         segmenter = "grabcut"  # what takes its place
     trained_by = {name: value for name, value in settings_of(recipe).items() if name != "output"}
-    return Settings(recipe.steps, args.scenes, args.seed, recipe.model.path, segmenter, trained_by)
+    return QuickstartSettings(recipe.steps, args.scenes, args.seed, recipe.model.path, segmenter, trained_by)
 
 
-def _plan_in_words(args: argparse.Namespace, settings: Settings) -> str:
+def _plan_in_words(args: argparse.Namespace, settings: QuickstartSettings) -> str:
     usual = args.steps is None and args.recipe is None and args.scenes <= SCENES
     return "\n".join(
         [
@@ -190,21 +190,21 @@ def _plan_in_words(args: argparse.Namespace, settings: Settings) -> str:
     )
 
 
-def _last_words(out: Path, story: Story, example: tuple[str, str]) -> str:
+def _last_words(out: Path, context: ReportContext, example: tuple[str, str]) -> str:
     """The table, what it says, and what to do next."""
-    from thinkseg.evaluation.quickstart import CHECKPOINT, PAGE
-    from thinkseg.evaluation.tables import text_table
+    from thinkseg.evaluation.reporting.tables import text_table
+    from thinkseg.quickstart.job import CHECKPOINT, PAGE
 
-    gains = story.gains()
-    before, after = (run.report for run in story.runs)
+    gains = context.gains()
+    before, after = (run.report for run in context.runs)
     query, said = example
-    minutes = sum(story.seconds.values()) / 60
+    minutes = sum(context.seconds.values()) / 60
     return "\n".join(
         [
             "",
-            text_table(before, after, story.measures, gains),
+            text_table(before, after, context.measures, gains),
             "",
-            f"{gains['all'].in_words()} It took {minutes:.1f} minutes{_spent(story.seconds)}.",
+            f"{gains['all'].in_words()} It took {minutes:.1f} minutes{_spent(context.seconds)}.",
             "",
             f"One of the held-out scenes, asked for “{query}”:",
             said,

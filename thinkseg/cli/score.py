@@ -33,7 +33,7 @@ NO_FRAME = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ScoreLine:
     """One line of the file, read."""
 
     id: object
@@ -112,7 +112,7 @@ def create_rubric(format_name: str | None, recipe: str | None, segmenter: str | 
     return Rubric(get_format(name, tolerant=tolerant), weights, load_segmenter(segmenter))
 
 
-def read_lines(lines: Iterator[str], name: str, folder: Path) -> Iterator[Line]:
+def read_lines(lines: Iterator[str], name: str, folder: Path) -> Iterator[ScoreLine]:
     """The completions in a file, one a line; blank lines are passed over.
 
     Args:
@@ -139,7 +139,7 @@ def read_lines(lines: Iterator[str], name: str, folder: Path) -> Iterator[Line]:
             raise DataError(f"{where}: {error}") from error
 
 
-def _line_of(record: Mapping[str, Any], number: int, folder: Path) -> Line:
+def _line_of(record: Mapping[str, Any], number: int, folder: Path) -> ScoreLine:
     from thinkseg.imaging import load_image, load_mask
     from thinkseg.rewards import Truth, objects_from_record
     from thinkseg.types import Size
@@ -152,14 +152,14 @@ def _line_of(record: Mapping[str, Any], number: int, folder: Path) -> Line:
         size = Size(*frame) if frame is not None else Size(NO_FRAME, NO_FRAME)
     except (TypeError, ValueError) as error:
         raise DataError(f"'frame' should be [width, height], found {frame}") from error
-    picture = load_image(folder / image) if has_masks and image is not None else None
+    pixels = load_image(folder / image) if has_masks and image is not None else None
     truth = Truth(
         mask=load_mask(folder / mask) if mask is not None else None,
-        instances=None if masks is None else _load_masks(masks, folder, Size(*picture.size) if picture else size),
+        instances=None if masks is None else _load_masks(masks, folder, Size(*pixels.size) if pixels else size),
         objects=objects_from_record(record),
-        image=picture,
+        image=pixels,
     )
-    return Line(record.get("id", number), record["completion"], size, truth)
+    return ScoreLine(record.get("id", number), record["completion"], size, truth)
 
 
 def _load_masks(sources: Any, folder: Path, size: "Size") -> "Masks":
@@ -201,8 +201,8 @@ def _read_recipe(path: Path) -> tuple[str | None, dict[str, float], bool]:
     return recipe.get("format"), weights, bool(recipe.get("tolerant", False))
 
 
-def _print_scores(rubric: "Rubric", lines: Iterator[Line]) -> None:
-    batch: list[Line] = []
+def _print_scores(rubric: "Rubric", lines: Iterator[ScoreLine]) -> None:
+    batch: list[ScoreLine] = []
     for line in lines:
         batch.append(line)
         if len(batch) == BATCH:
@@ -211,11 +211,11 @@ def _print_scores(rubric: "Rubric", lines: Iterator[Line]) -> None:
     _print_batch(rubric, batch)
 
 
-def _print_batch(rubric: "Rubric", batch: list[Line]) -> None:
+def _print_batch(rubric: "Rubric", batch: list[ScoreLine]) -> None:
     cases = rubric.read(
         [line.completion for line in batch], [line.truth for line in batch], [line.frame for line in batch]
     )
-    for line, case, reward in zip(batch, cases, rubric.score_cases(cases), strict=True):
+    for line, case, reward in zip(batch, cases, rubric.score_inputs(cases), strict=True):
         scored = {
             "id": line.id,
             "parts": dict(reward.parts),

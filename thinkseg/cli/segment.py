@@ -1,15 +1,15 @@
-"""``thinkseg segment``: from pictures and queries to masks.
+"""``thinkseg segment``: from images and queries to masks.
 
-For every picture it prints the model's thinking and what was found, and writes into the output folder
+For every image it prints the model's thinking and what was found, and writes into the output folder
 
-* ``NAME.mask.png``: the union of the objects, 255 on them, at the picture's size,
-* ``NAME.overlay.png``: the picture with masks, boxes and points drawn over it,
+* ``NAME.mask.png``: the union of the objects, 255 on them, at the image's size,
+* ``NAME.overlay.png``: the image with masks, boxes and points drawn over it,
 * with ``--index``, ``NAME.index.png``: 0 on the background, n on object n,
 * with ``--instances``, ``NAME.object-1.png`` and so on: each object's own mask,
-* ``NAME.json``: the query, the thinking, the model's text, boxes and points in pixels of the picture, each object's
+* ``NAME.json``: the query, the thinking, the model's text, boxes and points in pixels of the image, each object's
   mask as COCO run lengths, and the failure, if there was one; written last.
 
-Started again, it goes on where it was: what is there for the same picture, query and model is not made again.
+Started again, it goes on where it was: what is there for the same image, query and model is not made again.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
     from thinkseg.models.pipeline import Pipeline
-    from thinkseg.results import Record
+    from thinkseg.results import ResultRecord
     from thinkseg.serving.batch import Outcome
 
 EXAMPLE = """\
-INPUT is a picture, a folder (all pictures in it and below it), a pattern such as 'shots/**/*.jpg', a table (CSV, TSV,
+INPUT is an image, a folder (all images in it and below it), a pattern such as 'shots/**/*.jpg', a table (CSV, TSV,
 JSONL) with the columns image and query, or '-' for lines on standard input: paths, or JSON with image and query.
 
-What is there already for the same picture, query and model is kept; other files are never written over: a name that is
-taken gets a number. Exit codes: 0 done; 1 no answer could be read, or some pictures could not, which are named at the
-end; 2 the call is wrong, or no picture could be read.
+What is there already for the same image, query and model is kept; other files are never written over: a name that is
+taken gets a number. Exit codes: 0 done; 1 no answer could be read, or some images could not, which are named at the
+end; 2 the call is wrong, or no image could be read.
 
 examples:
   thinkseg segment photo.jpg --query 'the animal that gives milk'
@@ -50,7 +50,7 @@ DONE, FAILED = 0, 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="pictures, folders, patterns, tables, or '-'")
+    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="images, folders, patterns, tables, or '-'")
     parser.add_argument(
         "-q", "--query", default="", metavar="TEXT", help="what to look for, in words; tables bring their own"
     )
@@ -58,30 +58,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path(), metavar="DIR", help="folder for the results (default: this one)"
     )
     parser.add_argument("--instances", action="store_true", help="write a mask of each object, too")
-    parser.add_argument("--index", action="store_true", help="write a picture that is n on object n, too")
-    parser.add_argument("--overwrite", action="store_true", help="make results of the same pictures anew")
+    parser.add_argument("--index", action="store_true", help="write an image that is n on object n, too")
+    parser.add_argument("--overwrite", action="store_true", help="make results of the same images anew")
     parser.add_argument("--json", action="store_true", help="print each result as a line of JSON in place of the text")
     parser.add_argument(
-        "--batch-size", type=int, default=8, metavar="N", help="pictures that the model gets at a time (default: 8)"
+        "--batch-size", type=int, default=8, metavar="N", help="images that the model gets at a time (default: 8)"
     )
     add_model_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Segment every picture.
+    """Segment every image.
 
     Returns:
-        0, or 1 when pictures could not be read, or when not a single answer could.
+        0, or 1 when images could not be read, or when not a single answer could.
     """
-    from thinkseg.data.inputs import STDIN, list_jobs
-    from thinkseg.results import is_picture_of_result
-    from thinkseg.serving.batch import Batch, Options
+    from thinkseg.results import is_image_of_result
+    from thinkseg.serving.batch import JobRunner, Options
+    from thinkseg.serving.jobs import STDIN, list_jobs
 
     options = Options(args.batch_size, args.index, args.instances, args.overwrite)
     lines = sys.stdin.read().splitlines() if STDIN in args.inputs else []
-    jobs = list_jobs(args.inputs, args.query, lines, leave_out=is_picture_of_result)
+    jobs = list_jobs(args.inputs, args.query, lines, leave_out=is_image_of_result)
     _make_folder(args.out)
-    batch = Batch(args.out, lambda: _load(args), identity(args), options)
+    batch = JobRunner(args.out, lambda: _load(args), identity(args), options)
     outcomes = _followed(batch.segment(jobs), len(jobs), as_json=args.json)
     failed = [outcome.error for outcome in outcomes if outcome.error is not None]
     if len(failed) == len(jobs):
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def segment_one(pipeline: Pipeline, path: Path, query: str, stem: Path, *, as_json: bool) -> bool:
-    """Segment one picture, write its files and print the result; whether the answer could be read."""
+    """Segment one image, write its files and print the result; whether the answer could be read."""
     from thinkseg.imaging import load_image
     from thinkseg.results import endings, record_from_prediction, with_ending, write_result
     from thinkseg.types import Sample
@@ -122,7 +122,7 @@ def _followed(outcomes: Iterable[Outcome], total: int, *, as_json: bool) -> list
     from tqdm import tqdm
 
     seen = []
-    with tqdm(total=total, unit="picture", file=sys.stderr, dynamic_ncols=True, disable=total < 2) as bar:
+    with tqdm(total=total, unit="image", file=sys.stderr, dynamic_ncols=True, disable=total < 2) as bar:
         for outcome in outcomes:
             if outcome.error is None:
                 with tqdm.external_write_mode(file=sys.stdout):
@@ -132,7 +132,7 @@ def _followed(outcomes: Iterable[Outcome], total: int, *, as_json: bool) -> list
     return seen
 
 
-def _print(path: Path, record: Record, files: Sequence[Path], *, as_json: bool, kept: bool = False) -> None:
+def _print(path: Path, record: ResultRecord, files: Sequence[Path], *, as_json: bool, kept: bool = False) -> None:
     from thinkseg.results import describe
 
     if as_json:
@@ -143,7 +143,7 @@ def _print(path: Path, record: Record, files: Sequence[Path], *, as_json: bool, 
 
 
 def _summary(outcomes: Sequence[Outcome], total: int) -> str:
-    """One line about all pictures."""
+    """One line about all images."""
     from thinkseg.results import counted
 
     counts: Counter[str] = Counter()
@@ -159,7 +159,7 @@ def _summary(outcomes: Sequence[Outcome], total: int) -> str:
     parts += [f"nothing there in {counts['nothing']}"] if counts["nothing"] else []
     parts += [f"no readable answer for {counts['unreadable']}"] if counts["unreadable"] else []
     kept = f"; {counts['kept']} were there already" if counts["kept"] else ""
-    return f"{counted(total, 'picture')}: {', '.join(parts)}{kept}"
+    return f"{counted(total, 'image')}: {', '.join(parts)}{kept}"
 
 
 def _make_folder(folder: Path) -> None:

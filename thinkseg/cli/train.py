@@ -51,12 +51,16 @@ class ListRecipes(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         """Print a line for each recipe, and end."""
-        from thinkseg.training.shelf import shelf, shelved_recipes
+        from thinkseg.training.builtin_recipes import builtin_recipes, recipes_folder
 
-        recipes = shelved_recipes()
+        recipes = builtin_recipes()
         width = max(len(recipe.name) for recipe in recipes)
         lines = [f"{recipe.stage:3}  {recipe.name:{width}}  {recipe.title}" for recipe in recipes]
-        print("\n".join([*lines, "", f"They lie in {shelf()}, configurations of 'accelerate launch' beside them."]))
+        print(
+            "\n".join(
+                [*lines, "", f"They lie in {recipes_folder()}, configurations of 'accelerate launch' beside them."]
+            )
+        )
         parser.exit()
 
 

@@ -1,8 +1,8 @@
 """What all readers of data on disk have in common: they list first and open a file only when its sample is asked for.
 
 A `Listing` is a sequence of samples that knows the names of its files and nothing of their pixels, so that 100,000
-pictures are ready in a second or two and take a few megabytes. What is wrong already in the names (a picture without
-a mask, two files of one name) it keeps as faults; `thinkseg.data.check` finds what is wrong inside the files.
+images are ready in a second or two and take a few megabytes. What is wrong already in the names (an image without
+a mask, two files of one name) it keeps as faults; `data.validation.check` finds what is wrong inside the files.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ class FaultKind(StrEnum):
         kind.meaning = meaning
         return kind
 
-    MISSING_MASK = "missing-mask", "a picture that no mask goes with"
-    MISSING_PICTURE = "missing-picture", "a mask, an annotation or a row that no picture goes with"
+    MISSING_MASK = "missing-mask", "an image that no mask goes with"
+    MISSING_IMAGE = "missing-image", "a mask, an annotation or a row that no image goes with"
     AMBIGUOUS = "ambiguous", "several files share a name, and it is not clear which one is meant"
     BAD_RECORD = "bad-record", "an annotation that does not say what it has to say"
     REFUSED = "refused", "a pickle that would run code when it is read; it was not read"
-    UNREADABLE = "unreadable", "not a picture, or not a file, of a kind that can be read"
+    UNREADABLE = "unreadable", "not an image, or not a file, of a kind that can be read"
     TRUNCATED = "truncated", "begins well, but is damaged or cut short"
     TOO_LARGE = "too-large", "has more pixels than are read"
-    WRONG_SIZE = "wrong-size", "a mask of another size than its picture"
+    WRONG_SIZE = "wrong-size", "a mask of another size than its image"
     EMPTY = "empty", "a mask without a single pixel of an object"
-    FULL = "full", "a mask that covers the whole picture"
+    FULL = "full", "a mask that covers the whole image"
     NON_BINARY = "non-binary", "a mask of more than two levels, which are split in the middle when it is read"
     JPEG_DAMAGED = "jpeg-damaged", "a mask that went through JPEG, so that its outline is not the true one"
-    DUPLICATED = "duplicated", "the same picture, or the same mask for different pictures, byte by byte"
+    DUPLICATED = "duplicated", "the same image, or the same mask for different images, byte by byte"
     WRONG_COUNT = "wrong-count", "more or fewer than were published"
 
 
@@ -100,11 +100,11 @@ class Listing(_Samples):
     faults: Sequence[Fault]
     """What the names alone reveal."""
     embedded: bool = False
-    """Whether the pictures lie inside other files, so that `Entry.image` is a name and no file."""
+    """Whether the images lie inside other files, so that `Entry.image` is a name and no file."""
 
     @property
-    def pictures(self) -> int:
-        """How many different pictures there are."""
+    def image_count(self) -> int:
+        """How many different images there are."""
         return len(self)
 
     @abstractmethod
@@ -113,14 +113,14 @@ class Listing(_Samples):
 
     @abstractmethod
     def read(self, index: int) -> Sample:
-        """Read a sample's masks, for 0 ≤ index < len(self); its picture stays a path.
+        """Read a sample's masks, for 0 ≤ index < len(self); its image stays a path.
 
         Raises:
             InputError: a mask or an annotation that cannot be read.
         """
 
     def original_size(self, index: int) -> Size | None:
-        """The size of a picture before it was resized; None where it never was, or nobody knows."""
+        """The size of an image before it was resized; None where it never was, or nobody knows."""
         del index
         return None
 
@@ -133,7 +133,7 @@ class Listing(_Samples):
             return Part(self, range(len(self))[index])
         return self.read(range(len(self))[index])
 
-    def whole(self) -> Listing:
+    def require_complete(self) -> Listing:
         """Itself, if its names reveal no fault.
 
         Raises:
@@ -169,7 +169,7 @@ class Broken(Listing):
         """There is none."""
         raise IndexError(index)
 
-    def whole(self) -> Listing:
+    def require_complete(self) -> Listing:
         """Raises what was found wrong with the file."""
         raise self.error
 
@@ -184,8 +184,8 @@ class Part(Listing):
         self.embedded = listing.embedded
 
     @property
-    def pictures(self) -> int:
-        """How many different pictures there are."""
+    def image_count(self) -> int:
+        """How many different images there are."""
         return len({self._listing.entry(index).image for index in self._indices})
 
     def __len__(self) -> int:

@@ -8,16 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinkseg.data.catalog import known
-from thinkseg.data.coco import list_coco
-from thinkseg.data.counting import SUFFIXES, find_counts, list_counts
-from thinkseg.data.finding import load_dataset
-from thinkseg.data.folders import list_folders
-from thinkseg.data.scenes import load_scenes
+from thinkseg.data.discovery.catalog import known
+from thinkseg.data.discovery.load import load_dataset
+from thinkseg.data.readers.coco import list_coco
+from thinkseg.data.readers.counting import SUFFIXES, find_counts, list_counts
+from thinkseg.data.readers.folders import list_folders
+from thinkseg.data.synthetic.scenes import load_scenes
 from thinkseg.errors import DataError, InputError
-from thinkseg.evaluation.details import Details, dichotomous, foreground, nothing_more
-from thinkseg.evaluation.measures import MASK_MEASURES
-from thinkseg.evaluation.protocols import PROTOCOLS, Ruled, select
+from thinkseg.evaluation.measures.extra_metrics import Details, dichotomous, foreground, no_extra_metrics
+from thinkseg.evaluation.measures.registry import MASK_MEASURES
+from thinkseg.evaluation.protocols import PROTOCOLS, ProtocolSamples, select
 from thinkseg.metrics.detection import require_detection_tools
 from thinkseg.types import Sample
 
@@ -48,7 +48,7 @@ class Benchmark:
     """How many samples the whole benchmark has; None where that is the user's."""
     measures: tuple[str, ...] = MASK_MEASURES
     """Names in `MEASURES`, in the order of the table's columns."""
-    details: Details = nothing_more
+    details: Details = no_extra_metrics
     """What these measure of a sample besides the overlap."""
     protocols: tuple[str, ...] = ("default",)
     """Names in `PROTOCOLS`, of those by which its samples may be scored."""
@@ -59,13 +59,13 @@ FOLDER_QUERY = "the main object"
 
 F_AND_E_MEASURES = ("mean_f", "max_f", "adaptive_f", "mean_e", "max_e", "adaptive_e")
 SALIENCY_MEASURES = ("s_measure", "weighted_f", *F_AND_E_MEASURES, "mae", "mba", "biou")
-FOREGROUND_MEASURES = (*SALIENCY_MEASURES, "giou", "ciou", "unreadable", "false_refusals")
-DICHOTOMOUS_MEASURES = (*SALIENCY_MEASURES, "hce", "giou", "ciou", "unreadable", "false_refusals")
+FOREGROUND_MEASURES = (*SALIENCY_MEASURES, "giou", "ciou", "parse_failures", "false_abstentions")
+DICHOTOMOUS_MEASURES = (*SALIENCY_MEASURES, "hce", "giou", "ciou", "parse_failures", "false_abstentions")
 PRECISION_MEASURES = ("p50", "p60", "p70", "p80", "p90")
-REFERRING_MEASURES = ("ciou", "giou", *PRECISION_MEASURES, "box_accuracy", "unreadable", "false_refusals")
-GENERAL_MEASURES = ("giou", "ciou", "n_acc", "t_acc", "unreadable", "right_refusals", "false_refusals")
-BOX_MEASURES = ("ap", "ap50", "ap75", "box_precision", "box_recall", "giou", "unreadable")
-COUNT_MEASURES = ("exact_count", "count_error", "unreadable", "false_refusals")
+REFERRING_MEASURES = ("ciou", "giou", *PRECISION_MEASURES, "box_accuracy", "parse_failures", "false_abstentions")
+GENERAL_MEASURES = ("giou", "ciou", "n_acc", "t_acc", "parse_failures", "correct_abstentions", "false_abstentions")
+BOX_MEASURES = ("ap", "ap50", "ap75", "box_precision", "box_recall", "giou", "parse_failures")
+COUNT_MEASURES = ("exact_count", "count_error", "parse_failures", "false_abstentions")
 
 
 def _load_scenes(options: LoadOptions) -> Sequence[Sample]:
@@ -75,15 +75,15 @@ def _load_scenes(options: LoadOptions) -> Sequence[Sample]:
 def _load_folder(options: LoadOptions) -> Sequence[Sample]:
     if options.root is None:
         raise InputError("'folder' needs --data ROOT, a folder with 'images' and 'masks' in it.")
-    # A picture that has no mask would shrink the denominator, so that only a whole listing is taken.
-    return list_folders(options.root / "images", options.root / "masks", FOLDER_QUERY, "salient").whole()
+    # An image that has no mask would shrink the denominator, so that only a whole listing is taken.
+    return list_folders(options.root / "images", options.root / "masks", FOLDER_QUERY, "salient").require_complete()
 
 
 def _load_own_boxes(options: LoadOptions) -> Sequence[Sample]:
     require_detection_tools()
     if options.root is None:
         raise InputError("'folder-detection' needs --data ROOT, with 'annotations.json' and a folder 'images' in it.")
-    return list_coco(options.root / "annotations.json", options.root / "images").whole()
+    return list_coco(options.root / "annotations.json", options.root / "images").require_complete()
 
 
 def _root(name: str, options: LoadOptions) -> Path:
@@ -98,7 +98,7 @@ def _on_disk(name: str, data_set: str, split: str) -> Benchmark:
     """A split of a known data set, with the data set's own words, or else the one request that it is known for."""
     record = known(data_set)
     measures: tuple[str, ...] = MASK_MEASURES
-    details: Details = nothing_more
+    details: Details = no_extra_metrics
     protocols: tuple[str, ...] = ("default",)
     if data_set == "grefcoco":
         measures = GENERAL_MEASURES
@@ -126,9 +126,9 @@ def _load_coco(options: LoadOptions) -> Sequence[Sample]:
     require_detection_tools()
     listing = load_dataset("coco", "val2017", _root("coco-detection", options))
     expected = known("coco").splits["val2017"].count
-    if options.limit is None and listing.pictures != expected:
+    if options.limit is None and listing.image_count != expected:
         raise DataError(
-            f"'coco-detection' has {expected} pictures, found {listing.pictures}; the copy on disk is not whole. "
+            f"'coco-detection' has {expected} images, found {listing.image_count}; the copy on disk is not whole. "
             "Boxes of your own in COCO's format are the benchmark 'folder-detection'."
         )
     return listing
@@ -142,14 +142,14 @@ def _counts(name: str, title: str, folder: str, split: str, source: str) -> Benc
             raise DataError(
                 f"found no '{split}*' ({', '.join(SUFFIXES)}) in a folder '{folder}' of '{root}'; get it: {source}"
             )
-        return list_counts(file, name=name).whole()
+        return list_counts(file, name=name).require_complete()
 
     return Benchmark(
         name=name,
         summary=f"{title}, file '{split}*'",
         task="counting",
         load=load,
-        expected_count=None,  # pictures of the web vanish: the report says how many there were
+        expected_count=None,  # images of the web vanish: the report says how many there were
         measures=COUNT_MEASURES,
         protocols=("default", "vision-reasoner"),
     )
@@ -185,7 +185,7 @@ _ON_DISK = (
 )
 """Benchmark, data set, split."""
 
-PIXMO = "https://huggingface.co/datasets/allenai/pixmo-count (pictures by their addresses, or a copy that has them)"
+PIXMO = "https://huggingface.co/datasets/allenai/pixmo-count (images by their addresses, or a copy that has them)"
 COUNTBENCH = "https://teaching-clip-to-count.github.io, with CountBenchQA's questions"
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -200,7 +200,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         ),
         Benchmark(
             name="folder",
-            summary=f"your own pictures in ROOT/images and masks in ROOT/masks; asks for {FOLDER_QUERY}",
+            summary=f"your own images in ROOT/images and masks in ROOT/masks; asks for {FOLDER_QUERY}",
             task="salient",
             load=_load_folder,
             expected_count=None,
@@ -210,7 +210,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         *(_on_disk(*row) for row in _ON_DISK),
         Benchmark(
             name="coco-detection",
-            summary="COCO 2017, split 'val2017': boxes of all objects of a category, in pictures that show one",
+            summary="COCO 2017, split 'val2017': boxes of all objects of a category, in images that show one",
             task="instances",
             load=_load_coco,
             expected_count=None,
@@ -219,7 +219,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         ),
         Benchmark(
             name="folder-detection",
-            summary="your own boxes in COCO's format: ROOT/annotations.json, pictures in ROOT/images",
+            summary="your own boxes in COCO's format: ROOT/annotations.json, images in ROOT/images",
             task="instances",
             load=_load_own_boxes,
             expected_count=None,
@@ -270,7 +270,7 @@ def load_benchmark(name: str, options: LoadOptions, protocol: str = "default") -
     if options.limit is None and expected is not None and len(samples) != expected:
         raise DataError(f"'{name}' has {expected} samples, found {len(samples)}; the copy on disk is not whole.")
     if protocol != "default":
-        samples = Ruled(samples, protocol, select(samples, protocol, benchmark.task, options.seed))
+        samples = ProtocolSamples(samples, protocol, select(samples, protocol, benchmark.task, options.seed))
         benchmark = dataclasses.replace(benchmark, measures=measures_of(benchmark, protocol))
     if options.limit is not None and len(samples) > options.limit:
         samples = samples[: options.limit]

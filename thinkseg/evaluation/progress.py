@@ -6,7 +6,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from thinkseg.evaluation.records import Record
+from thinkseg.evaluation.records import PredictionRecord
 
 
 class ProgressBar:
@@ -22,7 +22,7 @@ class ProgressBar:
         self._sum = 0.0
         self._count = 0
 
-    def update(self, done: int, total: int, record: Record | None) -> None:
+    def update(self, done: int, total: int, record: PredictionRecord | None) -> None:
         """Draw the bar at the first call, move it at the others."""
         self.move(done, total, None if record is None else record.iou)
 

@@ -4,7 +4,8 @@ The default is the rule of each benchmark's authors, with every sample in the de
 can be held against a published table, defects of its evaluation included; docs/protocols.md says what each does to the
 number. A protocol acts at three places::
 
-    samples ─▶ select, rule ─▶ pipeline ─▶ seen ─▶ score ─▶ settle ─▶ records ─▶ kept ─▶ measures
+    samples ─▶ select, apply_to_sample ─▶ pipeline ─▶ apply_to_prediction ─▶ score ─▶ apply_to_record
+                                                               measures ◀─ counted_records ◀─ records ◀─┘
 """
 
 import copy
@@ -18,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from thinkseg.data.listing import Listing
-from thinkseg.evaluation.records import Record
+from thinkseg.evaluation.records import PredictionRecord
 from thinkseg.imaging import resize_mask
 from thinkseg.types import Mask, Prediction, Sample, Size
 
@@ -31,8 +32,8 @@ class Protocol:
 
     ignored: Literal["left out", "object", "background"] = "left out"
     """What becomes of the pixels that ReasonSeg says to ignore."""
-    referring: Literal["every expression", "one per object", "one per picture"] = "every expression"
-    """Which expressions of a referring data set are asked: all, the first of each object, or one of each picture that
+    referring: Literal["every expression", "one per object", "one per image"] = "every expression"
+    """Which expressions of a referring data set are asked: all, the first of each object, or one of each image that
     is drawn at random."""
     redraws: bool = False
     """Whether as many reasoning samples as there are are drawn at random, so that some come twice and others never."""
@@ -43,7 +44,7 @@ class Protocol:
     first_object: bool = False
     """Whether of a reasoning answer only the first object counts."""
     side: int | None = None
-    """The mask is drawn on a square of so many pixels a side and stretched to the picture; None draws it there."""
+    """The mask is drawn on a square of so many pixels a side and stretched to the image; None draws it there."""
     measures: Mapping[str, str] = field(default_factory=dict)
     """By the name of a measure the one that takes its place."""
 
@@ -65,7 +66,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         },
     ),
     "seg-r1": Protocol(
-        ignored="background", referring="one per picture", redraws=True, empty=0.0, first_object=True, side=1024
+        ignored="background", referring="one per image", redraws=True, empty=0.0, first_object=True, side=1024
     ),
 }
 """The protocols by their names."""
@@ -96,7 +97,7 @@ def select(samples: Sequence[Sample], protocol: str, task: str, seed: int) -> Se
     return [rng.choice(members) for members in groups.values()]
 
 
-def rule(sample: Sample, protocol: str) -> Sample:
+def apply_to_sample(sample: Sample, protocol: str) -> Sample:
     """A sample as a protocol asks it and holds answers against it."""
     rules = PROTOCOLS[protocol]
     if sample.target is not None and sample.ignore is not None and rules.ignored != "left out":
@@ -108,7 +109,7 @@ def rule(sample: Sample, protocol: str) -> Sample:
     return sample
 
 
-def seen(sample: Sample, prediction: Prediction, protocol: str) -> Prediction:
+def apply_to_prediction(sample: Sample, prediction: Prediction, protocol: str) -> Prediction:
     """A prediction as a protocol takes it: of one object where only the first counts, and as coarse as its square."""
     rules = PROTOCOLS[protocol]
     masks = prediction.masks
@@ -127,10 +128,10 @@ def _through_square(mask: Mask, side: int) -> Mask:
     return stretched
 
 
-def settle(record: Record, protocol: str) -> Record:
+def apply_to_record(record: PredictionRecord, protocol: str) -> PredictionRecord:
     """A record by a protocol's rule for a prediction and a target that are both empty.
 
-    An unreadable answer is never a right one where an empty mask is not, and stays in the denominator.
+    An answer that cannot be parsed is never a right one where an empty mask is not, and stays in the denominator.
     """
     rules = PROTOCOLS[protocol]
     if not record.has_target or record.union or rules.empty == 1.0:
@@ -140,12 +141,12 @@ def settle(record: Record, protocol: str) -> Record:
     return dataclasses.replace(record, iou=rules.empty or 0.0)
 
 
-def kept(records: Sequence[Record]) -> list[Record]:
+def counted_records(records: Sequence[PredictionRecord]) -> list[PredictionRecord]:
     """The records in the denominator."""
     return [record for record in records if record.counted]
 
 
-class Ruled(Sequence[Sample]):
+class ProtocolSamples(Sequence[Sample]):
     """Samples by the rules of a protocol, applied when a sample is asked for.
 
     Args:
@@ -170,11 +171,11 @@ class Ruled(Sequence[Sample]):
     @overload
     def __getitem__(self, index: int) -> Sample: ...
     @overload
-    def __getitem__(self, index: slice) -> "Ruled": ...
-    def __getitem__(self, index: int | slice) -> "Sample | Ruled":
+    def __getitem__(self, index: slice) -> "ProtocolSamples": ...
+    def __getitem__(self, index: int | slice) -> "Sample | ProtocolSamples":
         if isinstance(index, slice):
             part = copy.copy(self)
             part._indices, part._turns = self._indices[index], self._turns[index]
             return part
-        sample, turn = rule(self._samples[self._indices[index]], self._protocol), self._turns[index]
+        sample, turn = apply_to_sample(self._samples[self._indices[index]], self._protocol), self._turns[index]
         return sample if turn == 1 else dataclasses.replace(sample, id=f"{sample.id}~{turn}")

@@ -1,6 +1,6 @@
 """What an evaluation writes down for every sample: one line of JSON in ``predictions.jsonl``.
 
-A line has everything that the metrics, the pictures and the comparisons need, so that no number ever asks for the
+A line has everything that the metrics, the images and the comparisons need, so that no number ever asks for the
 models again. Lines are flushed one by one; whoever is killed leaves at most one torn line, which the next start cuts
 off. The file ``run.json`` beside it says of what the lines are, and two different runs are never mixed in one folder.
 """
@@ -27,7 +27,7 @@ LOCK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class PredictionRecord:
     """The outcome for one sample. Coordinates are in `frame`, the frame that the model wrote them in."""
 
     id: str
@@ -60,16 +60,16 @@ class Record:
     """Whether there was a true mask to compare with; otherwise intersection, union, IoU, S-measure and MAE are 0."""
     true_boxes: list[dict[str, Any]] | None = None
     """One ``{"box": [x_min, y_min, x_max, y_max], "area": pixels, "crowd": bool}`` per annotated object, in the
-    picture's pixels; None where boxes were not annotated."""
+    image's pixels; None where boxes were not annotated."""
     true_count: int | None = None
     """How many objects there are; None where that was not annotated."""
     counted: bool = True
     """Whether it is in the denominators; only protocols that leave samples out say no."""
     details: dict[str, float] = field(default_factory=dict)
-    """What only some benchmarks measure, by name, see `thinkseg.evaluation.details`."""
+    """What only some benchmarks measure, by name, see `thinkseg.evaluation.measures.extra_metrics`."""
 
     @property
-    def refused(self) -> bool:
+    def abstained(self) -> bool:
         """Whether the model said, readably, that what it was asked for is not there."""
         return self.failure is None and not self.objects
 
@@ -156,7 +156,7 @@ class RecordFile:
             self._file.close()
             raise
 
-    def append(self, record: Record) -> None:
+    def append(self, record: PredictionRecord) -> None:
         """Write one line and hand it to the operating system at once."""
         self._file.write(_line(record))
         self._file.flush()
@@ -169,7 +169,7 @@ class RecordFile:
         self._file.close()
 
 
-def _line(record: Record) -> str:
+def _line(record: PredictionRecord) -> str:
     return json.dumps(asdict(record), ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
 
 
@@ -195,7 +195,7 @@ def _lock(file: int, path: Path) -> None:
             return
 
 
-def write_records(path: Path, records: Sequence[Record]) -> None:
+def write_records(path: Path, records: Sequence[PredictionRecord]) -> None:
     """Write a whole file of records, which appears at once."""
     half = _half_of(path)
     with half.open("w", encoding="utf-8", newline="\n") as file:
@@ -203,7 +203,7 @@ def write_records(path: Path, records: Sequence[Record]) -> None:
     os.replace(half, path)
 
 
-def read_records(path: Path) -> list[Record]:
+def read_records(path: Path) -> list[PredictionRecord]:
     """All records of a file, in the order in which they were written.
 
     Raises:
@@ -214,8 +214,8 @@ def read_records(path: Path) -> list[Record]:
     return list(_parse_lines(path))
 
 
-def _parse_lines(path: Path) -> Iterator[Record]:
-    names = {field.name for field in fields(Record)}
+def _parse_lines(path: Path) -> Iterator[PredictionRecord]:
+    names = {field.name for field in fields(PredictionRecord)}
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.endswith("\n"):
@@ -223,7 +223,7 @@ def _parse_lines(path: Path) -> Iterator[Record]:
             try:
                 values = json.loads(line)
                 values["frame"] = tuple(values["frame"]) if values["frame"] is not None else None
-                yield Record(**{name: values[name] for name in names if name in values})
+                yield PredictionRecord(**{name: values[name] for name in names if name in values})
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(
                     f"Line {number} of {path} is not a record of an evaluation ({type(error).__name__}: {error}). "

@@ -8,7 +8,7 @@ from thinkseg.types import Mask
 STEPS = 5
 """Widths of the rim over which boundary accuracy is a mean."""
 RIM_SHARE = 0.02
-"""Width of the rim of boundary IoU, as a share of the picture's diagonal."""
+"""Width of the rim of boundary IoU, as a share of the image's diagonal."""
 
 
 def boundary_accuracy(pred: Mask, target: Mask) -> float:
@@ -36,7 +36,7 @@ def _accuracy_in_rim(pred: Mask, target: Mask, radius: int) -> float:
 def boundary_iou(pred: Mask, target: Mask) -> float:
     """IoU of the masks' inner rims, 2 % of the diagonal wide (Cheng et al., Boundary IoU, CVPR 2021).
 
-    The picture's border counts as an outline; two empty masks agree: 1.
+    The image's border counts as an outline; two empty masks agree: 1.
     """
     width = max(1, round(RIM_SHARE * float(np.hypot(*target.shape))))
     pred_rim, true_rim = _inner_rim(pred, width), _inner_rim(target, width)
@@ -55,7 +55,7 @@ def _inner_rim(mask: Mask, width: int) -> Mask:
 def correction_effort(pred: Mask, target: Mask) -> float:
     """HCE: the clicks that a human needs to correct the mask (Qin et al., ECCV 2022), at least 0; lower is better.
 
-    Computed by `pysodmetrics`, and slow: seconds for a picture of several megapixels.
+    Computed by `pysodmetrics`, and slow: seconds for an image of several megapixels.
     """
     from py_sod_metrics import HumanCorrectionEffortMeasure  # brings scikit-image along, which takes its time
 

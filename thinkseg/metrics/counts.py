@@ -1,7 +1,7 @@
-"""F and E of masks, from four counts of pixels: no picture is needed once they are known.
+"""F and E of masks, from four counts of pixels: no image is needed once they are known.
 
 A grey map is cut at 256 thresholds, from 255 down to 0. A mask cut at any of the upper 255 is the mask itself, and at 0
-it is the whole picture, so that a curve over all thresholds has just two values. The functions take arrays as well as
+it is the whole image, so that a curve over all thresholds has just two values. The functions take arrays as well as
 single counts, one entry a sample.
 """
 
@@ -32,7 +32,7 @@ class PixelCounts:
     """All that count."""
 
     def everywhere(self) -> "PixelCounts":
-        """The counts of a prediction that covers the whole picture: that at threshold 0."""
+        """The counts of a prediction that covers the whole image: that at threshold 0."""
         return PixelCounts(self.target, self.pixels, self.target, self.pixels)
 
     def adaptive(self) -> "PixelCounts":

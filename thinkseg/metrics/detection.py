@@ -3,7 +3,7 @@
 Average precision asks for boxes ranked by confidence. Where there is none, a system has one precision and one recall
 and no curve; `detection_scores` without scores gives the area below that one point: precision up to the recall that was
 reached, nothing beyond. (COCO's tools, told that all scores are the same, give another number for every order of the
-pictures.) With scores it is COCO's curve. Matching is COCO's in both cases: ten IoUs from 0.50 to 0.95, boxes on crowds
+images.) With scores it is COCO's curve. Matching is COCO's in both cases: ten IoUs from 0.50 to 0.95, boxes on crowds
 count neither way, boxes of equal score in the order in which they were written.
 """
 
@@ -21,12 +21,12 @@ from jaxtyping import Bool, Float
 from thinkseg.errors import MissingExtraError
 
 MAX_BOXES = 100
-"""So many boxes of a picture are looked at, the ones of highest score, as COCO has it."""
+"""So many boxes of an image are looked at, the ones of highest score, as COCO has it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """The true and the predicted boxes of one category in one picture; boxes are x_min, y_min, x_max, y_max."""
+    """The true and the predicted boxes of one category in one image; boxes are x_min, y_min, x_max, y_max."""
 
     category: str
     true_boxes: Float[np.ndarray, "true 4"]
@@ -64,18 +64,18 @@ def require_detection_tools() -> None:
         raise MissingExtraError("pycocotools", "detection", "for the average precision of boxes") from None
 
 
-def detection_scores(pictures: Sequence[Detections]) -> DetectionScores:
-    """The average precision over pictures and categories.
+def detection_scores(images: Sequence[Detections]) -> DetectionScores:
+    """The average precision over images and categories.
 
     Args:
-        pictures: each with scores, or each without.
+        images: each with scores, or each without.
 
     Raises:
         MissingExtraError: `pycocotools` is not installed.
     """
     require_detection_tools()
-    matched = _match(pictures)
-    with_scores = any(picture.scores is not None for picture in pictures)
+    matched = _match(images)
+    with_scores = any(image.scores is not None for image in images)
     precision = matched.eval["precision"][:, :, :, 0, 0] if with_scores else _single_point_curves(matched)
     hits, false_alarms, true_count = (counts[0].sum() for counts in _counts(matched))
     thresholds = list(np.round(matched.params.iouThrs, 2))
@@ -88,24 +88,24 @@ def detection_scores(pictures: Sequence[Detections]) -> DetectionScores:
     )
 
 
-def _match(pictures: Sequence[Detections]) -> Any:
-    """COCO's evaluation object, matched and accumulated; every pair of picture and category is a picture to it."""
+def _match(all_detections: Sequence[Detections]) -> Any:
+    """COCO's evaluation object, matched and accumulated; every pair of image and category is an image to it."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(p.category for p in pictures), start=1)}
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(p.category for p in all_detections), start=1)}
     truths: list[dict[str, Any]] = []
     predictions: list[dict[str, Any]] = []
-    for image, picture in enumerate(pictures, start=1):
-        category = numbers[picture.category]
-        for box, area, crowd in zip(picture.true_boxes, picture.areas, picture.crowd, strict=True):
-            row = _row(len(truths) + 1, image, category, box)
+    for number, detections in enumerate(all_detections, start=1):
+        category = numbers[detections.category]
+        for box, area, crowd in zip(detections.true_boxes, detections.areas, detections.crowd, strict=True):
+            row = _row(len(truths) + 1, number, category, box)
             truths.append(row | {"area": float(area), "iscrowd": int(crowd)})
-        scores = np.ones(len(picture.boxes)) if picture.scores is None else picture.scores
-        for box, score in zip(picture.boxes, scores, strict=True):
-            row = _row(len(predictions) + 1, image, category, box)
+        scores = np.ones(len(detections.boxes)) if detections.scores is None else detections.scores
+        for box, score in zip(detections.boxes, scores, strict=True):
+            row = _row(len(predictions) + 1, number, category, box)
             predictions.append(row | {"area": float((box[2] - box[0]) * (box[3] - box[1])), "score": float(score)})
-    images = [{"id": image} for image in range(1, len(pictures) + 1)]
+    images = [{"id": image} for image in range(1, len(all_detections) + 1)]
     categories = [{"id": number, "name": name} for name, number in numbers.items()]
     with contextlib.redirect_stdout(io.StringIO()):  # it tells of its progress
         tables = []

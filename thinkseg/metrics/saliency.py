@@ -171,7 +171,7 @@ def measure_saliency(pred: SoftMask, target: Mask, *, effort: bool = False) -> S
     Args:
         pred: a mask, or values 0…1; stretched to the whole range first, as the field does.
         target: the true mask, of the same size.
-        effort: whether to count the human correction effort, too, which takes seconds on large pictures.
+        effort: whether to count the human correction effort, too, which takes seconds on large images.
     """
     mask = pred if pred.dtype == np.bool_ else pred > 0.5
     return replace(

@@ -2,7 +2,7 @@
 
 The measure (Margolin et al., "How to evaluate foreground maps?", CVPR 2014) forgives a miss that is surrounded by hits,
 and weighs a false alarm by its distance from the object. On a mask only the misses, a rim of three pixels around them
-and the false alarms matter, so that neither a filter over the whole picture nor a table of nearest pixels is needed.
+and the false alarms matter, so that neither a filter over the whole image nor a table of nearest pixels is needed.
 """
 
 import cv2
@@ -79,7 +79,7 @@ def _weight_of_false_alarms(false_alarms: Mask, target: Mask) -> float:
 
 
 def _bounds(mask: Mask, margin: int) -> tuple[slice, slice]:
-    """Rows and columns that hold all of a mask that is not empty, and a margin where the picture has one."""
+    """Rows and columns that hold all of a mask that is not empty, and a margin where the image has one."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return (
         slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + 1 + margin),

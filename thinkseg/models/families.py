@@ -1,8 +1,8 @@
 """The frame in which each family of multimodal models writes coordinates: the commonest source of wrong masks.
 
-A model never sees the picture itself: the processor resizes it first. Some families write coordinates relative to the
-picture (0 to 1000 along each side), others in pixels of what is left *after* that resizing, whose size follows from
-the picture's and from the processor's settings (768 becomes 756 where sides are multiples of 28). So nothing here
+A model never sees the image itself: the processor resizes it first. Some families write coordinates relative to the
+image (0 to 1000 along each side), others in pixels of what is left *after* that resizing, whose size follows from
+the image's and from the processor's settings (768 becomes 756 where sides are multiples of 28). So nothing here
 computes a frame from a wish: the grid is read back from the processor itself.
 
 A family is known by the ``model_type`` of its ``config.json``, so a folder can have any name. To add one, add a row to
@@ -25,9 +25,9 @@ class FrameRule(StrEnum):
     """How a family's coordinates are measured."""
 
     RELATIVE_1000 = "relative-1000"
-    """0…1000 along each side of the picture, whatever its shape."""
+    """0…1000 along each side of the image, whatever its shape."""
     RESIZED_PIXELS = "resized-pixels"
-    """Pixels of the picture after the processor has resized it, read back from its `image_grid_thw`."""
+    """Pixels of the image after the processor has resized it, read back from its `image_grid_thw`."""
 
 
 FAMILIES: Mapping[str, FrameRule] = {
@@ -71,15 +71,15 @@ def frame_rule(model_type: str, override: str | None = None) -> FrameRule:
 
 
 def frame_of(rule: FrameRule, processor: Any, size: Size) -> Size:
-    """The frame of a picture of this size.
+    """The frame of an image of this size.
 
     Args:
         rule: the family's rule.
         processor: the model's processor, set up as for the model's input.
-        size: the picture's size in pixels.
+        size: the image's size in pixels.
 
     Raises:
-        ImageError: the processor refuses pictures of this shape (Qwen: an aspect ratio of 200 or more).
+        ImageError: the processor refuses images of this shape (Qwen: an aspect ratio of 200 or more).
         CheckpointError: the rule needs a grid and the processor has none.
     """
     if rule is FrameRule.RELATIVE_1000:
@@ -94,27 +94,27 @@ def frame_of(rule: FrameRule, processor: Any, size: Size) -> Size:
 
 
 def frame_of_grid(processor: Any, grid_thw: Sequence[int]) -> Size:
-    """The size of the resized picture: its grid of patches (time, height, width) times the processor's patch size."""
+    """The size of the resized image: its grid of patches (time, height, width) times the processor's patch size."""
     patch = int(processor.image_processor.patch_size)
     _, rows, columns = grid_thw
     return Size(int(columns) * patch, int(rows) * patch)
 
 
 def _grid_thw(image_processor: Any, size: Size) -> list[int] | None:
-    """The grid (time, height, width) that the image processor makes of a picture of this size, or None."""
+    """The grid (time, height, width) that the image processor makes of an image of this size, or None."""
     import torch
 
     # The real processor runs, so the answer cannot disagree with what the model gets to see; on the meta device a
     # tensor is a shape without pixels, so that a photograph of 12 megapixels costs milliseconds and not a second.
-    picture: Any = torch.empty((3, size.height, size.width), dtype=torch.uint8, device="meta")
+    image: Any = torch.empty((3, size.height, size.width), dtype=torch.uint8, device="meta")
     try:
         try:
-            features = image_processor(images=[picture], return_tensors="pt")
+            features = image_processor(images=[image], return_tensors="pt")
         except (NotImplementedError, RuntimeError, TypeError):
             # Processors that work with PIL or NumPy cannot take a tensor without pixels.
             features = image_processor(images=[Image.new("RGB", size.wh)], return_tensors="pt")
     except ValueError as error:
-        raise ImageError(f"the model's processor refuses a picture of {size.width}×{size.height}: {error}") from error
+        raise ImageError(f"the model's processor refuses an image of {size.width}×{size.height}: {error}") from error
     if "image_grid_thw" not in features:
         return None
     grid: list[int] = features["image_grid_thw"][0].tolist()
@@ -122,7 +122,7 @@ def _grid_thw(image_processor: Any, size: Size) -> list[int] | None:
 
 
 def set_pixel_limits(processor: Any, min_pixels: int | None, max_pixels: int | None) -> None:
-    """Make the processor resize pictures to between this many pixels in all (width × height), in place.
+    """Make the processor resize images to between this many pixels in all (width × height), in place.
 
     Raises:
         InputError: the limits contradict each other, or this processor has no such limits.
@@ -142,7 +142,7 @@ def set_pixel_limits(processor: Any, min_pixels: int | None, max_pixels: int | N
     smallest = (image_processor.patch_size * image_processor.merge_size) ** 2
     if not 0 < low <= high or high < smallest:
         raise InputError(
-            f"a picture's pixels must have 0 < min_pixels ≤ max_pixels and max_pixels ≥ {smallest} (one token), "
+            f"an image's pixels must have 0 < min_pixels ≤ max_pixels and max_pixels ≥ {smallest} (one token), "
             f"found {low} and {high}"
         )
     image_processor.size = {"shortest_edge": low, "longest_edge": high}

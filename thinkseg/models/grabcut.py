@@ -22,7 +22,7 @@ _WORKING_SIDE = 256
 _SURE_RADIUS = 2
 """Pixels around a point, at the working size, that are taken for certain."""
 _GUESSED_SHARE = 0.25
-"""Without a box: the object probably reaches this share of the picture's shorter side around each of its points."""
+"""Without a box: the object probably reaches this share of the image's shorter side around each of its points."""
 
 Pixels = UInt8[np.ndarray, "height width 3"]
 
@@ -31,13 +31,13 @@ class GrabCutSegmenter:
     """A `Segmenter` on OpenCV's GrabCut; the same prompt always gives the same mask.
 
     A box says that everything outside is background. Points are certain. An object with points alone is guessed to
-    fill discs around its points of label 1, of a quarter of the picture's shorter side; without any it is empty.
+    fill discs around its points of label 1, of a quarter of the image's shorter side; without any it is empty.
 
     Args:
         iterations: of GrabCut; three are a little better than one and take nearly twice the time.
 
     Attributes:
-        encode_count: how many pictures have been prepared so far.
+        encode_count: how many images have been prepared so far.
     """
 
     def __init__(self, *, iterations: int = 3) -> None:
@@ -49,7 +49,7 @@ class GrabCutSegmenter:
     def segment(self, image: Image.Image, answers: Sequence[Answer]) -> list[Masks]:
         """As in `models.base.Segmenter`."""
         if image.mode != "RGB":
-            raise InputError(f"the segmenter takes RGB pictures, found mode {image.mode!r}")
+            raise InputError(f"the segmenter takes RGB images, found mode {image.mode!r}")
         size = Size(*image.size)
         asked = [answer.rescaled(size).objects for answer in answers]
         mask_of: dict[ObjectPrompt, Mask] = {}
@@ -62,7 +62,7 @@ class GrabCutSegmenter:
         return [np.stack([mask_of[prompt] for prompt in prompts]) if prompts else empty.copy() for prompts in asked]
 
     def _mask(self, pixels: Pixels, prompt: ObjectPrompt) -> Mask:
-        """The mask of one object at the picture's size."""
+        """The mask of one object at the image's size."""
         whole: Mask = np.zeros(pixels.shape[:2], dtype=bool)
         if prompt.box is None and not any(point.label for point in prompt.points):
             return whole
@@ -128,7 +128,7 @@ def _labels(shape: tuple[int, ...], prompt: ObjectPrompt) -> UInt8[np.ndarray, "
         labels[:] = cv2.GC_BGD
         labels[top : bottom + 1, left : right + 1] = cv2.GC_PR_FGD
         if not (labels == cv2.GC_BGD).any():
-            # A box around everything leaves no background to learn from: the picture's rim is the likeliest.
+            # A box around everything leaves no background to learn from: the image's rim is the likeliest.
             for rim in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
                 rim[:] = cv2.GC_PR_BGD
     else:

@@ -23,7 +23,7 @@ from safetensors import safe_open
 
 from thinkseg.errors import CheckpointError, InputError
 from thinkseg.models import loading
-from thinkseg.models.known import Settings, read_settings, settings_for, write_settings
+from thinkseg.models.checkpoint_config import CheckpointConfig, read_settings, settings_for, write_settings
 from thinkseg.models.shards import adapters, distributed, ranks, zero
 
 Tensors = dict[str, torch.Tensor]
@@ -230,14 +230,14 @@ def _described(source: Path, found: Path, base: str | None) -> str:
     )
 
 
-def _own_settings(source: Path, base: str, described: str, format: str | None) -> Settings:
+def _own_settings(source: Path, base: str, described: str, format: str | None) -> CheckpointConfig:
     """How the merged model is asked: as its own folder says, else as its base is."""
-    own = read_settings(source) if source.is_dir() else Settings()
+    own = read_settings(source) if source.is_dir() else CheckpointConfig()
     given = dataclasses.replace(own, format=format) if format is not None else own
     return settings_for(base, described, given)
 
 
-def _write(model: Any, described: str, settings: Settings, out: Path, max_shard_size: str) -> int:
+def _write(model: Any, described: str, settings: CheckpointConfig, out: Path, max_shard_size: str) -> int:
     """Write the folder beside its place, check it, and move it there; how many tensors it holds."""
     from transformers import AutoProcessor, GenerationConfig
 
@@ -250,7 +250,7 @@ def _write(model: Any, described: str, settings: Settings, out: Path, max_shard_
         processor = AutoProcessor.from_pretrained(described)
         model.save_pretrained(work, max_shard_size=max_shard_size)
         processor.save_pretrained(work)
-    if settings != Settings():
+    if settings != CheckpointConfig():
         write_settings(settings, work)
     written = _check_written(model, work)
     if out.exists():

@@ -1,10 +1,10 @@
-"""The two models and their duet: the path that everybody takes from a picture and a query to masks.
+"""The two models and their duet: the path that everybody takes from an image and a query to masks.
 
 >>> pipeline = load_pipeline("pocket")                                    # doctest: +SKIP
 >>> prediction = pipeline.segment("photo.jpg", "what could fly away")     # doctest: +SKIP
 
 The reasoner writes a completion, the answer format reads it, the segmenter turns what it read into masks at the
-picture's size. Text that cannot be read is data: the prediction says so and has no mask of its own. There is exactly
+image's size. Text that cannot be read is data: the prediction says so and has no mask of its own. There is exactly
 one prediction per sample.
 """
 
@@ -26,7 +26,7 @@ from thinkseg.errors import CheckpointError, InputError, MalformedAnswer
 from thinkseg.imaging import load_image
 from thinkseg.models import loading
 from thinkseg.models.base import Reasoner, Segmenter
-from thinkseg.models.known import SETTINGS_FILE, Settings, settings_for
+from thinkseg.models.checkpoint_config import SETTINGS_FILE, CheckpointConfig, settings_for
 from thinkseg.types import Answer, Completion, Failure, FinishReason, Instruction, Masks, Prediction, Request, Sample
 
 if TYPE_CHECKING:
@@ -46,17 +46,17 @@ class Pipeline:
     answer_format: AnswerFormat
 
     def segment(self, image: ImageSource, query: str) -> Prediction:
-        """Answer one query about one picture.
+        """Answer one query about one image.
 
         Args:
             image: a path, or a PIL image.
             query: what to look for, in words.
 
         Returns:
-            The prediction: masks at the picture's size, the answer with its thinking, the completion.
+            The prediction: masks at the image's size, the answer with its thinking, the completion.
 
         Raises:
-            ImageError: the picture is missing or cannot be read.
+            ImageError: the image is missing or cannot be read.
             InputError: the query is empty.
         """
         name = image.name if isinstance(image, Path) else image if isinstance(image, str) else "image"
@@ -67,11 +67,11 @@ class Pipeline:
 
         Args:
             samples: any number, read as they are needed.
-            batch_size: how many of them the reasoner is handed at a time. Samples of a batch that share a picture share
+            batch_size: how many of them the reasoner is handed at a time. Samples of a batch that share an image share
                 its encoding, too.
 
         Raises:
-            ImageError: a picture is missing or cannot be read.
+            ImageError: an image is missing or cannot be read.
             InputError: a query is empty.
         """
         if batch_size < 1:
@@ -81,9 +81,9 @@ class Pipeline:
             yield from self._predict_batch(batch)
 
     def _predict_batch(self, samples: Sequence[Sample]) -> list[Prediction]:
-        keys = [_picture_key(sample) for sample in samples]
-        pictures = {key: sample.image for key, sample in zip(keys, samples, strict=True)}
-        images = {key: load_image(source) for key, source in pictures.items()}
+        keys = [_image_key(sample) for sample in samples]
+        sources = {key: sample.image for key, sample in zip(keys, samples, strict=True)}
+        images = {key: load_image(source) for key, source in sources.items()}
         requests = [self._request(images[key], sample) for key, sample in zip(keys, samples, strict=True)]
         completions = self.reasoner.complete(requests)
         read = [self._read(completion, images[key]) for completion, key in zip(completions, keys, strict=True)]
@@ -112,8 +112,8 @@ class Pipeline:
             return reason
 
 
-def _picture_key(sample: Sample) -> str | int:
-    """Equal for samples that are about the same picture."""
+def _image_key(sample: Sample) -> str | int:
+    """Equal for samples that are about the same image."""
     return id(sample.image) if isinstance(sample.image, Image.Image) else str(sample.image)
 
 
@@ -164,15 +164,15 @@ def load_pipeline(
         batch_size: prompts that the reasoner decodes together.
         max_new_tokens: length limit of a completion, in tokens.
         frame: frame rule, see `models.families`.
-        canvas: stretch pictures to this many pixels a side before the reasoner sees them.
-        min_pixels: smallest number of pixels that a picture is resized to for the reasoner.
+        canvas: stretch images to this many pixels a side before the reasoner sees them.
+        min_pixels: smallest number of pixels that an image is resized to for the reasoner.
         max_pixels: largest number of pixels, likewise.
 
     Raises:
         CheckpointError: a model is missing or incomplete, or nothing says in which format it answers.
         InputError: an impossible setting, or the pocket is asked for and not installed.
     """
-    given = Settings(
+    given = CheckpointConfig(
         format=format,
         instruction=instruction,
         max_new_tokens=max_new_tokens,
@@ -207,7 +207,7 @@ def load_pipeline(
     return Pipeline(reasoner, segmenter, answer_format)
 
 
-def _answer_format(model: str | Path, settings: Settings) -> AnswerFormat:
+def _answer_format(model: str | Path, settings: CheckpointConfig) -> AnswerFormat:
     if settings.format is None:
         raise CheckpointError(
             f"nothing says in which format '{model}' answers; name the format (seg-r1, seg-zero, …), or write it into "

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from thinkseg.errors import CheckpointError, InputError
+from thinkseg.models.checkpoint_config import SETTINGS_FILE, read_settings
 from thinkseg.models.families import FAMILIES
-from thinkseg.models.known import SETTINGS_FILE, read_settings
 
 _PICKLES = (".bin", ".ckpt", ".distcp", ".pkl", ".pickle", ".pt", ".pth")
 _PUBLISHED = (".jinja", ".json", ".md", ".model", ".safetensors", ".txt")

@@ -1,4 +1,4 @@
-"""The reasoner: any multimodal model of transformers that writes text about a picture.
+"""The reasoner: any multimodal model of transformers that writes text about an image.
 
 >>> from thinkseg.models.reasoner import load_reasoner
 >>> reasoner = load_reasoner("Qwen/Qwen2.5-VL-3B-Instruct", device="cuda")  # doctest: +SKIP
@@ -6,7 +6,7 @@
 
 Text is decoded greedily and without a repetition penalty, whatever the checkpoint's `generation_config.json` says: some
 carry a penalty of 1.05, which bends strings of digits and which training does not use. Prompts are padded on the left
-and never truncated; a completion cannot contain the tokens that stand for pictures.
+and never truncated; a completion cannot contain the tokens that stand for images.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class TransformersReasoner:
         rule: in which frame the model writes coordinates; by its family when None.
         max_new_tokens: the length limit of a completion, in tokens.
         batch_size: how many prompts are decoded together; changes the speed, not the text.
-        canvas: stretch every picture to this many pixels a side before the processor sees it (some checkpoints were
+        canvas: stretch every image to this many pixels a side before the processor sees it (some checkpoints were
             trained so), or None to leave the shape alone.
     """
 
@@ -78,7 +78,7 @@ class TransformersReasoner:
         return device
 
     def frame_of(self, image: Image.Image) -> Size:
-        """The frame of this picture's coordinates, read back from the processor (see `models.families`)."""
+        """The frame of this image's coordinates, read back from the processor (see `models.families`)."""
         size = Size(*image.size)
         if size not in self._frames:
             seen = size if self.canvas is None else Size(self.canvas, self.canvas)
@@ -154,7 +154,7 @@ class TransformersReasoner:
             )
         except ValueError as error:
             sizes = ", ".join(f"{image.width}×{image.height}" for image in images)
-            raise ImageError(f"the model's processor refuses a picture among those of {sizes}: {error}") from error
+            raise ImageError(f"the model's processor refuses an image among those of {sizes}: {error}") from error
         return inputs.to(self.device, dtype=self.model.dtype)
 
     def _generate(self, inputs: Mapping[str, Any], count: int, temperature: float, top_p: float) -> list[list[int]]:
@@ -195,7 +195,7 @@ class TransformersReasoner:
 
     @cached_property
     def _vision_ids(self) -> frozenset[int]:
-        """Tokens that stand for pictures: one of them in a completion would break the next forward pass."""
+        """Tokens that stand for images: one of them in a completion would break the next forward pass."""
         holders = (self.model.config, self.processor)
         ids = {getattr(holder, name, None) for holder in holders for name in _VISION_IDS}
         return frozenset(token for token in ids if isinstance(token, int))
@@ -225,7 +225,7 @@ class TransformersReasoner:
 
 
 def chat_messages(instruction: Instruction) -> list[Message]:
-    """The instruction as chat messages in the order that training uses too: system if any, then picture, then text."""
+    """The instruction as chat messages in the order that training uses too: system if any, then image, then text."""
     user: Message = {
         "role": "user",
         "content": [{"type": "image"}, {"type": "text", "text": instruction.user}],
@@ -257,7 +257,7 @@ def load_reasoner(
         max_new_tokens: the length limit of a completion, in tokens.
         batch_size: prompts decoded together; None is 8 on a GPU and 4 on a CPU, 32 for a small model.
         canvas: as in `TransformersReasoner`.
-        min_pixels: smallest number of pixels that a picture is resized to, None for the checkpoint's own.
+        min_pixels: smallest number of pixels that an image is resized to, None for the checkpoint's own.
         max_pixels: largest number of pixels, likewise.
 
     Raises:

@@ -3,7 +3,7 @@
 >>> segmenter = load_segmenter("facebook/sam2.1-hiera-large", device="cuda")  # doctest: +SKIP
 >>> masks = segmenter.segment(image, [answer])                                # doctest: +SKIP
 
-A picture is encoded once, however many answers are about it, and equal prompts are decoded once: when a group of
+An image is encoded once, however many answers are about it, and equal prompts are decoded once: when a group of
 completions is scored, most of the work is shared. Prompts are decoded in chunks of the same form, so that none is
 padded: a padding token still takes part in the decoder's attention, and a mask would depend on its neighbours.
 """
@@ -48,20 +48,20 @@ MODEL_CLASSES: Mapping[str, tuple[str, str]] = {
 _CPU_CHUNK = 4
 _GPU_CHUNK = 64
 _UPSAMPLED_PIXELS = 64 * 2**20
-"""How many logits may be brought to the picture's size at once: 256 MB."""
+"""How many logits may be brought to the image's size at once: 256 MB."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class _Encoded:
-    """A picture that is ready to be prompted."""
+    """An image that is ready to be prompted."""
 
     embeddings: Mapping[str, Any]
     frame: Size
-    """Where the picture lies in the model's square input: prompts are measured in it."""
+    """Where the image lies in the model's square input: prompts are measured in it."""
     restore: Mapping[str, Any]
-    """What `post_process_masks` needs to bring masks back to the picture's size."""
+    """What `post_process_masks` needs to bring masks back to the image's size."""
 
 
 class PromptableSegmenter:
@@ -73,7 +73,7 @@ class PromptableSegmenter:
         chunk: how many prompts are decoded at once; None for a number that suits the device.
 
     Attributes:
-        encode_count: how many pictures have been encoded so far.
+        encode_count: how many images have been encoded so far.
     """
 
     def __init__(self, model: Any, processor: Any, *, chunk: int | None = None) -> None:
@@ -91,14 +91,14 @@ class PromptableSegmenter:
         return device
 
     def segment(self, image: Image.Image, answers: Sequence[Answer]) -> list[Masks]:
-        """The masks of several answers about one picture, which is encoded once.
+        """The masks of several answers about one image, which is encoded once.
 
         Args:
             image: RGB, any size.
             answers: each in any frame.
 
         Returns:
-            For each answer (objects, height, width) at the picture's size, objects in the answer's order; a pixel is
+            For each answer (objects, height, width) at the image's size, objects in the answer's order; a pixel is
             True where the model's logit, interpolated bilinearly, is above 0.
         """
         height, width = image.height, image.width
@@ -113,7 +113,7 @@ class PromptableSegmenter:
 
     def _encode(self, image: Image.Image) -> _Encoded:
         if image.mode != "RGB":
-            raise InputError(f"the segmenter takes RGB pictures, found mode {image.mode!r}")
+            raise InputError(f"the segmenter takes RGB images, found mode {image.mode!r}")
         inputs = self.processor(images=image, return_tensors="pt")
         self.encode_count += 1
         pixels = inputs["pixel_values"].to(self.device, dtype=self.model.dtype)
@@ -122,7 +122,7 @@ class PromptableSegmenter:
         if isinstance(embeddings, tuple):  # SAM-HQ: the tower's early features besides its last ones
             named = dict(zip(("image_embeddings", "intermediate_embeddings"), embeddings, strict=True))
         restore = {key: inputs[key] for key in ("original_sizes", "reshaped_input_sizes") if key in inputs}
-        # SAM keeps the picture's shape and pads the rest of the square; its successors stretch it over the square.
+        # SAM keeps the image's shape and pads the rest of the square; its successors stretch it over the square.
         height, width = (
             restore["reshaped_input_sizes"][0].tolist() if "reshaped_input_sizes" in restore else pixels.shape[-2:]
         )
@@ -140,7 +140,7 @@ class PromptableSegmenter:
         return masks
 
     def _tensors(self, chunk: Sequence[ObjectPrompt]) -> dict[str, torch.Tensor]:
-        """Prompts of one form as the model wants them: a batch of one picture with several objects."""
+        """Prompts of one form as the model wants them: a batch of one image with several objects."""
         tensors: dict[str, torch.Tensor] = {}
         if chunk[0].box is not None:
             boxes = [prompt.box.xyxy for prompt in chunk if prompt.box is not None]

@@ -1,12 +1,12 @@
-"""The cases of a batch together: what several parts need to know about all of them is worked out once."""
+"""The inputs of a batch together: what several parts need to know about all of them is worked out once."""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from thinkseg.rewards.case import Case
 from thinkseg.rewards.pairs import Pairs, pairs_of
+from thinkseg.rewards.reward_input import RewardInput
 from thinkseg.types import Answer
 
 CHUNK = 64
@@ -15,35 +15,35 @@ CHUNK = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
-    """Some cases in which there are objects on both sides."""
+    """Some inputs in which there are objects on both sides."""
 
     rows: Sequence[tuple[int, int, int]]
     """For each its index in the batch, its number of predicted objects, and that of true ones."""
     pairs: Pairs
 
 
-class Batch(tuple[Case, ...]):
-    """The cases of a batch, in order."""
+class RewardBatch(tuple[RewardInput, ...]):
+    """The inputs of a batch, in order."""
 
     @cached_property
     def known_points(self) -> Sequence[float]:
-        """For each case how many points every true object has, besides its box.
+        """For each item how many points every true object has, besides its box.
 
         Infinitely many where nothing is there, -1 where the truth or an object's box is not known.
         """
-        return [_known_points(case.truth.objects) for case in self]
+        return [_known_points(item.truth.objects) for item in self]
 
     @cached_property
     def chunks(self) -> Sequence[Chunk]:
-        """The cases in which there are objects on both sides."""
+        """The inputs in which there are objects on both sides."""
         return list(self._chunks())
 
     def _chunks(self) -> Iterator[Chunk]:
         compared = [
-            (index, case.answer, case.truth.objects)
-            for index, case in enumerate(self)
-            if case.answer is not None and case.truth.objects is not None
-            if case.answer.objects and case.truth.objects.objects
+            (index, item.answer, item.truth.objects)
+            for index, item in enumerate(self)
+            if item.answer is not None and item.truth.objects is not None
+            if item.answer.objects and item.truth.objects.objects
         ]
         for start in range(0, len(compared), CHUNK):
             indices, answers, truths = zip(*compared[start : start + CHUNK], strict=True)

@@ -3,7 +3,7 @@
 Each comes twice: as published, a threshold that is passed or not, and soft, a straight line that is 1 where both agree
 and one half where the threshold is (`soft_points` and `soft_point` as long as the points lie in their box). All are
 measured in the frame of 840×840 pixels (see `thinkseg.rewards.pairs`), several objects are matched (see
-`thinkseg.rewards.matching`), and all cases of a batch go through the arithmetic together.
+`thinkseg.rewards.matching`), and all inputs of a batch go through the arithmetic together.
 """
 
 import math
@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from thinkseg.rewards import pairs
-from thinkseg.rewards.batch import Batch
-from thinkseg.rewards.case import Case, Part, Scores, settled
+from thinkseg.rewards.batch import RewardBatch
 from thinkseg.rewards.matching import matched_share
 from thinkseg.rewards.pairs import Pairs, Table
+from thinkseg.rewards.reward_input import Part, RewardInput, Scores, trivial_score
 
 MIN_IOU = 0.5
 MAX_BOX_L1 = 10.0
@@ -35,12 +35,12 @@ def _matched(scores: Callable[[Pairs], Table], *, full: float = 1.0, true_points
         true_points: how many points on each true object the scores need; with fewer, the truth is not known.
     """
 
-    def part(cases: Sequence[Case]) -> Scores:
-        batch = cases if isinstance(cases, Batch) else Batch(cases)
+    def part(inputs: Sequence[RewardInput]) -> Scores:
+        batch = inputs if isinstance(inputs, RewardBatch) else RewardBatch(inputs)
         known = [points >= true_points for points in batch.known_points]
         values: Scores = [None] * len(batch)
-        for index, (case, points_of_each) in enumerate(zip(batch, batch.known_points, strict=True)):
-            share = settled(case, nothing_there=math.isinf(points_of_each)) if known[index] else None
+        for index, (item, points_of_each) in enumerate(zip(batch, batch.known_points, strict=True)):
+            share = trivial_score(item, nothing_there=math.isinf(points_of_each)) if known[index] else None
             values[index] = None if share is None else share * full
         for chunk in batch.chunks:
             table = scores(chunk.pairs)

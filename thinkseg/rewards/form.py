@@ -6,7 +6,7 @@ from collections import Counter
 from thinkseg.answers import VisionReasoner
 from thinkseg.answers.reading import read_box, read_point
 from thinkseg.errors import MalformedAnswer
-from thinkseg.rewards.case import Case
+from thinkseg.rewards.reward_input import RewardInput
 from thinkseg.types import Size
 
 _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
@@ -14,26 +14,26 @@ _TAG = re.compile("|".join(_TAGS))
 _FULL_STOP = re.compile(r"\.(?!\d)")  # not the point of a decimal: coordinates may recur
 
 
-def format_kept(case: Case) -> float:
+def format_kept(item: RewardInput) -> float:
     """Whether the completion keeps to its format: 1 when it can be read, else 0.
 
     For `vision-reasoner` 0…3, as published: 1 for the thinking in its place, and for the items of the list on average
     1 for a right ``bbox_2d`` and 1 for a right ``point_2d``; "nothing there" is right.
     """
-    if isinstance(case.answer_format, VisionReasoner):
-        items = 2.0 if case.answer is not None else _items_right(case.answer_format, case.text, case.frame)
-        return thinking_in_place(case) + items
-    return answer_readable(case)
+    if isinstance(item.answer_format, VisionReasoner):
+        items = 2.0 if item.answer is not None else _items_right(item.answer_format, item.text, item.frame)
+        return thinking_in_place(item) + items
+    return answer_readable(item)
 
 
-def answer_readable(case: Case) -> float:
+def answer_readable(item: RewardInput) -> float:
     """1 when the answer can be read in its format, else 0."""
-    return float(case.answer is not None)
+    return float(item.answer is not None)
 
 
-def thinking_in_place(case: Case) -> float:
+def thinking_in_place(item: RewardInput) -> float:
     """1 when the completion is one <think>…</think> and then one <answer>…</answer>, with nothing around but spaces."""
-    text = case.text.strip()
+    text = item.text.strip()
     thinking, closing, rest = text.partition("</think>")
     answer = rest.lstrip()
     in_place = closing and thinking.startswith("<think>") and answer.startswith("<answer>")
@@ -41,9 +41,9 @@ def thinking_in_place(case: Case) -> float:
     return float(bool(in_place and answer.endswith("</answer>") and all(tags[tag] == 1 for tag in _TAGS)))
 
 
-def non_repetition(case: Case) -> float:
+def non_repetition(item: RewardInput) -> float:
     """0 when two or more sentences are ones that the completion has had before, else 1."""
-    sentences = [sentence.strip() for sentence in _FULL_STOP.split(case.text)]
+    sentences = [sentence.strip() for sentence in _FULL_STOP.split(item.text)]
     written = [sentence for sentence in sentences if sentence]
     return float(len(written) - len(set(written)) < 2)
 

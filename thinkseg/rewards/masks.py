@@ -8,98 +8,98 @@ from jaxtyping import Bool
 from thinkseg.answers.reading import whole
 from thinkseg.metrics.overlap import count_overlap, pairwise_mask_iou
 from thinkseg.metrics.saliency import s_measure
-from thinkseg.rewards.case import Case, settled
 from thinkseg.rewards.matching import matched_share
+from thinkseg.rewards.reward_input import RewardInput, trivial_score
 from thinkseg.types import Mask, Masks, Size
 
 IOU_SHARE = 0.7
 """Weight of the IoU in `segment`; the rest is the S-measure's (Seg-R1)."""
 
 
-def segment(case: Case) -> float | None:
+def segment(item: RewardInput) -> float | None:
     """Seg-R1: 0.7·IoU + 0.3·S-measure between the union of the segmenter's masks and the true mask, 0…1.
 
     A malformed answer earns 0. Where nothing is there, an answer that says so earns 1 and any other 0; where something
     is there, "nothing there" earns 0.
     """
-    target = case.truth.mask
-    if target is None or case.masks is None:
+    target = item.truth.mask
+    if target is None or item.masks is None:
         return None
-    share = settled(case, nothing_there=not target.any())
+    share = trivial_score(item, nothing_there=not target.any())
     if share is not None:
         return share
-    pred = np.asarray(case.masks.any(axis=0))
-    if case.truth.ignore is not None:
-        pred = np.where(case.truth.ignore, target, pred)  # right wherever it does not count
-    iou = count_overlap(pred, target, case.truth.ignore).iou
+    pred = np.asarray(item.masks.any(axis=0))
+    if item.truth.ignore is not None:
+        pred = np.where(item.truth.ignore, target, pred)  # right wherever it does not count
+    iou = count_overlap(pred, target, item.truth.ignore).iou
     return IOU_SHARE * iou + (1 - IOU_SHARE) * s_measure(pred, target)
 
 
-def matched_masks(case: Case) -> float | None:
+def matched_masks(item: RewardInput) -> float | None:
     """The IoUs of the objects' masks with the true ones, matched one to one, over the larger number of objects, 0…1.
 
     An object whose mask came out empty still counts. Where pixels are to be ignored, they count for no mask, and masks
     that lie wholly among them for no object; nothing is scored where that leaves none on either side. A malformed
     answer and "nothing there" earn the same as in `segment`.
     """
-    pred, true = case.masks, case.truth.instances
+    pred, true = item.masks, item.truth.instances
     if true is None or pred is None:
         return None
     true = true[true.any(axis=(1, 2))]
-    share = settled(case, nothing_there=not len(true))
+    share = trivial_score(item, nothing_there=not len(true))
     if share is not None:
         return share
-    if case.truth.ignore is not None:
-        pred, true = _that_count(pred, case.truth.ignore), _that_count(true, case.truth.ignore)
+    if item.truth.ignore is not None:
+        pred, true = _that_count(pred, item.truth.ignore), _that_count(true, item.truth.ignore)
         if not len(pred) and not len(true):
             return None
     return matched_share(pairwise_mask_iou(pred, true))
 
 
-def points_inside(case: Case) -> float | None:
+def points_inside(item: RewardInput) -> float | None:
     """The share of an answer's points whose label agrees with the true mask: 1 on the object, 0 on the background.
 
     A point is looked up at its nearest pixel. Points on pixels that are to be ignored are left out; an answer in which
     none is left earns 0, as it shows nothing. A malformed answer and "nothing there" earn the same as in `segment`.
     No segmenter is needed.
     """
-    target = case.truth.mask
+    target = item.truth.mask
     if target is None:
         return None
-    share = settled(case, nothing_there=not target.any())
-    if share is not None or case.answer is None:
+    share = trivial_score(item, nothing_there=not target.any())
+    if share is not None or item.answer is None:
         return share
     height, width = target.shape
-    objects = case.answer.rescaled(Size(width, height)).objects
+    objects = item.answer.rescaled(Size(width, height)).objects
     points = list(dict.fromkeys(point for prompt in objects for point in prompt.points))
     rows = [min(whole(point.y), height - 1) for point in points]
     columns = [min(whole(point.x), width - 1) for point in points]
     agree = target[rows, columns] == np.array([point.label for point in points], dtype=bool)
-    if case.truth.ignore is not None:
-        agree = agree[~case.truth.ignore[rows, columns]]
+    if item.truth.ignore is not None:
+        agree = agree[~item.truth.ignore[rows, columns]]
     return float(agree.mean()) if len(agree) else 0.0
 
 
-def presence(case: Case) -> float | None:
+def presence(item: RewardInput) -> float | None:
     """1 when the answer is right about whether anything is there, wherever that may be; else 0, as for a malformed one.
 
     A mask reward alone can make refusing pay: where a model finds one thing in eight and a quarter of the questions
     have no answer, refusing all of them earns more. With this beside it, an answer to a question that has one is worth
-    more than a refusal even where it misses.
+    more than an abstention even where it misses.
     """
-    target = case.truth.mask
+    target = item.truth.mask
     if target is None:
         return None
-    return float(case.answer is not None and bool(case.answer.objects) == bool(target.any()))
+    return float(item.answer is not None and bool(item.answer.objects) == bool(target.any()))
 
 
-def point_count(case: Case) -> float | None:
+def point_count(item: RewardInput) -> float | None:
     """Seg-R1's unused term: exp(-(n - 8)² / 8) of the number of points; none to count when nothing is there."""
-    if case.answer is None:
+    if item.answer is None:
         return 0.0
-    if not case.answer.objects:
+    if not item.answer.objects:
         return None
-    count = len({point for prompt in case.answer.objects for point in prompt.points})
+    count = len({point for prompt in item.answer.objects for point in prompt.points})
     return math.exp(-((count - 8) ** 2) / 8)
 
 

@@ -19,8 +19,8 @@ from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import ImageError, InputError, MalformedAnswer, RecipeError
 from thinkseg.models.base import Segmenter
 from thinkseg.rewards import boxes, form, masks
-from thinkseg.rewards.batch import Batch
-from thinkseg.rewards.case import Case, Part, Truth, each, truth_from_row
+from thinkseg.rewards.batch import RewardBatch
+from thinkseg.rewards.reward_input import Part, RewardInput, Truth, each, truth_from_row
 from thinkseg.types import Answer, Completion, Masks, Reward, Size
 
 PARTS: dict[str, Part] = {
@@ -91,24 +91,24 @@ class Rubric:
         Raises:
             ImageError: a true mask and its image differ in size.
         """
-        return self.score_cases(self.read(completions, truths, frames))
+        return self.score_inputs(self.read(completions, truths, frames))
 
     def read(
         self, completions: Sequence[Completion | str], truths: Sequence[Truth], frames: Sequence[Size]
-    ) -> list[Case]:
+    ) -> list[RewardInput]:
         """Read each completion once, then let the segmenter see each image once."""
-        cases = [
+        inputs = [
             self._case(completion if isinstance(completion, str) else completion.text, truth, frame)
             for completion, truth, frame in zip(completions, truths, frames, strict=True)
         ]
-        return _segmented(cases, self.segmenter) if self.segmenter is not None and self.needs_masks else cases
+        return _segmented(inputs, self.segmenter) if self.segmenter is not None and self.needs_masks else inputs
 
-    def score_cases(self, cases: Sequence[Case]) -> list[Reward]:
-        """Score every part of cases that were read."""
-        batch = Batch(cases)
+    def score_inputs(self, inputs: Sequence[RewardInput]) -> list[Reward]:
+        """Score every part of inputs that were read."""
+        batch = RewardBatch(inputs)
         scores = {name: PARTS[name](batch) for name in self.weights}
         return [
-            Reward({name: values[row] for name, values in scores.items()}, self.weights) for row in range(len(cases))
+            Reward({name: values[row] for name, values in scores.items()}, self.weights) for row in range(len(inputs))
         ]
 
     def reward_functions(
@@ -119,14 +119,14 @@ class Rubric:
         """One function per part for TRL, in the order of the weights, each with the name of its part.
 
         TRL calls them one after another with the same list of completions. The first call of a batch reads and segments
-        it, and reports the shares of unreadable answers and of refusals through TRL's ``log_metric`` and the reasons
+        it, and reports the shares of parse failures and of abstentions through TRL's ``log_metric`` and the reasons
         through its ``log_extra``; the others look their values up.
 
         Args:
             frame_of: gives the frame of an image for rows without a column ``frame`` ([width, height]).
             truth_of: gives the truth of a completion from the columns.
         """
-        batch = _Batch(self, frame_of, truth_of)
+        batch = _LatestBatch(self, frame_of, truth_of)
 
         def function_of(name: str) -> RewardFunction:
             def part(completions: list[Any], **columns: Any) -> list[float | None]:
@@ -137,25 +137,25 @@ class Rubric:
 
         return [function_of(name) for name in self.weights]
 
-    def _case(self, text: str, truth: Truth, frame: Size) -> Case:
+    def _case(self, text: str, truth: Truth, frame: Size) -> RewardInput:
         try:
             answer, reason = self.format.parse(text, frame), ""
         except MalformedAnswer as malformed:
             answer, reason = None, malformed.reason
-        return Case(text, self.format, frame, truth, answer, reason)
+        return RewardInput(text, self.format, frame, truth, answer, reason)
 
 
-def share_unreadable(cases: Sequence[Case]) -> float:
+def share_parse_failures(inputs: Sequence[RewardInput]) -> float:
     """The share of completions that could not be read, 0…1."""
-    return sum(case.answer is None for case in cases) / len(cases) if cases else 0.0
+    return sum(item.answer is None for item in inputs) / len(inputs) if inputs else 0.0
 
 
-def share_refusals(cases: Sequence[Case]) -> float:
+def share_abstentions(inputs: Sequence[RewardInput]) -> float:
     """The share of completions that say "nothing there", 0…1."""
-    return sum(case.answer is not None and not case.answer.objects for case in cases) / len(cases) if cases else 0.0
+    return sum(item.answer is not None and not item.answer.objects for item in inputs) / len(inputs) if inputs else 0.0
 
 
-class _Batch:
+class _LatestBatch:
     """The latest batch that TRL has shown, scored."""
 
     def __init__(
@@ -176,10 +176,10 @@ class _Batch:
             rows = range(len(completions))
             truths = [self._truth_of(columns, row) for row in rows]
             frames = [self._frame(columns, row, truths[row]) for row in rows]
-            cases = self._rubric.read([_text_of(completion) for completion in completions], truths, frames)
-            self._rewards = self._rubric.score_cases(cases)
+            inputs = self._rubric.read([_text_of(completion) for completion in completions], truths, frames)
+            self._rewards = self._rubric.score_inputs(inputs)
             self._completions = completions
-            _report(cases, columns)
+            _report(inputs, columns)
         return self._rewards
 
     def _frame(self, columns: Mapping[str, Any], row: int, truth: Truth) -> Size:
@@ -194,14 +194,14 @@ class _Batch:
         return self._frame_of(truth.image)
 
 
-def _report(cases: Sequence[Case], columns: Mapping[str, Any]) -> None:
+def _report(inputs: Sequence[RewardInput], columns: Mapping[str, Any]) -> None:
     """Tell TRL what is not a reward but worth watching."""
     log_metric, log_extra = columns.get("log_metric"), columns.get("log_extra")
     if log_metric is not None:
-        log_metric("unreadable", share_unreadable(cases))
-        log_metric("refusals", share_refusals(cases))
+        log_metric("parse_failures", share_parse_failures(inputs))
+        log_metric("abstentions", share_abstentions(inputs))
     if log_extra is not None:
-        log_extra("malformed", [case.reason for case in cases])
+        log_extra("malformed", [item.reason for item in inputs])
 
 
 def _text_of(completion: Any) -> str:
@@ -212,43 +212,43 @@ def _text_of(completion: Any) -> str:
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
-def _segmented(cases: Sequence[Case], segmenter: Segmenter) -> list[Case]:
-    """The cases with their masks: one call per distinct image, in which equal answers are segmented once."""
+def _segmented(inputs: Sequence[RewardInput], segmenter: Segmenter) -> list[RewardInput]:
+    """The inputs with their masks: one call per distinct image, in which equal answers are segmented once."""
     keys: dict[int, object] = {}
     by_image: dict[object, list[int]] = {}
-    for index, case in enumerate(cases):
-        image = case.truth.image
+    for index, item in enumerate(inputs):
+        image = item.truth.image
         if image is not None:
             if id(image) not in keys:
                 keys[id(image)] = _content_key(image)
             by_image.setdefault(keys[id(image)], []).append(index)
-    segmented = list(cases)
+    segmented = list(inputs)
     for indices in by_image.values():
-        group = [cases[index] for index in indices]
-        for index, case, made in zip(indices, group, _masks_of(group, segmenter), strict=True):
-            segmented[index] = replace(case, masks=made)
+        group = [inputs[index] for index in indices]
+        for index, item, made in zip(indices, group, _masks_of(group, segmenter), strict=True):
+            segmented[index] = replace(item, masks=made)
     return segmented
 
 
-def _masks_of(cases: Sequence[Case], segmenter: Segmenter) -> list[Masks]:
+def _masks_of(inputs: Sequence[RewardInput], segmenter: Segmenter) -> list[Masks]:
     """The masks of several answers about one image; none for a malformed answer and for "nothing there"."""
-    image = cases[0].truth.image
+    image = inputs[0].truth.image
     assert image is not None
     shape = (image.height, image.width)
-    for case in cases:
-        for known in (case.truth.mask, case.truth.instances, case.truth.ignore):
+    for item in inputs:
+        for known in (item.truth.mask, item.truth.instances, item.truth.ignore):
             if known is not None and known.shape[-2:] != shape:
                 raise ImageError(
                     f"a true mask has the size of its image, {image.width}×{image.height}; "
                     f"found one of {known.shape[-1]}×{known.shape[-2]}"
                 )
     asked: dict[tuple[object, ...], Answer] = {}
-    for case in cases:
-        if case.answer is not None and case.answer.objects:
-            asked.setdefault((case.answer.frame, case.answer.objects), case.answer)
+    for item in inputs:
+        if item.answer is not None and item.answer.objects:
+            asked.setdefault((item.answer.frame, item.answer.objects), item.answer)
     found = dict(zip(asked, segmenter.segment(image, list(asked.values())) if asked else [], strict=True))
     nothing = np.zeros((0, *shape), bool)
-    return [found.get((case.answer.frame, case.answer.objects), nothing) if case.answer else nothing for case in cases]
+    return [found.get((item.answer.frame, item.answer.objects), nothing) if item.answer else nothing for item in inputs]
 
 
 def _content_key(image: Image.Image) -> object:

@@ -1,8 +1,8 @@
-"""Many requests about many pictures, one after the other, into a folder of results that can be gone on with.
+"""Many requests about many images, one after the other, into a folder of results that can be gone on with.
 
-A result that is there for the same picture (by its bytes), query and model is kept, and only pictures that it lacks are
-drawn. Nothing else that is there is written over: a name that is taken gets a number. A picture that cannot be read
-does not stop the rest. Models are loaded when the first picture needs them.
+A result that is there for the same image (by its bytes), query and model is kept, and only images that it lacks are
+drawn. Nothing else that is there is written over: a name that is taken gets a number. An image that cannot be read
+does not stop the rest. Models are loaded when the first image needs them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkseg import results
-from thinkseg.data.inputs import Job
 from thinkseg.errors import CheckpointError, ImageError, InputError
 from thinkseg.imaging import load_image
+from thinkseg.serving.jobs import Job
 from thinkseg.types import Prediction, Sample
 
 if TYPE_CHECKING:
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is made of each picture, and how."""
+    """What is made of each image, and how."""
 
     batch_size: int = 8
-    """Pictures that the model gets at a time."""
+    """Images that the model gets at a time."""
     index: bool = False
-    """Whether a picture is written that is n on object n."""
+    """Whether an image is written that is n on object n."""
     instances: bool = False
     """Whether each object's own mask is written."""
     overwrite: bool = False
-    """Whether results of the same pictures are made anew."""
+    """Whether results of the same images are made anew."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
-            raise InputError(f"a batch holds at least 1 picture, found {self.batch_size}")
+            raise InputError(f"a batch holds at least 1 image, found {self.batch_size}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Outcome:
     """What came of a job."""
 
     job: Job
-    record: results.Record = field(default_factory=dict)
+    record: results.ResultRecord = field(default_factory=dict)
     """See `thinkseg.results`; empty where there is an error."""
     files: tuple[Path, ...] = ()
     """What was written, or was there."""
@@ -83,16 +83,16 @@ class _Task:
     job: Job
     stem: Path
     """Its files, without suffix."""
-    picture: str = ""
-    """The fingerprint of the picture's file."""
+    digest: str = ""
+    """The fingerprint of the image's file."""
     image: Image.Image | None = None
     """None once there is a record or an error."""
-    record: results.Record = field(default_factory=dict)
+    record: results.ResultRecord = field(default_factory=dict)
     kept: bool = False
     error: InputError | None = None
 
 
-class Batch:
+class JobRunner:
     """Work on jobs in a folder.
 
     Args:
@@ -117,33 +117,33 @@ class Batch:
         """The outcome of each job, in order.
 
         Raises:
-            InputError: a model cannot be loaded. What is wrong with one picture is in its outcome.
+            InputError: a model cannot be loaded. What is wrong with one image is in its outcome.
         """
         self._inputs |= {job.image.resolve() for job in jobs}
         remaining = iter(jobs)
         while batch := list(islice(remaining, self._options.batch_size)):
-            images: dict[str, Image.Image] = {}  # of this batch: the same picture is opened and encoded once
+            images: dict[str, Image.Image] = {}  # of this batch: the same image is opened and encoded once
             tasks = [self._prepared(job, images) for job in batch]
             self._work_on([task for task in tasks if task.image is not None])
             yield from map(self._outcome, tasks)
 
     def _prepared(self, job: Job, images: dict[str, Image.Image]) -> _Task:
-        """A job with its picture, or with the result that is there already, or with what is wrong with it."""
+        """A job with its image, or with the result that is there already, or with what is wrong with it."""
         task = _Task(job, self._out / job.name)
         try:
-            task.picture = results.fingerprint(job.image)
+            task.digest = results.fingerprint(job.image)
             self._name(task)
             if task.kept:
                 self._complete(task)
             else:
-                task.image = images.get(task.picture) or load_image(job.image)
-                images[task.picture] = task.image
+                task.image = images.get(task.digest) or load_image(job.image)
+                images[task.digest] = task.image
         except ImageError as error:
             task.error = error
         return task
 
     def _name(self, task: _Task) -> None:
-        """Find a name for the files: the picture's, with a number where that is taken."""
+        """Find a name for the files: the image's, with a number where that is taken."""
         stem, number = task.stem, 1
         while not self._may_be(task):
             number += 1
@@ -163,17 +163,17 @@ class Batch:
         if found is None:
             return False
         if self._options.overwrite:
-            return found.get("picture") == task.picture or found.get("image") == str(task.job.image)
-        wanted = {"picture": task.picture, "query": task.job.query, "model": self._model}
+            return found.get("image_digest") == task.digest or found.get("image") == str(task.job.image)
+        wanted = {"image_digest": task.digest, "query": task.job.query, "model": self._model}
         task.kept = all(found.get(name) == value for name, value in wanted.items())
         task.record = found if task.kept else {}
         return task.kept
 
     def _complete(self, task: _Task) -> None:
-        """Draw the pictures of a result that were not asked for when it was made."""
+        """Draw the images of a result that were not asked for when it was made."""
         missing = [name for name in self._endings(task.record) if not results.with_ending(task.stem, name).exists()]
         if missing:
-            results.write_pictures(task.stem, task.record, lambda: load_image(task.job.image), missing)
+            results.write_images(task.stem, task.record, lambda: load_image(task.job.image), missing)
 
     def _work_on(self, tasks: Sequence[_Task]) -> None:
         for task, prediction in zip(tasks, self._predict(tasks), strict=True):
@@ -182,7 +182,7 @@ class Batch:
                 task.error = prediction
                 continue
             record = results.record_from_prediction(prediction, task.job.query)
-            task.record = {"image": str(task.job.image), **record, "model": self._model, "picture": task.picture}
+            task.record = {"image": str(task.job.image), **record, "model": self._model, "image_digest": task.digest}
             results.write_result(
                 task.stem,
                 task.record,

@@ -1,4 +1,4 @@
-"""A page to try a model in a browser: a picture, a request, the thinking, and what was found.
+"""A page to try a model in a browser: an image, a request, the thinking, and what was found.
 
 It is served to this machine alone unless the caller says otherwise. Nothing is loaded from elsewhere and nothing is
 sent anywhere: no fonts, no statistics. Models are loaded once; requests are answered one after the other. What is
@@ -93,16 +93,16 @@ def build(desk: Desk, examples: Sequence[Example] = (), about: str = "") -> Any:
         gr.HTML(_heading(about))
         with gr.Row(equal_height=False, elem_classes="workbench"):
             with gr.Column(scale=5, min_width=280):
-                picture = gr.Image(
-                    label="Picture",
+                image = gr.Image(
+                    label="Image",
                     type="filepath",
                     sources=["upload", "clipboard"],
                     height=380,
                     buttons=[],
-                    elem_id="picture",
+                    elem_id="image",
                 )
                 # Gradio would open the file first, and with sentences of its own; the path is checked before this.
-                picture.preprocess = lambda payload: payload.path if payload else None
+                image.preprocess = lambda payload: payload.path if payload else None
                 query = gr.Textbox(
                     label="What to look for", placeholder="the animal that gives milk", max_lines=3, elem_id="query"
                 )
@@ -111,7 +111,7 @@ def build(desk: Desk, examples: Sequence[Example] = (), about: str = "") -> Any:
                 verdict = gr.HTML(_invitation(bool(examples)), elem_id="verdict")
                 shown = gr.Image(
                     label="What was found",
-                    show_label=False,  # it would lie on the picture
+                    show_label=False,  # it would lie on the image
                     format="png",
                     interactive=False,
                     buttons=["fullscreen"],
@@ -147,7 +147,7 @@ def build(desk: Desk, examples: Sequence[Example] = (), about: str = "") -> Any:
 
         asking: dict[str, Any] = {
             "fn": answer,
-            "inputs": [picture, query],
+            "inputs": [image, query],
             "outputs": outputs,
             "concurrency_limit": 1,
             "concurrency_id": "models",
@@ -158,7 +158,7 @@ def build(desk: Desk, examples: Sequence[Example] = (), about: str = "") -> Any:
         query.submit(**asking)
         if examples:
             take = _taker(gr, examples)
-            gallery.select(take, outputs=[picture, query], api_visibility="private").then(**asking)
+            gallery.select(take, outputs=[image, query], api_visibility="private").then(**asking)
     return page
 
 
@@ -230,15 +230,15 @@ def serve(
 
 def _updates(gr: Any, shown: Shown) -> list[Any]:
     """The new state of each part of the page, in the order of its outputs."""
-    failed = shown.picture is not None and bool(shown.text) and not shown.thinking and not shown.table_html
+    failed = shown.image is not None and bool(shown.text) and not shown.thinking and not shown.table_html
     return [
         gr.update(value=shown.verdict_html),
-        gr.update(value=shown.picture, visible=shown.picture is not None),
+        gr.update(value=shown.image, visible=shown.image is not None),
         gr.update(value=shown.thinking, visible=bool(shown.thinking)),
         gr.update(value=shown.table_html, visible=bool(shown.table_html)),
         gr.update(visible=shown.record is not None),
         *(gr.update(value=None if path is None else str(path)) for path in (shown.mask, shown.index, shown.record)),
-        gr.update(visible=shown.picture is not None, open=failed),
+        gr.update(visible=shown.image is not None, open=failed),
         gr.update(value=shown.text),
     ]
 
@@ -274,7 +274,7 @@ def _invitation(examples: bool) -> str:
     more = ", or take one of the examples" if examples else ""
     return (
         '<div class="verdict waiting"><strong>Nothing asked yet</strong>'
-        f"<span>Upload a picture and say what to look for{more}.</span></div>"
+        f"<span>Upload an image and say what to look for{more}.</span></div>"
     )
 
 

@@ -1,13 +1,13 @@
-"""Pictures with requests to begin with: held-out scenes of the pocket distribution, one for each kind of request."""
+"""Images with requests to begin with: held-out scenes of the pocket distribution, one for each kind of request."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from thinkseg.data.pictures import load_pictures
-from thinkseg.data.queries import Task
-from thinkseg.data.scenes import create_scene
+from thinkseg.data.synthetic.assets import load_assets
+from thinkseg.data.synthetic.queries import Task
+from thinkseg.data.synthetic.scenes import create_scene
 from thinkseg.errors import DataError
 
 _SEED = 11
@@ -20,27 +20,27 @@ _SCENES: tuple[tuple[Task, int], ...] = (
     ("camouflaged", 10),
     ("nothing", 23),
 )
-"""Chosen by looking at them: clear pictures, and a request whose answer is a refusal."""
+"""Chosen by looking at them: clear images, and a request whose answer is an abstention."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A picture's file with a request."""
+    """An image's file with a request."""
 
     image: Path
     query: str
 
 
 def write_examples(folder: Path) -> list[Example]:
-    """Compose the examples into a folder; none where the pocket pictures are not installed."""
+    """Compose the examples into a folder; none where the pocket images are not installed."""
     try:
-        pictures = load_pictures("test")
+        images = load_assets("test")
     except DataError:
         return []
     folder.mkdir(parents=True, exist_ok=True)
     examples = []
     for task, index in _SCENES:
-        scene = create_scene(pictures, _SEED, index, task)
+        scene = create_scene(images, _SEED, index, task)
         path = folder / f"{task}-{index}.png"
         Image.fromarray(scene.image).save(path)
         examples.append(Example(path, scene.query.text))

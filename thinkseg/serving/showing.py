@@ -1,7 +1,7 @@
-"""What a page shows of a prediction: a picture, a verdict, the thinking, a table of objects, and files to keep.
+"""What a page shows of a prediction: an image, a verdict, the thinking, a table of objects, and files to keep.
 
 Nothing here knows of the web's packages, so that all of it can be used and tested without them. Every text that comes
-from a model, a picture or a user is escaped before it becomes part of a page.
+from a model, an image or a user is escaped before it becomes part of a page.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from thinkseg.models.pipeline import Pipeline
 
 SHOWN_SIDE = 1600
-"""Longest side, in pixels, of the picture on the page; files have the original size."""
+"""Longest side, in pixels, of the image on the page; files have the original size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What the parts of the page show; texts named `html` are escaped."""
 
-    picture: Image.Image | None
-    """Masks, boxes and points over the picture; None when there is none."""
+    image: Image.Image | None
+    """Masks, boxes and points over the image; None when there is none."""
     verdict_html: str
     thinking: str = ""
     table_html: str = ""
@@ -56,13 +56,13 @@ def show_answer(
 
     Args:
         pipeline: the models.
-        source: the picture's file; None when none was chosen.
+        source: the image's file; None when none was chosen.
         query: what to look for.
         folder: for the files; made if it is not there.
         model: what the record says about the models.
     """
     if source is None:
-        return show_error("choose a picture first: upload one, or take an example")
+        return show_error("choose an image first: upload one, or take an example")
     if not query.strip():
         return show_error("the query is empty: say in words what to look for")
     try:
@@ -75,7 +75,7 @@ def show_answer(
     stem = folder / "thinkseg"
     results.write_result(stem, record, lambda: image, index=True)
     return Shown(
-        picture=_drawn(image, prediction),
+        image=_drawn(image, prediction),
         verdict_html=_verdict(record),
         thinking=(record["thinking"] or "").strip(),
         table_html=_table(record),
@@ -104,7 +104,7 @@ def _as_mask(mask: np.ndarray) -> Mask:
     return mask.astype(bool, copy=False)
 
 
-def _verdict(record: results.Record) -> str:
+def _verdict(record: results.ResultRecord) -> str:
     """What came of it, in a sentence or two."""
     if record["failure"] is not None:
         sentence = Failure[record["failure"].upper()].value
@@ -112,7 +112,7 @@ def _verdict(record: results.Record) -> str:
     if record["nothing_there"]:
         return _card("nothing", "Nothing there", f"The model sees nothing that “{record['query']}” asks for.")
     covered = float(results.masks_from_record(record).any(axis=0).mean())
-    found = f"Asked for “{record['query']}”; the mask covers {results.share_text(covered)} of the picture."
+    found = f"Asked for “{record['query']}”; the mask covers {results.share_text(covered)} of the image."
     if covered == 0:
         found = f"Asked for “{record['query']}”; the segmenter made an empty mask of it."
     return _card("found", f"{results.counted(len(record['objects']), 'object')} found", found)
@@ -125,8 +125,8 @@ def _card(kind: str, title: str, sentence: str) -> str:
     )
 
 
-def _table(record: results.Record) -> str:
-    """The objects with their colours, boxes and points in pixels of the picture; empty when there is none."""
+def _table(record: results.ResultRecord) -> str:
+    """The objects with their colours, boxes and points in pixels of the image; empty when there is none."""
     if not record["objects"]:
         return ""
     pixels = record["size"]["width"] * record["size"]["height"]

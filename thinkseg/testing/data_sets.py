@@ -1,6 +1,6 @@
 """Small copies of the known data sets, as they lie on disk, made of pocket scenes.
 
-They have the folders and the file formats of the real ones, and a handful of pictures of a few dozen pixels. Names hold
+They have the folders and the file formats of the real ones, and a handful of images of a few dozen pixels. Names hold
 what real ones hold: blanks, dots, signs and letters that are not English.
 """
 
@@ -16,16 +16,16 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from thinkseg.data.building import Settings
-from thinkseg.data.folders import list_folders
-from thinkseg.data.prepare import prepare
-from thinkseg.data.published import PublishedSchema
-from thinkseg.data.scenes import load_scenes
+from thinkseg.data.prepared.builder import BuilderOptions
+from thinkseg.data.prepared.schemas import PublishedSchema
+from thinkseg.data.prepared.writer import prepare
+from thinkseg.data.readers.folders import list_folders
+from thinkseg.data.synthetic.scenes import load_scenes
 from thinkseg.imaging import load_image, rle_from_mask, save_mask
 from thinkseg.types import Mask, Sample
 
 SIZE = 64
-"""Side of a picture in pixels."""
+"""Side of an image in pixels."""
 
 FOLDERS: Mapping[str, Mapping[str, tuple[str, str, str]]] = {
     "cod10k": {
@@ -50,7 +50,7 @@ FOLDERS: Mapping[str, Mapping[str, tuple[str, str, str]]] = {
     "hku-is": {"test": ("HKU-IS/imgs", "HKU-IS/gt", "000{}")},
     "ecssd": {"test": ("ECSSD/images", "ECSSD/ground_truth_mask", "000{}")},
 }
-"""Pictures, masks and names of each split, as the authors of the data sets arrange them."""
+"""Images, masks and names of each split, as the authors of the data sets arrange them."""
 
 
 @lru_cache(maxsize=8)
@@ -59,12 +59,12 @@ def scene_samples(count: int = 6, size: int = SIZE) -> tuple[Sample, ...]:
     return tuple(load_scenes("test", count, seed=7, tasks={"salient": 1}, size=size))
 
 
-def write_pair(picture: Path, mask: Path, index: int = 0) -> Sample:
-    """Write one scene as a picture and a mask, of the kinds that their suffixes say; folders are made."""
+def write_pair(image: Path, mask: Path, index: int = 0) -> Sample:
+    """Write one scene as an image and a mask, of the kinds that their suffixes say; folders are made."""
     sample = scene_samples()[index % 6]
     assert sample.target is not None
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    load_image(sample.image).save(picture, quality=95)
+    image.parent.mkdir(parents=True, exist_ok=True)
+    load_image(sample.image).save(image, quality=95)
     save_mask(sample.target, mask)
     return sample
 
@@ -80,22 +80,22 @@ def write_folders(name: str, root: Path, count: int = 2) -> None:
 
 
 def write_coco(annotations: Path, images: Path, count: int = 3) -> None:
-    """Write pictures and a file of instances: polygons, compressed and plain run lengths in turn, and a crowd."""
+    """Write images and a file of instances: polygons, compressed and plain run lengths in turn, and a crowd."""
     images.mkdir(parents=True, exist_ok=True)
     annotations.parent.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
-    pictures = []
+    entries = []
     for number, sample in enumerate(scene_samples()[:count], start=1):
         assert sample.target is not None
         file = f"COCO_train2014_{number:012d}.jpg"
         load_image(sample.image).save(images / file, quality=95)
-        pictures.append({"id": number, "file_name": file, "width": SIZE, "height": SIZE})
+        entries.append({"id": number, "file_name": file, "width": SIZE, "height": SIZE})
         ways = (polygons_of, rle_from_mask, _plain_runs)
         rows.append(_annotation(number * 10, number, ways[number % 3](sample.target), sample.target, crowd=False))
     corner = np.zeros((SIZE, SIZE), dtype=bool)
     corner[:8, :8] = True
     rows.append(_annotation(999, 1, _plain_runs(corner), corner, crowd=True))
-    content = {"images": pictures, "annotations": rows, "categories": [{"id": 3, "name": "thing"}]}
+    content = {"images": entries, "annotations": rows, "categories": [{"id": 3, "name": "thing"}]}
     annotations.write_text(json.dumps(content), encoding="utf-8")
 
 
@@ -108,7 +108,7 @@ def write_refcoco(folder: Path, images: Path, file: str = "refs(unc).p", splits:
             "file_name": f"COCO_train2014_{number:012d}_{number * 10}.jpg", "sent_ids": [number * 2, number * 2 + 1],
             "sentences": [
                 {"sent_id": number * 2 + k, "sent": text, "raw": text.upper(), "tokens": text.split()}
-                for k, text in enumerate((f"thing {number}", f"the café on picture {number}"))
+                for k, text in enumerate((f"thing {number}", f"the café on image {number}"))
             ],
         }
         for number, split in enumerate(splits, start=1)
@@ -121,20 +121,20 @@ def write_refcoco(folder: Path, images: Path, file: str = "refs(unc).p", splits:
         (folder / file).write_bytes(pickle.dumps(refs, protocol=2))
 
 
-def write_lvis(annotations: Path, pictures: Path) -> None:
-    """Write LVIS's file of three pictures in two folders: no names of files, categories absent or not whole."""
-    write_coco(annotations, pictures / "train2017")
+def write_lvis(annotations: Path, images: Path) -> None:
+    """Write LVIS's file of three images in two folders: no names of files, categories absent or not whole."""
+    write_coco(annotations, images / "train2017")
     content = json.loads(annotations.read_text(encoding="utf-8"))
     content["annotations"] = [row for row in content["annotations"] if not row.pop("iscrowd")]
     content["categories"] = [
         {"id": 3, "name": "bow_(weapon)", "synset": "bow.n.04", "synonyms": ["bow_(weapon)"], "frequency": "r"},
         {"id": 4, "name": "baseball_bat", "synset": "baseball_bat.n.01", "frequency": "f"},
     ]
-    (pictures / "val2017").mkdir(exist_ok=True)
+    (images / "val2017").mkdir(exist_ok=True)
     for number, row in enumerate(content["images"]):
         name = row.pop("file_name")
         folder = ("train2017", "val2017", "train2017")[number]
-        (pictures / "train2017" / name).replace(pictures / folder / name)
+        (images / "train2017" / name).replace(images / folder / name)
         row["coco_url"] = f"http://images.cocodataset.org/{folder}/{name}"
         row["neg_category_ids"] = [[4], [], [4, 77]][number]
         row["not_exhaustive_category_ids"] = [[], [], [3]][number]
@@ -147,12 +147,12 @@ def write_rows(folder: Path, schema: PublishedSchema = "seg-zero", count: int = 
     for number in range(count):
         write_pair(masks / f"images/{number}.jpg", masks / f"masks/{number}.png", number)
     listing = list_folders(masks / "images", masks / "masks", "the object", "salient")
-    prepare(listing, folder, settings=Settings(schema=schema, resize=112))
+    prepare(listing, folder, settings=BuilderOptions(schema=schema, resize=112))
     shutil.rmtree(masks)
 
 
 def write_grefcoco(folder: Path, images: Path, splits: tuple[str, ...] = ("val",)) -> None:
-    """Write for each split a picture, an expression that names two objects of it, and one that names none."""
+    """Write for each split an image, an expression that names two objects of it, and one that names none."""
     instances = folder / "instances.json"
     write_coco(instances, images, len(splits))
     content = json.loads(instances.read_text(encoding="utf-8"))
@@ -171,7 +171,7 @@ def write_grefcoco(folder: Path, images: Path, splits: tuple[str, ...] = ("val",
 
 
 def write_reasonseg(root: Path, count: int = 2) -> None:
-    """Write the three splits, each picture with two wordings, a target, a region to be ignored and a flag."""
+    """Write the three splits, each image with two wordings, a target, a region to be ignored and a flag."""
     scene = 0
     for split in ("train", "val", "test"):
         folder = root / "ReasonSeg" / split
@@ -187,7 +187,7 @@ def write_reasonseg(root: Path, count: int = 2) -> None:
             ]
             shapes.append({"label": "ignore1", "points": [[0, 0], [5, 0], [5, 5], [0, 5]]})
             shapes.append({"label": "flag", "points": [[0, 0], [63, 63], [0, 63]]})
-            text = [f"What stands out on picture {number}?", f"Which thing is naïve № {number}?"]
+            text = [f"What stands out on image {number}?", f"Which thing is naïve № {number}?"]
             content = {"text": text, "is_sentence": True, "shapes": shapes}
             (folder / f"{number}_a.b.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
@@ -204,12 +204,12 @@ def damaged_by_jpeg(mask: Mask, file: Path) -> None:
         Image.fromarray(mask.astype(np.uint8) * 255).save(stream, format="JPEG", quality=75)
 
 
-def _annotation(number: int, picture: int, segmentation: object, mask: Mask, *, crowd: bool) -> dict[str, Any]:
+def _annotation(number: int, image: int, segmentation: object, mask: Mask, *, crowd: bool) -> dict[str, Any]:
     rows, columns = np.nonzero(mask)
     left, top = int(columns.min()), int(rows.min())
     box = [left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top]
     return {
-        "id": number, "image_id": picture, "category_id": 3, "segmentation": segmentation, "iscrowd": int(crowd),
+        "id": number, "image_id": image, "category_id": 3, "segmentation": segmentation, "iscrowd": int(crowd),
         "bbox": box, "area": int(mask.sum()),
     }  # fmt: skip
 

@@ -17,7 +17,7 @@ class FakeReasoner:
 
     Args:
         script: completions in the order in which requests come, or a function from request to completion.
-        frame: the frame of every answer; the picture's own size when None.
+        frame: the frame of every answer; the image's own size when None.
 
     Attributes:
         requests: every request so far, in order.
@@ -36,7 +36,7 @@ class FakeReasoner:
         return [self._next(request) for request in requests]
 
     def frame_of(self, image: Image.Image) -> Size:
-        """The frame that was given, or the picture's size."""
+        """The frame that was given, or the image's size."""
         return Size(*image.size) if self._frame is None else self._frame
 
     def _next(self, request: Request) -> Completion:
@@ -54,10 +54,10 @@ class FakeSegmenter:
     """A `Segmenter` that fills each object's box, or discs around its points when it has no box.
 
     Args:
-        radius: of the discs, as a share of the picture's shorter side. Discs of label 0 are cut out.
+        radius: of the discs, as a share of the image's shorter side. Discs of label 0 are cut out.
 
     Attributes:
-        encoded: every picture that was encoded, in order: one per call of `segment` that had an object to segment.
+        encoded: every image that was encoded, in order: one per call of `segment` that had an object to segment.
         prompted: how many objects have been segmented.
     """
 
@@ -94,7 +94,7 @@ class FakeSegmenter:
     def _disc(self, shape: tuple[int, ...], point: Point) -> Mask:
         height, width = shape
         rows, columns = np.ogrid[:height, :width]
-        # Half a pixel keeps a disc from being empty where the picture is tiny.
+        # Half a pixel keeps a disc from being empty where the image is tiny.
         radius = max(self._radius * min(height, width), 0.5)
         disc: Mask = (columns + 0.5 - point.x) ** 2 + (rows + 0.5 - point.y) ** 2 <= max(radius, 1.0) ** 2
         return disc

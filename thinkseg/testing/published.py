@@ -1,6 +1,6 @@
 """Checkpoints in the layout in which Qwen2.5-VL's descendants and SAM 2 are published, shrunken to the size of a test.
 
-The files are those of the hub: a flat ``config.json`` with ``torch_dtype`` and ``rope_scaling``, the picture limits in
+The files are those of the hub: a flat ``config.json`` with ``torch_dtype`` and ``rope_scaling``, the image limits in
 ``preprocessor_config.json`` as ``min_pixels`` and ``max_pixels``, special tokens in their order after the vocabulary, a
 chat template that puts a system turn first where there is none, a ``generation_config.json`` with a penalty, weights by
 their older names in several safetensors files with an index. Patches of 14 pixels, merged by 2, and the limits are the
@@ -32,7 +32,7 @@ You are a helpful assistant.<|im_end|>
 {%- if add_generation_prompt -%}<|im_start|>assistant
 {% endif -%}
 """
-"""Gives the text that the published template gives, for turns of text and pictures."""
+"""Gives the text that the published template gives, for turns of text and images."""
 
 SPECIAL_TOKENS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
@@ -85,7 +85,7 @@ def write_published_qwen2_5_vl(folder: Path, *, seed: int = 0, max_shard_size: s
 
 
 def write_published_sam2(folder: Path, *, seed: int = 0) -> Path:
-    """Write a tiny SAM 2 checkpoint in the published layout: the video model, of which pictures need a part.
+    """Write a tiny SAM 2 checkpoint in the published layout: the video model, of which images need a part.
 
     Args:
         folder: made if it does not exist.

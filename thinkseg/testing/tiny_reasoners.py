@@ -1,7 +1,7 @@
 """Tiny real reasoners: models and processors of transformers, built from configs, with random weights.
 
 Each function returns the model, in evaluation mode (float32, CPU), and its processor. `seed` is that of the weights,
-which are large enough for the text to depend on the picture; `max_pixels` is how large the processor leaves a picture.
+which are large enough for the text to depend on the image; `max_pixels` is how large the processor leaves an image.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ CHAT_TEMPLATE = """\
 {%- if add_generation_prompt -%}<|im_start|>assistant
 {% endif -%}
 """
-"""The chat layout of the Qwen families: turns between markers, a picture as one placeholder between two more."""
+"""The chat layout of the Qwen families: turns between markers, an image as one placeholder between two more."""
 
 BARE_CHAT_TEMPLATE = CHAT_TEMPLATE.replace("<|vision_start|><|image_pad|><|vision_end|>", "<|image_pad|>")
-"""For processors that write the markers around a picture themselves: InternVL, SmolVLM."""
+"""For processors that write the markers around an image themselves: InternVL, SmolVLM."""
 
 _SPECIAL_TOKENS = (
     "<|endoftext|>",
@@ -115,7 +115,7 @@ def tiny_qwen3_5(*, max_pixels: int = 128 * 128, seed: int = 0) -> tuple[Any, An
 
 
 def tiny_internvl(*, seed: int = 0) -> tuple[Any, Any]:
-    """A tiny `InternVLForConditionalGeneration` and its processor, which cuts a picture into tiles of 56 pixels."""
+    """A tiny `InternVLForConditionalGeneration` and its processor, which cuts an image into tiles of 56 pixels."""
     from transformers import (
         GotOcr2ImageProcessor,
         InternVLConfig,
@@ -160,11 +160,11 @@ def tiny_smolvlm(*, seed: int = 0) -> tuple[Any, Any]:
         scale_factor=2,
     )
     # Not its usual LANCZOS, which torchvision has from 0.27 on only, and which is replaced before that.
-    pictures = SmolVLMImageProcessor(
+    images = SmolVLMImageProcessor(
         size={"longest_edge": 112}, max_image_size={"longest_edge": 56}, resample=Image.Resampling.BICUBIC
     )
     processor = SmolVLMProcessor(
-        pictures,
+        images,
         tokenizer,
         SmolVLMVideoProcessor(),
         image_seq_len=4,

@@ -83,7 +83,7 @@ def tiny_sam3_tracker(*, seed: int = 0) -> tuple[Any, Any]:
 
 
 def tiny_sam(*, seed: int = 0) -> tuple[Any, Any]:
-    """A tiny `SamModel`, whose processor keeps the picture's shape and pads it, as `tiny_sam2`."""
+    """A tiny `SamModel`, whose processor keeps the image's shape and pads it, as `tiny_sam2`."""
     from transformers import SamConfig, SamModel, SamProcessor
 
     config = SamConfig(

@@ -1,6 +1,6 @@
 """What happens beside the optimiser's steps: the run log, the progress bar, complete checkpoints, and an orderly stop.
 
-A line of ``log.jsonl`` is a JSON object; `Record` says what it holds.
+A line of ``log.jsonl`` is a JSON object; `LogEntry` says what it holds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-Record = dict[str, Any]
+LogEntry = dict[str, Any]
 """What is known about a step. What is not known, or not finite, is left out.
 
 ``step``; ``seconds`` of this step (mean since the last record) and ``elapsed`` since training began, in this process;
@@ -31,13 +31,13 @@ Record = dict[str, Any]
 For rl also ``reward`` (mean of the weighted sum) and ``reward_std`` over the step's completions; ``parts`` and
 ``parts_std`` (by name); ``same_reward`` (share of completions whose whole group has one reward, which teach nothing);
 ``kl`` (nats per token, only with a reference model); ``entropy`` (nats per token); ``completion_length`` (tokens);
-``truncated`` (share that ran into the length limit); ``unreadable`` and ``refusals`` (shares); ``sampling_gap`` (where
-vLLM samples: by how many nats a token's log-probability there differs from the trained model's, on average).
+``truncated`` (share that ran into the length limit); ``parse_failures`` and ``abstentions`` (shares); ``sampling_gap``
+(where vLLM samples: by how many nats a token's log-probability there differs from the trained model's, on average).
 
 For sft also ``accuracy`` (share of target tokens that are the likeliest ones).
 """
 
-OnStep = Callable[[int, int, Record], None]
+OnStep = Callable[[int, int, LogEntry], None]
 """Called with the step, the number of steps in all, and the record."""
 
 _NAMES: Mapping[str, str] = {
@@ -52,17 +52,17 @@ _NAMES: Mapping[str, str] = {
     "completions/mean_length": "completion_length",
     "completions/clipped_ratio": "truncated",
     "sampling/sampling_logp_difference/mean": "sampling_gap",
-    "unreadable": "unreadable",
-    "refusals": "refusals",
+    "parse_failures": "parse_failures",
+    "abstentions": "abstentions",
     "mean_token_accuracy": "accuracy",
 }
 """Our names for the trainers' metrics."""
 
 
-def record_from_logs(logs: Mapping[str, Any]) -> Record:
+def record_from_logs(logs: Mapping[str, Any]) -> LogEntry:
     """The part of a record that the trainer's own log holds; values that are not finite are left out."""
     finite = {key: value for key, value in logs.items() if isinstance(value, int | float) and math.isfinite(value)}
-    record: Record = {ours: finite[theirs] for theirs, ours in _NAMES.items() if theirs in finite}
+    record: LogEntry = {ours: finite[theirs] for theirs, ours in _NAMES.items() if theirs in finite}
     for statistic, ours in (("mean", "parts"), ("std", "parts_std")):
         keys = [key for key in finite if key.startswith("rewards/") and key.endswith(f"/{statistic}")]
         if keys:
@@ -70,7 +70,7 @@ def record_from_logs(logs: Mapping[str, Any]) -> Record:
     return record
 
 
-def read_log(path: Path) -> list[Record]:
+def read_log(path: Path) -> list[LogEntry]:
     """The records of a run log, none where there is no file; a last line that was cut off by a kill is left out."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
@@ -112,7 +112,7 @@ class RunLog(TrainerCallback):
         if logs is None or state.global_step == self._last_step:
             return
         now = time.monotonic()
-        record: Record = {
+        record: LogEntry = {
             "step": state.global_step,
             "seconds": round((now - self._last_time) / (state.global_step - self._last_step), 4),
             "elapsed": round(now - self._began, 3),

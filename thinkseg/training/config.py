@@ -20,8 +20,8 @@ from typing import Any, Literal, get_args, get_type_hints
 import yaml
 
 from thinkseg.errors import RecipeError
+from thinkseg.training.builtin_recipes import find_recipe
 from thinkseg.training.parsing import alternatives, build, kind_of, parse_overrides, parse_yaml, put
-from thinkseg.training.shelf import find_recipe
 from thinkseg.training.trl_settings import Stage, check_trl, trl_fields
 
 
@@ -60,21 +60,21 @@ class InstructionTemplate:
     """What the model is asked, in words of your own (such as those of a published model's card)."""
 
     user: str
-    """The user's text after the picture; ``{query}`` stands for the sample's query and must occur."""
+    """The user's text after the image; ``{query}`` stands for the sample's query and must occur."""
     system: str | None = None
     """The system message; null for none. ``{query}`` may occur here too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """How large the model sees pictures. The segmenter always sees them as they are."""
+    """How large the model sees images. The segmenter always sees them as they are."""
 
     min_pixels: int | None = None
-    """Pictures are enlarged to at least this many pixels in all; null leaves the processor's own limit."""
+    """Images are enlarged to at least this many pixels in all; null leaves the processor's own limit."""
     max_pixels: int | None = None
-    """Pictures are shrunk to at most this many pixels in all; null leaves the processor's own limit."""
+    """Images are shrunk to at most this many pixels in all; null leaves the processor's own limit."""
     canvas: int | None = None
-    """Pictures are stretched to a square of this many pixels a side first; null keeps their shape."""
+    """Images are stretched to a square of this many pixels a side first; null keeps their shape."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,19 +96,19 @@ class Data:
     size: int | None = None
     """Scenes: side of a scene in pixels; null for the usual one."""
     name: str | None = None
-    """Data sets: a name in `thinkseg.data.catalog.DATA_SETS`, or several with commas between; their words are asked."""
+    """Data sets: a name in `catalog.DATA_SETS`, or several with commas between; their words are asked."""
     root: str | None = None
     """Data sets: the folder that they lie in or below."""
     rows: str | None = None
     """Worked: a file of worked answers (Parquet or JSONL), or a folder of such files."""
     frame: int | None = None
-    """Worked: side in pixels of the square in which the answers are measured; null for each picture's own pixels."""
+    """Worked: side in pixels of the square in which the answers are measured; null for each image's own pixels."""
     images: str | None = None
-    """Folders: the folder of pictures."""
+    """Folders: the folder of images."""
     masks: str | None = None
-    """Folders: the folder of masks, paired with the pictures by name without suffix."""
+    """Folders: the folder of masks, paired with the images by name without suffix."""
     query: str = "the main object"
-    """Folders: what is asked of every picture."""
+    """Folders: what is asked of every image."""
     task: str = ""
     """Folders: the kind of request, for reports."""
 
@@ -140,7 +140,7 @@ class Recipe:
     instruction: InstructionTemplate | None = None
     """What the model is asked; null for what its folder says, or else for the format's own words."""
     images: Images = field(default_factory=Images)
-    """How large the model sees pictures."""
+    """How large the model sees images."""
     data: Data = field(default_factory=Data)
     """The samples to train on."""
     rewards: dict[str, float] = field(default_factory=dict)

@@ -6,7 +6,7 @@
 Each step samples a group of completions for each of a few prompts, scores every part of the reward, and moves the model
 towards what scored above its group's mean. How the parts are weighed, normalised and clipped is TRL's business and is
 said in the recipe. Rollouts are sampled without a repetition penalty; the prompt is never truncated; tokens that stand
-for pictures cannot be sampled.
+for images cannot be sampled.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from thinkseg.rewards.rubric import Rubric
 from thinkseg.training import runs
 from thinkseg.training.callbacks import OnStep
 from thinkseg.training.config import Recipe
+from thinkseg.training.policy import Policy, load_policy, vision_token_ids
 from thinkseg.training.rows import RowBuilder, Rows, Schedule
-from thinkseg.training.sharing import pictures_encoded_once
 from thinkseg.training.sources import load_samples
-from thinkseg.training.subjects import Subject, load_subject, vision_token_ids
 from thinkseg.training.trl_settings import never_sampled, refuse_missing_vllm
+from thinkseg.training.vision_cache import images_encoded_once
 from thinkseg.training.vllm_rollouts import (
-    hand_over_pictures_whole,
+    collapse_image_tokens,
     refuse_grown_vocabulary,
     refuse_impossible_vllm,
     vllm_explained,
@@ -88,16 +88,16 @@ def _train(
     refuse_impossible_vllm(args)
     plan = plan_run(recipe, args, len(samples))
     checkpoint = runs.open_run(recipe, resume)
-    subject = load_subject(recipe)
+    policy = load_policy(recipe)
     if args.use_vllm:
-        refuse_grown_vocabulary(subject.reasoner.model)
-    _complete(args, recipe, subject, plan)
-    if segmenter is None and Rubric(subject.answer_format, recipe.rewards).needs_masks:
+        refuse_grown_vocabulary(policy.reasoner.model)
+    _complete(args, recipe, policy, plan)
+    if segmenter is None and Rubric(policy.answer_format, recipe.rewards).needs_masks:
         segmenter = load_segmenter(recipe.segmenter, device=str(args.device))
-    trainer = _create_trainer(recipe, args, subject, samples, segmenter, plan)
-    with pictures_encoded_once(subject.reasoner.model):
-        runs.drive(trainer, recipe, subject, checkpoint, on_step, plan.resumable_every)
-    return runs.save_final(trainer, subject, recipe.output)
+    trainer = _create_trainer(recipe, args, policy, samples, segmenter, plan)
+    with images_encoded_once(policy.reasoner.model):
+        runs.run_trainer(trainer, recipe, policy, checkpoint, on_step, plan.resumable_every)
+    return runs.save_final(trainer, policy, recipe.output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,35 +141,33 @@ def plan_run(recipe: Recipe, args: Any, samples: int) -> Plan:
     return Plan(steps, rollouts * prompts, resumable_every)
 
 
-def _complete(args: Any, recipe: Recipe, subject: Subject, plan: Plan) -> None:
+def _complete(args: Any, recipe: Recipe, policy: Policy, plan: Plan) -> None:
     """Put what follows from the model and the plan into TRL's configuration."""
     args.max_steps = plan.steps
     args.save_steps = recipe.save_every or plan.steps
-    args.max_completion_length = subject.reasoner.max_new_tokens
-    never = never_sampled(args.use_vllm, vision_token_ids(subject.reasoner))
+    args.max_completion_length = policy.reasoner.max_new_tokens
+    never = never_sampled(args.use_vllm, vision_token_ids(policy.reasoner))
     args.generation_kwargs = {**never, **(args.generation_kwargs or {})}
 
 
 def _create_trainer(
-    recipe: Recipe, args: Any, subject: Subject, samples: Sequence[Sample], segmenter: Segmenter | None, plan: Plan
+    recipe: Recipe, args: Any, policy: Policy, samples: Sequence[Sample], segmenter: Segmenter | None, plan: Plan
 ) -> Any:
     """TRL's trainer, with one reward function for each part that has a weight."""
     from trl import GRPOTrainer
 
-    rubric = Rubric(subject.answer_format, recipe.rewards, segmenter)
+    rubric = Rubric(policy.answer_format, recipe.rewards, segmenter)
     schedule = Schedule(len(samples), recipe.seed, recipe.data.shuffle)
-    builder = RowBuilder(samples, schedule, subject.answer_format, subject.reasoner)
+    builder = RowBuilder(samples, schedule, policy.answer_format, policy.reasoner)
     with vllm_explained(args.vllm_mode):
         trainer = GRPOTrainer(
-            model=subject.reasoner.model,
-            processing_class=subject.reasoner.processor,
+            model=policy.reasoner.model,
+            processing_class=policy.reasoner.processor,
             reward_funcs=rubric.reward_functions(),
             args=args,
             train_dataset=Rows(builder, plan.rows),
             peft_config=runs.lora_config(recipe),
         )
     if args.use_vllm and args.vllm_mode == "colocate":
-        hand_over_pictures_whole(
-            trainer.vllm_generation, getattr(subject.reasoner.model.config, "image_token_id", None)
-        )
+        collapse_image_tokens(trainer.vllm_generation, getattr(policy.reasoner.model.config, "image_token_id", None))
     return trainer

@@ -4,9 +4,9 @@ A row is made when the data loader asks for it, from the sample that the schedul
 epochs into one, so that a position in the run says which sample it is, and a run that goes on from a checkpoint goes on
 with the very sample that it stopped at. (TRL's own shuffling starts with the first epoch's order again.)
 
-A row holds the picture twice: `images` is what the model sees, already at the size that the processor makes of it, so
-that a group of completions does not resize a photograph over and over; `image` is the picture as it is, for the
-segmenter. Rows of one batch that show the same sample share its objects, so a picture is encoded once.
+A row holds the image twice: `images` is what the model sees, already at the size that the processor makes of it, so
+that a group of completions does not resize a photograph over and over; `image` is the image as it is, for the
+segmenter. Rows of one batch that show the same sample share its objects, so an image is encoded once.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from thinkseg.models.reasoner import TransformersReasoner, chat_messages
 from thinkseg.types import Answer, Mask, Masks, ObjectPrompt, Sample, Size
 
 
-class Row(TypedDict):
+class TrainingRow(TypedDict):
     """What TRL is given for one prompt; all of it but `prompt` reaches the rewards as columns."""
 
     prompt: list[dict[str, Any]]
-    """Chat messages: system if any, then the user's with the picture first. The picture is a placeholder."""
+    """Chat messages: system if any, then the user's with the image first. The image is a placeholder."""
     images: list[Image.Image]
-    """The one picture, as the model sees it."""
+    """The one image, as the model sees it."""
     image: Image.Image
-    """The picture as it is, RGB."""
+    """The image as it is, RGB."""
     target: Mask | None
-    """The true mask at the picture's size, or None."""
+    """The true mask at the image's size, or None."""
     instances: Masks | None
     """The true objects one by one, or None when only their union is known."""
     ignore: Mask | None
@@ -47,7 +47,7 @@ class Row(TypedDict):
     reference: Answer | None
     """The true boxes and points, in any frame: the sample's own, or made from its masks; None where it has neither."""
     frame: list[int]
-    """[width, height] of the frame in which this model gives coordinates of this picture."""
+    """[width, height] of the frame in which this model gives coordinates of this image."""
     task: str
     sample: str
     """The sample's id."""
@@ -88,15 +88,15 @@ class Rows(Dataset):
         super().__init__(Dataset.from_dict({"row": np.arange(count)}).data)
         self.builder = builder
 
-    def __getitem__(self, key: int) -> Row:
+    def __getitem__(self, key: int) -> TrainingRow:
         if not 0 <= key < len(self):
             raise IndexError(key)
         return self.builder([key])[0]
 
-    def __getitems__(self, keys: list[int]) -> list[Row]:
+    def __getitems__(self, keys: list[int]) -> list[TrainingRow]:
         return self.builder(keys)
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[TrainingRow]:
         return (self[key] for key in range(len(self)))
 
 
@@ -125,18 +125,18 @@ class RowBuilder:
         self._format = answer_format
         self._reasoner = reasoner
         self._with_answers = with_answers
-        self._eye = Eye(reasoner)
+        self._eye = ImageResizer(reasoner)
         tokenizer = reasoner.processor.tokenizer
         self._control = [entry.content for entry in tokenizer.added_tokens_decoder.values() if entry.special]
-        self._latest: Mapping[int, Row] = {}
+        self._latest: Mapping[int, TrainingRow] = {}
 
-    def __call__(self, keys: Sequence[int]) -> list[Row]:
+    def __call__(self, keys: Sequence[int]) -> list[TrainingRow]:
         """The rows of a batch; equal keys give the same row."""
         # TRL asks for a batch as often as it is trained on: the latest one is kept, so that it is made once.
         self._latest = {key: self._latest.get(key) or self._row(key) for key in dict.fromkeys(keys)}
         return [self._latest[key] for key in keys]
 
-    def _row(self, key: int) -> Row:
+    def _row(self, key: int) -> TrainingRow:
         sample = self._samples[self._schedule[key]]
         image = load_image(sample.image)
         size = Size(*image.size)
@@ -144,7 +144,7 @@ class RowBuilder:
             if mask is not None and mask.shape[-2:] != size.hw:
                 raise ImageError(
                     f"the mask of sample '{sample.id}' should be {size.height}×{size.width} (height×width) like its "
-                    f"picture, found {'×'.join(map(str, mask.shape[-2:]))}"
+                    f"image, found {'×'.join(map(str, mask.shape[-2:]))}"
                 )
         if not sample.query.strip():
             raise DataError(f"the query of sample '{sample.id}' is empty: say in words what to look for")
@@ -153,9 +153,9 @@ class RowBuilder:
                 raise DataError(f"the query of sample '{sample.id}' contains {token!r}, a control token of this model")
         frame = self._reasoner.frame_of(image)
         reference = _reference(sample, self._format.points_per_object)
-        return Row(
+        return TrainingRow(
             prompt=chat_messages(self._format.instruction(sample.query)),
-            images=[self._eye.seen(image)],
+            images=[self._eye.resize(image)],
             image=image,
             target=sample.target,
             instances=sample.instances,
@@ -168,16 +168,16 @@ class RowBuilder:
         )
 
 
-class Eye:
-    """Brings pictures to the size that a reasoner's processor makes of them, pixel by pixel as the processor does."""
+class ImageResizer:
+    """Brings images to the size that a reasoner's processor makes of them, pixel by pixel as the processor does."""
 
     def __init__(self, reasoner: TransformersReasoner) -> None:
         self._reasoner = reasoner
         self._processor = reasoner.processor
         self._sizes: dict[Size, Size | None] = {}
 
-    def seen(self, image: Image.Image) -> Image.Image:
-        """The picture to hand to the processor in place of this one; the processor makes the same of both."""
+    def resize(self, image: Image.Image) -> Image.Image:
+        """The image to hand to the processor in place of this one; the processor makes the same of both."""
         canvas = self._reasoner.canvas
         if canvas is not None:
             image = image.resize((canvas, canvas), Image.Resampling.BICUBIC)
@@ -198,7 +198,7 @@ class Eye:
             again = families.frame_of(families.FrameRule.RESIZED_PIXELS, self._processor, final)
         except InputError:
             return None
-        # With tight limits a resized picture can be resized once more (300×448 to 84×112 to 112×140).
+        # With tight limits a resized image can be resized once more (300×448 to 84×112 to 112×140).
         return final if again == final else None
 
 
@@ -209,8 +209,8 @@ def _resized(image: Image.Image, size: Size) -> Image.Image:
 
     pixels = vision.pil_to_tensor(image)
     resized = vision.resize(pixels, list(size.hw), interpolation=InterpolationMode.BICUBIC, antialias=True)
-    picture: Image.Image = vision.to_pil_image(resized)
-    return picture
+    made: Image.Image = vision.to_pil_image(resized)
+    return made
 
 
 def _reference(sample: Sample, points: int) -> Answer | None:

@@ -18,7 +18,7 @@ from typing import Any
 from thinkseg.errors import RecipeError
 from thinkseg.training.callbacks import CheckpointFiles, OnStep, OrderlyStop, ProgressBar, RunLog
 from thinkseg.training.config import Recipe, write_recipe
-from thinkseg.training.subjects import Subject
+from thinkseg.training.policy import Policy
 from thinkseg.training.trl_settings import trl_config_name
 
 FINAL = "final"
@@ -170,10 +170,10 @@ def quiet_libraries() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def drive(
+def run_trainer(
     trainer: Any,
     recipe: Recipe,
-    subject: Subject,
+    policy: Policy,
     checkpoint: Path | None,
     on_step: OnStep | None,
     resumable_every: int = 1,
@@ -183,7 +183,7 @@ def drive(
     Args:
         trainer: TRL's, ready to train.
         recipe: for the run's folder.
-        subject: what is trained.
+        policy: what is trained.
         checkpoint: the folder to go on from, or None.
         on_step: as in `train_rl`.
         resumable_every: the run can be resumed exactly after each so many steps.
@@ -199,7 +199,7 @@ def drive(
     _mend_resuming(trainer)
     bar = ProgressBar(recipe.stage)
     stop = OrderlyStop(resumable_every)
-    for callback in (bar, stop, RunLog(recipe.output / LOG, on_step), CheckpointFiles(subject.describe)):
+    for callback in (bar, stop, RunLog(recipe.output / LOG, on_step), CheckpointFiles(policy.describe)):
         trainer.add_callback(callback)
     try:
         with stop.listening():
@@ -229,7 +229,7 @@ def _mend_resuming(trainer: Any) -> None:
     trainer._load_from_checkpoint = restore
 
 
-def save_final(trainer: Any, subject: Subject, output: Path) -> Path:
+def save_final(trainer: Any, policy: Policy, output: Path) -> Path:
     """Write the trained model, adapters merged, as a folder that describes itself."""
     from peft import PeftModel
 
@@ -238,12 +238,12 @@ def save_final(trainer: Any, subject: Subject, output: Path) -> Path:
     if isinstance(model, PeftModel):
         if trainer.is_world_process_zero():
             model.merge_and_unload().save_pretrained(folder)
-            subject.reasoner.processor.save_pretrained(folder)
+            policy.reasoner.processor.save_pretrained(folder)
     else:
         trainer.save_model(str(folder))  # gathers what is spread over several devices
     if trainer.is_world_process_zero():
         (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle that only the trainer reads
-        subject.write_settings(folder)
+        policy.write_settings(folder)
     return folder
 
 

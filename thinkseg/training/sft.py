@@ -3,7 +3,7 @@
 >>> from thinkseg.training.config import load_recipe
 >>> final = train_sft(load_recipe("recipes/pocket/sft.yaml"))  # doctest: +SKIP
 
-The model reads the very tokens that it will read in rl and in use (the same messages, the picture first) and learns the
+The model reads the very tokens that it will read in rl and in use (the same messages, the image first) and learns the
 answer and the token that ends its turn. Nothing else is learnt: not the prompt, and nothing after the end of the turn.
 """
 
@@ -20,9 +20,9 @@ from thinkseg.errors import RecipeError
 from thinkseg.training import runs
 from thinkseg.training.callbacks import OnStep
 from thinkseg.training.config import Recipe
-from thinkseg.training.rows import Row, RowBuilder, Rows, Schedule
+from thinkseg.training.policy import add_stop, load_policy
+from thinkseg.training.rows import RowBuilder, Rows, Schedule, TrainingRow
 from thinkseg.training.sources import load_samples
-from thinkseg.training.subjects import add_stop, load_subject
 from thinkseg.types import Sample
 
 IGNORED = -100
@@ -65,14 +65,14 @@ def _train(recipe: Recipe, samples: Sequence[Sample], on_step: OnStep | None, re
     steps = recipe.steps or math.ceil((recipe.epochs or 1.0) * len(samples) / per_step)
     args.max_steps, args.save_steps = steps, recipe.save_every or steps
     checkpoint = runs.open_run(recipe, resume)
-    subject = load_subject(recipe)
-    collator = ImitationCollator(subject.reasoner.processor)
-    add_stop(subject.reasoner.model, collator.end_of_turn)
+    policy = load_policy(recipe)
+    collator = ImitationCollator(policy.reasoner.processor)
+    add_stop(policy.reasoner.model, collator.end_of_turn)
     schedule = Schedule(len(samples), recipe.seed, recipe.data.shuffle)
-    builder = RowBuilder(samples, schedule, subject.answer_format, subject.reasoner, with_answers=True)
+    builder = RowBuilder(samples, schedule, policy.answer_format, policy.reasoner, with_answers=True)
     trainer = SFTTrainer(
-        model=subject.reasoner.model,
-        processing_class=subject.reasoner.processor,
+        model=policy.reasoner.model,
+        processing_class=policy.reasoner.processor,
         args=args,
         train_dataset=Rows(builder, steps * per_step),
         data_collator=collator,
@@ -81,8 +81,8 @@ def _train(recipe: Recipe, samples: Sequence[Sample], on_step: OnStep | None, re
     # Every token of a step counts the same, in whichever process or part of the step it is. The models say that they
     # take no count of the tokens, but the loss is TRL's and does.
     trainer.model_accepts_loss_kwargs = True
-    runs.drive(trainer, recipe, subject, checkpoint, on_step)
-    return runs.save_final(trainer, subject, recipe.output)
+    runs.run_trainer(trainer, recipe, policy, checkpoint, on_step)
+    return runs.save_final(trainer, policy, recipe.output)
 
 
 class ImitationCollator:
@@ -99,8 +99,8 @@ class ImitationCollator:
         self._processor = processor
         self.end_of_turn = _end_of_turn(processor)
 
-    def __call__(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
-        """`input_ids`, `attention_mask`, `labels` (rows, tokens), and what the model wants to know of the pictures."""
+    def __call__(self, rows: Sequence[TrainingRow]) -> dict[str, torch.Tensor]:
+        """`input_ids`, `attention_mask`, `labels` (rows, tokens), and what the model wants to know of the images."""
         tokenizer = self._processor.tokenizer
         prompts = [
             self._processor.apply_chat_template(row["prompt"], add_generation_prompt=True, tokenize=False)

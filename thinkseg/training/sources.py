@@ -9,10 +9,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import overload
 
-from thinkseg.data.finding import load_dataset
-from thinkseg.data.folders import list_folders
-from thinkseg.data.scenes import load_scenes
-from thinkseg.data.worked import load_worked
+from thinkseg.data.discovery.load import load_dataset
+from thinkseg.data.readers.demonstrations import load_worked
+from thinkseg.data.readers.folders import list_folders
+from thinkseg.data.synthetic.scenes import load_scenes
 from thinkseg.errors import DataError, RecipeError
 from thinkseg.training.config import Data
 from thinkseg.types import Sample, Size
@@ -45,7 +45,9 @@ def _scenes(data: Data) -> Sequence[Sample]:
 def _folders(data: Data) -> Sequence[Sample]:
     if data.images is None or data.masks is None:
         raise RecipeError("the source 'folders' needs 'data.images' and 'data.masks', a folder each")
-    return list_folders(data.images, data.masks, data.query, data.task, shared_masks=True).whole()[: data.count]
+    return list_folders(data.images, data.masks, data.query, data.task, shared_masks=True).require_complete()[
+        : data.count
+    ]
 
 
 def _dataset(data: Data) -> Sequence[Sample]:

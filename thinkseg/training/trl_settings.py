@@ -13,10 +13,10 @@ from thinkseg.training.parsing import kind_of
 
 Stage = Literal["sft", "rl"]
 
-SAID_ALOUD = ("beta", "loss_type", "num_generations", "scale_rewards", "epsilon", "num_iterations", "learning_rate")
+REQUIRED = ("beta", "loss_type", "num_generations", "scale_rewards", "epsilon", "num_iterations", "learning_rate")
 """TRL settings of the method itself, whose defaults differ from the papers': a recipe for rl says each of them."""
 
-INSTEAD: Mapping[str, str] = {
+RENAMED: Mapping[str, str] = {
     "output_dir": "output",
     "seed": "seed",
     "data_seed": "seed",
@@ -35,13 +35,13 @@ INSTEAD: Mapping[str, str] = {
 }
 """TRL settings that a recipe says under another name."""
 
-KEPT: Mapping[str, str] = {
+LOCKED: Mapping[str, str] = {
     "resume_from_checkpoint": "resuming is asked for with --resume",
     "repetition_penalty": "it stays 1.0, since a penalty bends strings of digits",
     "remove_unused_columns": "the rewards need every column",
     "shuffle_dataset": "samples are shuffled by 'seed', so that a run can be resumed exactly",
     "max_length": "sequences are never truncated, since that would cut off image tokens",
-    "packing": "a packed sequence cannot hold pictures",
+    "packing": "a packed sequence cannot hold images",
     "dataset_kwargs": "rows are ready for training as they come",
     "completion_only_loss": "the prompt is always masked",
     "assistant_only_loss": "the prompt is always masked",
@@ -61,10 +61,10 @@ def check_trl(stage: Stage, settings: Mapping[str, Any]) -> None:
     """Refuse TRL settings that do not exist, that belong elsewhere, or that an rl recipe forgets to say."""
     fields = trl_fields(stage)
     for key, value in settings.items():
-        if key in INSTEAD:
-            raise RecipeError(f"'trl.{key}' is said as '{INSTEAD[key]}' in a recipe")
-        if key in KEPT:
-            raise RecipeError(f"'trl.{key}' is not a recipe's to change: {KEPT[key]}")
+        if key in RENAMED:
+            raise RecipeError(f"'trl.{key}' is said as '{RENAMED[key]}' in a recipe")
+        if key in LOCKED:
+            raise RecipeError(f"'trl.{key}' is not a recipe's to change: {LOCKED[key]}")
         if key not in fields:
             close = difflib.get_close_matches(key, list(fields), n=1)
             hint = f"; did you mean 'trl.{close[0]}'?" if close else ""
@@ -76,7 +76,7 @@ def check_trl(stage: Stage, settings: Mapping[str, Any]) -> None:
             raise RecipeError(f"'trl.{key}' should be true or false, found {kind_of(value)}")
     _check_vllm(settings)
     if stage == "rl":
-        unsaid = [key for key in SAID_ALOUD if key not in settings]
+        unsaid = [key for key in REQUIRED if key not in settings]
         if unsaid:
             raise RecipeError(
                 f"a recipe for rl has to say 'trl.{unsaid[0]}', since TRL's default ({fields[unsaid[0]].default!r}) is "

@@ -1,10 +1,10 @@
 """Sampling with vLLM inside TRL: what cannot work is said beforehand, and vLLM is asked what is trained on.
 
-TRL hands vLLM prompts in which a picture already is as many tokens as it has patches. On the same cards (`colocate`)
-vLLM takes the first of them for the whole picture and puts all of them in its place, so that a picture of N tokens
+TRL hands vLLM prompts in which an image already is as many tokens as it has patches. On the same cards (`colocate`)
+vLLM takes the first of them for the whole image and puts all of them in its place, so that an image of N tokens
 becomes 2 N - 1 and the completions answer another prompt than the one that is trained on (TRL's issue 6294). So every
-picture is one token again on its way to vLLM, and what vLLM made of a prompt is compared with the prompt. A server is
-given the pictures' places, and needs nothing of this.
+image is one token again on its way to vLLM, and what vLLM made of a prompt is compared with the prompt. A server is
+given the images' places, and needs nothing of this.
 """
 
 from __future__ import annotations
@@ -94,38 +94,38 @@ def vllm_explained(mode: str) -> Iterator[None]:
         ) from error
 
 
-def hand_over_pictures_whole(generation: Any, picture: int | None) -> None:
-    """Let vLLM see every picture of a prompt once, and check that it read the prompt that is trained on.
+def collapse_image_tokens(generation: Any, image: int | None) -> None:
+    """Let vLLM see every image of a prompt once, and check that it read the prompt that is trained on.
 
     Args:
         generation: TRL's `VLLMGeneration` in the mode ``"colocate"``; its `generate` is replaced.
-        picture: the token that stands for a piece of a picture; None where a model has none, and nothing is done.
+        image: the token that stands for a piece of an image; None where a model has none, and nothing is done.
     """
-    if picture is None:
+    if image is None:
         return
     generate = generation.generate
 
-    def generate_from_whole_pictures(prompts: Sequence[list[int]], *args: Any, **options: Any) -> Any:
-        handed = [pictures_as_one_token(prompt, picture) for prompt in prompts]
+    def generate_from_whole_images(prompts: Sequence[list[int]], *args: Any, **options: Any) -> Any:
+        handed = [images_as_one_token(prompt, image) for prompt in prompts]
         output = generate(handed, *args, **options)
         for prompt, whole, read in zip(prompts, handed, output[0], strict=True):
-            # A TRL that has learnt to make one token of a picture leaves nothing to compare with.
+            # A TRL that has learnt to make one token of an image leaves nothing to compare with.
             if list(read) != list(prompt) != whole:
                 raise RecipeError(
-                    f"vLLM made {len(read)} tokens of a prompt of {len(prompt)}, {read.count(picture)} of them a "
-                    f"picture's and not {prompt.count(picture)}: it reads pictures as the model's folder says, not the "
+                    f"vLLM made {len(read)} tokens of a prompt of {len(prompt)}, {read.count(image)} of them an "
+                    f"image's and not {prompt.count(image)}: it reads images as the model's folder says, not the "
                     "recipe; leave out 'images.min_pixels' and 'images.max_pixels', or say --trl.use_vllm false"
                 )
         return output
 
-    generation.generate = generate_from_whole_pictures
+    generation.generate = generate_from_whole_images
 
 
-def pictures_as_one_token(prompt: Sequence[int], picture: int) -> list[int]:
-    """A prompt with one token for each picture, in place of one for each piece of it.
+def images_as_one_token(prompt: Sequence[int], image: int) -> list[int]:
+    """A prompt with one token for each image, in place of one for each piece of it.
 
     Args:
-        prompt: token ids; pictures are apart from one another.
-        picture: the token that stands for a piece.
+        prompt: token ids; images are apart from one another.
+        image: the token that stands for a piece.
     """
-    return [*prompt[:1], *(after for before, after in pairwise(prompt) if before != picture or after != picture)]
+    return [*prompt[:1], *(after for before, after in pairwise(prompt) if before != image or after != image)]

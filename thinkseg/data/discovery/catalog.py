@@ -1,0 +1,227 @@
+"""The data sets that are known, one record each. To add one, add a record: `discovery.load` does the rest."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from thinkseg.data.discovery.tree import Place
+from thinkseg.errors import DataError
+
+PRIMARY = "all the primary objects"
+"""What is asked of an image whose data set has no words: the same of all of them, as in Seg-R1."""
+
+Layout = Literal["folders", "refcoco", "reasonseg", "coco", "lvis", "rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One split of a data set."""
+
+    count: int | None = None
+    """How many were published, in the data set's unit; None when no number is known."""
+    places: tuple[Place, ...] = ()
+    """Where it may lie, for "folders"; for "coco" the folder of images, for "rows" the folder of files, as `home`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """What is known of a data set."""
+
+    name: str
+    title: str
+    layout: Layout
+    task: str
+    splits: Mapping[str, Split]
+    source: str
+    """Where to get it."""
+    licence: str
+    query: str = PRIMARY
+    """For data sets without words; for "coco" and "lvis", ``{}`` stands for the category."""
+    unit: Literal["samples", "images"] = "samples"
+    """What the published counts count."""
+    only: tuple[str, ...] = ("*",)
+    """For "folders": patterns of the names that belong to it, where mirrors mix data sets."""
+    without: tuple[str, ...] = ()
+    """Patterns of names that do not."""
+    no_object: tuple[str, ...] = ()
+    """Patterns of images that show no object and need no mask."""
+    on_request: bool = False
+    """Whether it is looked for only by its name, since its folders are those of another data set."""
+    shared_masks: bool = False
+    """Whether the splits share a folder of masks."""
+    refs: tuple[str, str] = ("", "")
+    """For "refcoco": its folder and the file of references."""
+    absent: bool = False
+    """For "lvis": whether it asks for what is known not to be in the images."""
+
+
+def _places(*homes: str) -> tuple[Place, ...]:
+    return tuple(map(Place, homes))
+
+
+_COD_TRAIN = ("COD10K*/Train*", "COD10K*Train*", "TrainDataset", "TrainValDataset")
+_COD_TEST = ("COD10K*/Test*", "TestDataset/COD10K*", "COD10K*Test*")
+_UNSTATED = "none stated; made for research"
+_COCO_TERMS = "annotations CC BY 4.0; images under the terms of Flickr"
+_ROW_TERMS = "see its page; images under the terms of Flickr"
+_LVIS = "https://www.lvisdataset.org (with COCO's train2017 and val2017 images)"
+_REFER = "https://github.com/lichengunc/refer (with COCO's train2014 images)"
+
+DATA_SETS: Mapping[str, DataSet] = {
+    data_set.name: data_set
+    for data_set in (
+        DataSet(
+            "cod10k", "COD10K, its images with a camouflaged object", "folders", "camouflaged",
+            {"train": Split(3_040, _places(*_COD_TRAIN)), "test": Split(2_026, _places(*_COD_TEST))},
+            "https://github.com/DengPingFan/SINet", _UNSTATED, only=("COD10K-*",), without=("*NonCAM*",),
+        ),
+        DataSet(
+            "cod10k-all", "COD10K, with the images that show no object", "folders", "camouflaged",
+            {"train": Split(6_000, _places(*_COD_TRAIN)), "test": Split(4_000, _places(*_COD_TEST))},
+            "https://github.com/DengPingFan/SINet", _UNSTATED, only=("COD10K-*",), no_object=("*NonCAM*",),
+            on_request=True,
+        ),
+        DataSet(
+            "camo", "CAMO", "folders", "camouflaged",
+            {
+                "train": Split(1_000, (Place("CAMO*", "Images/Train", "GT"), Place("CAMO*", "Train/Im*", "Train/GT*"),
+                                       *_places("TrainDataset", "TrainValDataset"))),
+                "test": Split(250, (Place("CAMO*", "Images/Test", "GT"), Place("CAMO*", "Test/Im*", "Test/GT*"),
+                                    *_places("TestDataset/CAMO*"))),
+            },
+            "https://sites.google.com/view/ltnghia/research/camo", _UNSTATED,
+            only=("camo*",), shared_masks=True,
+        ),
+        DataSet(
+            "chameleon", "CHAMELEON", "folders", "camouflaged", {"test": Split(76, _places("CHAMELEON*"))},
+            "https://github.com/DengPingFan/SINet (with the test data)", _UNSTATED,
+        ),
+        DataSet(
+            "nc4k", "NC4K", "folders", "camouflaged", {"test": Split(4_121, _places("NC4K*"))},
+            "https://github.com/JingZhang617/COD-Rank-Localize-and-Segment", _UNSTATED,
+        ),
+        DataSet(
+            "dis5k", "DIS5K", "folders", "dichotomous",
+            {
+                "tr": Split(3_000, _places("DIS*TR", "DIS*/TR")), "vd": Split(470, _places("DIS*VD", "DIS*/VD")),
+                "te1": Split(500, _places("DIS*TE1")), "te2": Split(500, _places("DIS*TE2")),
+                "te3": Split(500, _places("DIS*TE3")), "te4": Split(500, _places("DIS*TE4")),
+            },
+            "https://github.com/xuebinqin/DIS", "terms of use of its own, beside the download",
+        ),
+        DataSet(
+            "duts", "DUTS", "folders", "salient",
+            {
+                "train": Split(10_553, _places("DUTS*TR", "DUTS*/Train*", "DUTS*Train*")),
+                "test": Split(5_019, _places("DUTS*TE", "DUTS*/Test*", "DUTS*Test*")),
+            },
+            "http://saliencydetection.net/duts/", _UNSTATED,
+        ),
+        DataSet(
+            "dut-omron", "DUT-OMRON", "folders", "salient",
+            {"test": Split(5_168, (*_places("DUT-OMRON*", "OMRON*"),
+                                   Place("*", "DUT-OMRON-image*", "pixelwiseGT-new-PNG*")))},
+            "http://saliencydetection.net/dut-omron/", _UNSTATED,
+        ),
+        DataSet(
+            "hku-is", "HKU-IS", "folders", "salient", {"test": Split(4_447, _places("HKU-IS*", "HKUIS*"))},
+            "https://i.cs.hku.hk/~gbli/deep_saliency.html", _UNSTATED,
+        ),
+        DataSet(
+            "ecssd", "ECSSD", "folders", "salient", {"test": Split(1_000, _places("ECSSD*"))},
+            "https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html", _UNSTATED,
+        ),
+        DataSet(
+            "refcoco", "RefCOCO (UNC)", "refcoco", "referring",
+            {"train": Split(120_624), "val": Split(10_834), "testA": Split(5_657), "testB": Split(5_095)},
+            _REFER, _COCO_TERMS, refs=("refcoco", "refs(unc).p"),
+        ),
+        DataSet(
+            "refcoco+", "RefCOCO+ (UNC)", "refcoco", "referring",
+            {"train": Split(120_191), "val": Split(10_758), "testA": Split(5_726), "testB": Split(4_889)},
+            _REFER, _COCO_TERMS, refs=("refcoco+", "refs(unc).p"),
+        ),
+        DataSet(
+            "refcocog", "RefCOCOg (UMD)", "refcoco", "referring",
+            {"train": Split(80_512), "val": Split(4_896), "test": Split(9_602)},
+            _REFER, _COCO_TERMS, refs=("refcocog", "refs(umd).p"),
+        ),
+        DataSet(
+            "refcocog-google", "RefCOCOg (Google)", "refcoco", "referring",
+            {"train": Split(85_474), "val": Split(9_536)},
+            _REFER, _COCO_TERMS, refs=("refcocog", "refs(google).p"),
+        ),
+        DataSet(
+            "grefcoco", "gRefCOCO: several objects, or none", "refcoco", "referring",
+            {"train": Split(), "val": Split(), "testA": Split(), "testB": Split()},
+            "https://github.com/henghuiding/gRefCOCO", _COCO_TERMS, refs=("grefcoco", "grefs(unc).json"),
+        ),
+        DataSet(
+            "reasonseg", "ReasonSeg", "reasonseg", "reasoning",
+            {"train": Split(239), "val": Split(200), "test": Split(779)},
+            "https://github.com/dvlab-research/LISA", _UNSTATED, unit="images",
+        ),
+        DataSet(
+            "coco", "COCO 2017, all objects of a category", "coco", "instances",
+            {"train2017": Split(118_287, _places("train2017")), "val2017": Split(5_000, _places("val2017"))},
+            "https://cocodataset.org", _COCO_TERMS, query="{}", unit="images",
+        ),
+        DataSet(
+            "lvis", "LVIS v1, all objects of a category", "lvis", "instances",
+            {"train": Split(100_170), "val": Split(19_809)},
+            _LVIS, _COCO_TERMS, query="{}", unit="images",
+        ),
+        DataSet(
+            "lvis-absent", "LVIS v1, what was looked for and is not in the image", "lvis", "nothing",
+            {"train": Split(100_170), "val": Split(19_809)},
+            _LVIS, _COCO_TERMS, query="{}", unit="images", on_request=True, absent=True,
+        ),
+        *(
+            DataSet(
+                name, title, "rows", "referring",
+                {"train": Split(places=_places(f"*{repository}*"))},
+                f"https://huggingface.co/datasets/Ricky06662/{repository}", _ROW_TERMS,
+            )
+            for name, title, repository in (
+                ("refcocog-2k", "RefCOCOg-2K, Seg-Zero's rows", "refCOCOg_2k_840"),
+                ("refcocog-9k", "RefCOCOg-9K, Seg-Zero's rows", "refCOCOg_9k_840"),
+                ("multi-object-1k", "MultiObject-1K, VisionReasoner's rows", "VisionReasoner_multi_object_1k_840"),
+                ("multi-object-7k", "MultiObject-7K, VisionReasoner's rows", "VisionReasoner_multi_object_7k_840"),
+            )
+        ),
+    )
+}  # fmt: skip
+
+
+def known(name: str) -> DataSet:
+    """The record of a data set.
+
+    Raises:
+        DataError: there is none of this name.
+    """
+    if name not in DATA_SETS:
+        raise DataError(f"there is no data set '{name}'; there are: {', '.join(DATA_SETS)}")
+    return DATA_SETS[name]
+
+
+def expected_tree(data_set: DataSet) -> Sequence[str]:
+    """The folders and files that a data set is looked for in, a line each."""
+    if data_set.layout == "refcoco":
+        folder, refs = data_set.refs
+        return [f"{folder}/{refs}", f"{folder}/instances.json", "train2014/COCO_train2014_*.jpg  (anywhere below ROOT)"]
+    if data_set.layout == "reasonseg":
+        return [f"Reason*Seg*/{split}/NAME.jpg, NAME.json" for split in data_set.splits]
+    if data_set.layout == "coco":
+        return [f"annotations/instances_{split}.json, {split}/*.jpg" for split in data_set.splits]
+    if data_set.layout == "lvis":
+        folders = "train2017/*.jpg, val2017/*.jpg  (in one folder, anywhere below ROOT; both splits show both)"
+        return [*(f"lvis_v1_{split}.json" for split in data_set.splits), folders]
+    if data_set.layout == "rows":
+        homes = [place.home for split in data_set.splits.values() for place in split.places]
+        return [f"{home}/data/train-*-of-*.parquet, or *.arrow" for home in homes]
+    lines = []
+    for name, split in data_set.splits.items():
+        for number, place in enumerate(split.places):
+            images, masks = place.images or "IMAGES", place.masks or "MASKS"
+            lines.append(f"{name if not number else ' or':6}  {place.home}/{images} with {place.home}/{masks}")
+    return [*lines, "IMAGES is called image, imgs, im, …; MASKS gt, mask, GT_Object, ground_truth_mask, …"]

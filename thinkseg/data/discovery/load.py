@@ -1,0 +1,174 @@
+"""Known data sets on disk: what lies below a root, and its samples.
+
+::
+
+    samples = load_dataset("cod10k", "test", "/data")     # lists; opens no image
+
+The root may be a folder of many data sets, the folder of this one, or the very split.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from thinkseg.data.discovery.catalog import DATA_SETS, PRIMARY, DataSet, known
+from thinkseg.data.discovery.custom import find_own
+from thinkseg.data.discovery.layouts import LAYOUTS, Wanted
+from thinkseg.data.discovery.tree import Tree
+from thinkseg.data.listing import Broken, BrokenFile, Listing
+from thinkseg.errors import DataError
+
+OWN = "own"
+"""The name of data of one's own, which are in no catalogue."""
+
+
+def load_dataset(
+    name: str,
+    split: str,
+    root: Path | str,
+    *,
+    query: str = "",
+    images: Path | str | None = None,
+    every_text: bool | None = None,
+    allow_faults: bool = False,
+) -> Listing:
+    """The samples of a known data set, in a fixed order; files are opened when a sample is asked for.
+
+    Args:
+        name: in `DATA_SETS`, or "own" for data of one's own (see `custom`): rows, a table, two folders.
+        split: one of its splits; of own data that are no rows it is but a name.
+        root: the folder of the data set, or a folder above it.
+        query: what to ask in place of the data set's own words, where it has none.
+        images: for RefCOCO and COCO: the folder of images, when it does not lie below the root.
+        every_text: for ReasonSeg: whether each wording of a question is a sample; in training only, when None.
+        allow_faults: whether to go on with what is whole when names reveal missing files.
+
+    Raises:
+        DataError: an unknown name or split, data that are not there, or not whole.
+    """
+    if name == OWN:
+        ((_, own),) = find_listings(root, OWN, split, query=query)
+        return own[split] if allow_faults else own[split].require_complete()
+    listing = _one(name, split, root, query, images, every_text)
+    if isinstance(listing, Broken):
+        raise listing.error
+    return listing if allow_faults else listing.require_complete()
+
+
+def find_listings(
+    root: Path | str,
+    name: str = "",
+    split: str = "",
+    *,
+    images: str = "",
+    masks: str = "",
+    annotations: str = "",
+    query: str = "",
+) -> list[tuple[DataSet | None, dict[str, Listing]]]:
+    """Whatever lies below a root, faults or not: known data sets, or else data of one's own (with None as its record).
+
+    Args:
+        root: a folder, or a table.
+        name: the data set that it is; when empty, known ones are looked for under their own names, then own data;
+            "own" looks for the latter alone.
+        split: only this split.
+        images: the folder of images, from the root on.
+        masks: the folder of masks, from the root on.
+        annotations: a file of COCO instances, from the root on.
+        query: what is asked, where the data have no words.
+
+    Raises:
+        DataError: nothing is found, or not what is asked for.
+    """
+    root = Path(root)
+    if not root.exists():
+        raise DataError(f"expected data at '{root}', found no such file or folder")
+    if name and name != OWN:
+        return [(known(name), _present(root, name, split, root / images if images else None, query))]
+    if root.is_dir() and not (name or images or masks or annotations):
+        found = [
+            (data_set, {key: listing for key, listing in listings.items() if split in ("", key)})
+            for data_set, listings in find_datasets(root)
+        ]
+        if any(listings for _, listings in found):
+            return [(data_set, listings) for data_set, listings in found if listings]
+    own = find_own(root, split, images=images, masks=masks, annotations=annotations, query=query or PRIMARY)
+    if own is None:
+        raise DataError(
+            f"found nothing below '{root}' that looks like a known data set, a table, rows, or images beside their "
+            "masks; say what it is with '--dataset' ('thinkseg data list' has the names), or '--images' and '--masks'"
+        )
+    return [(None, own)]
+
+
+def find_datasets(root: Path | str) -> list[tuple[DataSet, dict[str, Listing]]]:
+    """The known data sets that lie below a root under names of their own, with the splits that were found."""
+    tree = Tree(root)
+    found = []
+    for data_set in (data_set for data_set in DATA_SETS.values() if not data_set.on_request):
+        present = _splits(data_set, tree)
+        if present:
+            found.append((data_set, present))
+    return found
+
+
+def find_split(wanted: Wanted) -> Listing | None:
+    """List one split, or None when it is not there; `Broken` when it is there, in a file that cannot be used.
+
+    Raises:
+        DataError: it is there and cannot be listed.
+    """
+    try:
+        return LAYOUTS[wanted.data_set.layout](wanted)
+    except BrokenFile as error:
+        return Broken(wanted.name, error)
+
+
+def _present(root: Path, name: str, split: str, images: Path | None, query: str) -> dict[str, Listing]:
+    """The splits of a data set that are there; the one that is asked for has to be."""
+    if split:
+        return {split: _one(name, split, root, query, images)}
+    data_set = known(name)
+    present = _splits(data_set, Tree(root), root_is_data_set=True, query=query, images=images)
+    if not present:
+        raise DataError(_not_there(data_set, "split", root))
+    return present
+
+
+def _one(
+    name: str,
+    split: str,
+    root: Path | str,
+    query: str = "",
+    images: Path | str | None = None,
+    every_text: bool | None = None,
+) -> Listing:
+    data_set = known(name)
+    if split not in data_set.splits:
+        raise DataError(f"'{name}' has no split '{split}'; it has: {', '.join(data_set.splits)}")
+    folder = None if images is None else Path(images)
+    listing = find_split(Wanted(data_set, split, Tree(root), True, query, folder, every_text))
+    if listing is None:
+        raise DataError(_not_there(data_set, f"'{split}'", root))
+    return listing
+
+
+def _splits(
+    data_set: DataSet, tree: Tree, *, root_is_data_set: bool = False, query: str = "", images: Path | None = None
+) -> dict[str, Listing]:
+    """The splits that are there; only the first one where a file that all of them hang on cannot be used."""
+    present: dict[str, Listing] = {}
+    for split in data_set.splits:
+        listing = find_split(Wanted(data_set, split, tree, root_is_data_set, query, images))
+        if isinstance(listing, Broken):
+            return {split: listing}
+        if listing is not None:
+            present[split] = listing
+    return present
+
+
+def _not_there(data_set: DataSet, what: str, root: Path | str) -> str:
+    return (
+        f"found no {what} of {data_set.title} below '{root}'; 'thinkseg data list {data_set.name}' shows the tree that "
+        f"is looked for, and where to get it: {data_set.source}"
+    )

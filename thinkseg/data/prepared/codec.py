@@ -1,0 +1,167 @@
+"""A sample as one row of plain values, with its image and its masks encoded, and back.
+
+ThinkSeg's own schema keeps all that a sample has; the two published ones are told in `thinkseg.data.prepared.schemas`.
+"""
+
+import io
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from thinkseg.data.prepared.schemas import PublishedSchema, read_solution, render_solution
+from thinkseg.errors import DataError, ImageError
+from thinkseg.imaging import load_image, read_header, resize_mask
+from thinkseg.types import Answer, Box, Mask, ObjectPrompt, Point, Sample, Size
+
+_KEPT_MODES = ("RGB", "L")
+
+
+def sample_from_row(row: Mapping[str, Any], where: str = "this row") -> Sample:
+    """The sample that a row of any schema holds, masks and image decoded.
+
+    Raises:
+        DataError: the row lacks what its schema has, or its solution does not lie in its image.
+        ImageError: an image that cannot be read.
+    """
+    try:
+        return _from_published(row, where) if "solution" in row else _from_own(row)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{where} does not hold what a prepared row holds ({type(error).__name__}: {error})") from error
+
+
+def original_size(row: Mapping[str, Any]) -> Size | None:
+    """The size of a row's image before it was resized; None where the row does not say."""
+    names = ("img_width", "img_height") if "solution" in row else ("original_width", "original_height")
+    width, height = (row.get(name) for name in names)
+    return Size(int(width), int(height)) if width and height else None
+
+
+def own_row(sample: Sample, image: Image.Image, size: Size, original: Size, reference: Answer | None) -> dict[str, Any]:
+    """A sample as a row of ThinkSeg's own schema.
+
+    Args:
+        sample: its masks have the size of its image.
+        image: its image, decoded.
+        size: of image and masks in the row.
+        original: of the image before any resizing.
+        reference: the worked answer to keep, in any frame.
+    """
+    return {
+        "id": sample.id,
+        "image": {"bytes": _encoded_image(sample, image, size), "path": None},
+        "query": sample.query,
+        "task": sample.task,
+        "target": _encoded_mask(sample.target, size),
+        "ignore": _encoded_mask(sample.ignore, size),
+        "instances": None if sample.instances is None else [_encoded_mask(mask, size) for mask in sample.instances],
+        "reference": None if reference is None else _answer_text(reference.rescaled(size)),
+        "width": size.width,
+        "height": size.height,
+        "original_width": original.width,
+        "original_height": original.height,
+    }
+
+
+def published_row(
+    sample: Sample, image: Image.Image, size: Size, original: Size, reference: Answer, schema: PublishedSchema
+) -> dict[str, Any]:
+    """A sample as a published row; its masks are left behind.
+
+    Raises:
+        SchemaMismatch: the schema has no words for the answer.
+    """
+    return {
+        "id": sample.id,
+        "problem": sample.query,
+        "solution": render_solution(reference.rescaled(size), schema),
+        "image": {"bytes": _encoded_image(sample, image, size), "path": None},
+        "img_height": original.height,
+        "img_width": original.width,
+    }
+
+
+def _from_own(row: Mapping[str, Any]) -> Sample:
+    instances = row["instances"]
+    size = Size(row["width"], row["height"])
+    masks = [_decoded_mask(mask) for mask in instances or ()]
+    return Sample(
+        id=row["id"],
+        image=_decoded_image(row["image"]),
+        query=row["query"],
+        target=_decoded_mask(row["target"]) if row["target"] else None,
+        ignore=_decoded_mask(row["ignore"]) if row["ignore"] else None,
+        instances=None if instances is None else np.stack(masks) if masks else np.zeros((0, *size.hw), dtype=bool),
+        reference=_answer_from_text(row["reference"]) if row.get("reference") else None,
+        task=row["task"],
+    )
+
+
+def _from_published(row: Mapping[str, Any], where: str) -> Sample:
+    image = _decoded_image(row["image"])
+    reference = read_solution(row["solution"], Size(*image.size), where)
+    return Sample(id=str(row["id"]), image=image, query=row["problem"].strip(), reference=reference, task="referring")
+
+
+def _answer_text(answer: Answer) -> str:
+    objects = [
+        {
+            "box": None if prompt.box is None else [round(value, 2) for value in prompt.box.xyxy],
+            "points": [[round(point.x, 2), round(point.y, 2), point.label] for point in prompt.points],
+        }
+        for prompt in answer.objects
+    ]
+    return json.dumps({"frame": list(answer.frame.wh), "objects": objects, "think": answer.think}, ensure_ascii=False)
+
+
+def _answer_from_text(text: str) -> Answer:
+    content = json.loads(text)
+    objects = tuple(
+        ObjectPrompt(Box(*told["box"]) if told["box"] else None, tuple(Point(*point) for point in told["points"]))
+        for told in content["objects"]
+    )
+    return Answer(Size(*content["frame"]), objects, content["think"])
+
+
+def _encoded_image(sample: Sample, image: Image.Image, size: Size) -> bytes:
+    """The file's own bytes where every reader takes them for what `load_image` gives; otherwise encoded anew."""
+    header = None if isinstance(sample.image, Image.Image) else read_header(sample.image)
+    if header and size == header.size and header.mode in _KEPT_MODES and not header.turned:
+        return Path(str(sample.image)).read_bytes()
+    stream = io.BytesIO()
+    resized = image if size.wh == image.size else image.resize(size.wh, Image.Resampling.LANCZOS)
+    if header and header.format == "JPEG":
+        resized.save(stream, format="JPEG", quality=95)
+    else:
+        resized.save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def _decoded_image(encoded: Mapping[str, Any]) -> Image.Image:
+    return load_image(_decoded(encoded))
+
+
+def _encoded_mask(mask: Mask | None, size: Size) -> dict[str, Any] | None:
+    if mask is None:
+        return None
+    stream = io.BytesIO()
+    Image.fromarray(resize_mask(mask, size, "area").astype(np.uint8) * 255).save(stream, format="PNG")
+    return {"bytes": stream.getvalue(), "path": None}
+
+
+def _decoded_mask(encoded: Mapping[str, Any]) -> Mask:
+    mask: Mask = np.asarray(_decoded(encoded)) > 0
+    return mask
+
+
+def _decoded(encoded: Mapping[str, Any]) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(encoded["bytes"]))
+        image.load()
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise ImageError(f"an image or a mask inside a row is damaged and cannot be read ({error})") from error
+    return image

@@ -1,0 +1,275 @@
+"""Instances in COCO's JSON, and LVIS's: a sample asks for all objects of one category in one image.
+
+LVIS has COCO's images and says where they lie by their address (``coco_url``) alone. It also says for each image of
+which categories it has not marked every object (these are not asked about, since the truth is not whole) and which ones
+were looked for and are not there (``absent`` asks about these: the right answer is that nothing is there).
+
+Also what RefCOCO shares with it: the file of instances, and the check that its images are there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thinkseg.data.listing import BrokenFile, Entry, Fault, FaultKind, Listing
+from thinkseg.data.readers.polygons import Segmentation, mask_from_segmentation, stacked
+from thinkseg.errors import DataError, ImageError
+from thinkseg.types import Box, Mask, Sample, Size, TrueBox
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that a file of instances knows."""
+
+    file: str
+    """From the folder of images on."""
+    size: Size
+    unfinished: tuple[int, ...] = ()
+    """Categories of which not every object is marked (LVIS)."""
+    absent: tuple[int, ...] = ()
+    """Categories of which there is certainly no object (LVIS)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An object that a file of instances knows."""
+
+    image: int
+    category: int
+    segmentation: Segmentation
+    crowd: bool
+    """Whether it stands for a crowd that was not told apart."""
+    box: TrueBox | None = None
+    """Its box as it was annotated, or None when it was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instances:
+    """A file of instances: images, objects and the names of categories, each by its number."""
+
+    file: Path
+    images: Mapping[int, Image]
+    objects: Mapping[int, Instance]
+    categories: Mapping[int, str]
+
+
+class CocoListing(Listing):
+    """One sample per image and category; use `list_coco` to make one.
+
+    Objects that are marked as crowds are to be ignored: they count neither way.
+    """
+
+    def __init__(
+        self, name: str, images: Path, instances: Instances, query: str, faults: Sequence[Fault], *, absent: bool
+    ) -> None:
+        self.name = name
+        self.folder = images
+        self.faults = faults
+        self._instances = instances
+        self._query = query
+        known_images = instances.images
+        self._groups: list[tuple[tuple[int, int], list[int]]]
+        if absent:
+            self._groups = sorted(
+                ((number, category), [])
+                for number, image in known_images.items()
+                for category in image.absent
+                if category in instances.categories
+            )
+            return
+        groups: dict[tuple[int, int], list[int]] = {}
+        for number, instance in instances.objects.items():
+            known = instance.image in known_images and instance.category in instances.categories
+            if known and instance.category not in known_images[instance.image].unfinished:
+                groups.setdefault((instance.image, instance.category), []).append(number)
+        told = {key: numbers for key, numbers in groups.items() if not all(self._crowd(number) for number in numbers)}
+        self._groups = sorted(told.items())
+
+    @property
+    def image_count(self) -> int:
+        """How many images the file knows, those without objects included."""
+        return len(self._instances.images)
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def entry(self, index: int) -> Entry:
+        """Where a sample lies."""
+        (image_number, category), numbers = self._groups[index]
+        image = self._instances.images[image_number]
+        return Entry(
+            f"{image_number}-{category}",
+            self._query.format(self._instances.categories[category]),
+            self.folder / image.file,
+            f"{self._instances.file}: category {category} in image {image_number}",
+            may_be_empty=not numbers,
+        )
+
+    def read(self, index: int) -> Sample:
+        """Draw the masks of an image's objects of one category."""
+        (image_number, _), numbers = self._groups[index]
+        size = self._instances.images[image_number].size
+        masks = {number: mask_of(self._instances, number) for number in numbers}
+        instances = stacked([mask for number, mask in masks.items() if not self._crowd(number)], size)
+        crowd: Mask = np.logical_or.reduce(
+            stacked([mask for number, mask in masks.items() if self._crowd(number)], size), axis=0
+        )
+        target: Mask = np.logical_or.reduce(instances, axis=0)
+        entry = self.entry(index)
+        return Sample(
+            id=entry.id,
+            image=entry.image,
+            query=entry.query,
+            target=target,
+            ignore=crowd & ~target if crowd.any() else None,
+            instances=instances,
+            task="instances",
+            boxes=boxes_of(self._instances, numbers),
+        )
+
+    def _crowd(self, number: int) -> bool:
+        return self._instances.objects[number].crowd
+
+
+def list_coco(
+    annotations: Path | str, images: Path | str, query: str = "{}", *, name: str = "", absent: bool = False
+) -> CocoListing:
+    """List instances in COCO's format, or LVIS's.
+
+    Args:
+        annotations: the JSON file.
+        images: the folder of its images; for LVIS, the one above ``train2017`` and ``val2017``.
+        query: what is asked, with ``{}`` for the name of the category.
+        name: of the data set, for messages.
+        absent: whether to ask for what is known not to be there (LVIS), in place of what is.
+
+    Raises:
+        DataError: the file or the folder is missing or not as expected.
+    """
+    instances = load_instances(Path(annotations))
+    faults = [
+        Fault(FaultKind.BAD_RECORD, f"{instances.file}: annotation {number}", f"its {what} is not in the file")
+        for number, instance in instances.objects.items()
+        for what, known in (
+            (f"image {instance.image}", instance.image in instances.images),
+            (f"category {instance.category}", instance.category in instances.categories),
+        )
+        if not known
+    ]
+    faults += missing_images(Path(images), (image.file for image in instances.images.values()))
+    return CocoListing(name or Path(annotations).stem, Path(images), instances, query, faults, absent=absent)
+
+
+def load_instances(file: Path) -> Instances:
+    """Read a file of instances.
+
+    Raises:
+        DataError: it is missing, no JSON, or lacks one of COCO's fields; the message names the field.
+    """
+    try:
+        content = json.loads(file.read_bytes())
+        images = {int(row["id"]): _image(row) for row in content["images"]}
+        objects = {
+            int(row["id"]): Instance(
+                int(row["image_id"]),
+                int(row["category_id"]),
+                row["segmentation"],
+                bool(row.get("iscrowd")),
+                _box(row),
+            )
+            for row in content["annotations"]
+        }
+        categories = {int(row["id"]): _category(row) for row in content["categories"]}
+    except FileNotFoundError as error:
+        raise DataError(f"expected a file of COCO instances at '{file}', found none") from error
+    except KeyError as error:
+        raise BrokenFile(
+            FaultKind.BAD_RECORD,
+            file,
+            f"'{file}' should be a file of COCO instances; it or one of its rows lacks {error}",
+        ) from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BrokenFile(
+            FaultKind.UNREADABLE,
+            file,
+            f"'{file}' should be a file of COCO instances and cannot be read as one ({error})",
+        ) from error
+    return Instances(file, images, objects, categories)
+
+
+def boxes_of(instances: Instances, numbers: Iterable[int]) -> tuple[TrueBox, ...] | None:
+    """The annotated boxes of objects, or None when one of them has none."""
+    boxes = [instances.objects[number].box for number in numbers]
+    known = tuple(box for box in boxes if box is not None)
+    return known if len(known) == len(boxes) else None
+
+
+def _box(row: Mapping[str, Any]) -> TrueBox | None:
+    """COCO writes x, y, width, height."""
+    if "bbox" not in row:
+        return None
+    left, top, width, height = (float(value) for value in row["bbox"])
+    edges = Box(max(left, 0.0), max(top, 0.0), max(left + width, 0.0), max(top + height, 0.0))
+    return TrueBox(edges, float(row.get("area", width * height)), bool(row.get("iscrowd")))
+
+
+def _image(row: Mapping[str, Any]) -> Image:
+    return Image(
+        _file(row),
+        Size(int(row["width"]), int(row["height"])),
+        tuple(map(int, row.get("not_exhaustive_category_ids", ()))),
+        tuple(map(int, row.get("neg_category_ids", ()))),
+    )
+
+
+def _file(row: Mapping[str, Any]) -> str:
+    """Its name; LVIS has none, but the last two parts of an address: train2017/000000000009.jpg."""
+    if row.get("file_name") or "coco_url" not in row:
+        return str(row["file_name"])
+    return "/".join(str(row["coco_url"]).split("/")[-2:])
+
+
+def _category(row: Mapping[str, Any]) -> str:
+    """The name of a category; LVIS writes "baseball_bat" and "bow_(weapon)"."""
+    name = str(row["name"])
+    return name.replace("_", " ") if "synset" in row else name
+
+
+def missing_images(folder: Path, files: Iterable[str]) -> list[Fault]:
+    """A fault for every file that is not in the folder.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(f"expected a folder of images at '{folder}', found none")
+    present: dict[str, set[str]] = {}
+    faults = []
+    for file in files:
+        below, _, name = file.rpartition("/")
+        if below not in present:
+            inside = folder / below
+            present[below] = set(os.listdir(inside)) if inside.is_dir() else set()
+        if name not in present[below]:
+            faults.append(Fault(FaultKind.MISSING_IMAGE, str(folder / file)))
+    return faults
+
+
+def mask_of(instances: Instances, number: int) -> Mask:
+    """The mask of one object.
+
+    Raises:
+        DataError: its segmentation cannot be drawn; the message names file and annotation.
+    """
+    instance = instances.objects[number]
+    try:
+        return mask_from_segmentation(instance.segmentation, instances.images[instance.image].size)
+    except (ImageError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"annotation {number} in '{instances.file}' cannot be drawn: {error}") from error

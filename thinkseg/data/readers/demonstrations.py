@@ -1,0 +1,213 @@
+"""Worked answers to imitate: rows of an image, a request, the thinking and the answer in Seg-R1's tags (FCoT).
+
+A row has the published columns ``problem`` (the request), ``image``, ``thinking`` and ``solution`` (boxes, points and
+labels in tags), or ``image`` and a talk, ``messages`` or ``conversations``, of which the first turn of a user is the
+request and the last turn of the assistant the whole answer. A system message is left behind: what the model is told is
+the recipe's to say. Rows lie in Parquet or JSONL files; an image is embedded (``{"bytes": …}``) or a file's name from
+the folder of the rows on.
+
+Every answer is read when the rows are listed, so that one that was cut off is refused before training begins, and once
+more when its row is asked for, with the size of its image: numbers that do not lie in the image were measured in
+another frame.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from PIL import Image
+
+from thinkseg.answers.tags import SegR1
+from thinkseg.data.readers.tables import jsonl_rows
+from thinkseg.errors import DataError, MalformedAnswer
+from thinkseg.imaging import Source, load_image
+from thinkseg.types import Answer, Sample, Size
+
+if TYPE_CHECKING:
+    _Samples = Sequence[Sample]
+else:
+    _Samples = Sequence  # a checker of types at run time that looks into a sequence of samples would open images
+
+SUFFIXES = (".parquet", ".jsonl")
+
+ANY_FRAME = Size(1_000_000, 1_000_000)
+"""In which an answer is read before its image's size is known: large enough that nothing is clipped."""
+
+OVERSHOOT = 1.0
+"""Pixels by which a number may lie beyond its frame: some count the border, some do not."""
+
+_IMAGE_WORDS = ("<image>", "<|image_pad|>")
+"""What stands for the image in the text of a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """One row, its image aside."""
+
+    where: str
+    """File and row, for messages."""
+    query: str
+    answer: Answer
+    """In `ANY_FRAME`: the numbers as they are written."""
+    image: Path | tuple[Path, int]
+    """The image's file, or the Parquet file that holds it and the row in there."""
+
+
+class WorkedSamples(_Samples):
+    """Rows of worked answers; use `load_worked` to make one. An image is opened when its sample is asked for."""
+
+    def __init__(self, rows: Sequence[Worked], frame: Size | None) -> None:
+        self._rows = rows
+        self._frame = frame
+        self._group: tuple[Path, int] | None = None
+        self._images: list[Any] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> WorkedSamples: ...
+    def __getitem__(self, index: int | slice) -> Sample | WorkedSamples:
+        if isinstance(index, slice):
+            return WorkedSamples(self._rows[index], self._frame)
+        row = self._rows[index]
+        image = load_image(row.image if isinstance(row.image, Path) else self._embedded(*row.image))
+        frame = self._frame or Size(*image.size)
+        _refuse_other_frame(row, frame)
+        answer = SegR1().parse(SegR1().render(row.answer), frame)  # clips the pixel that may lie beyond
+        return Sample(id=row.where, image=image, query=row.query, reference=answer, task="worked")
+
+    def _embedded(self, file: Path, number: int) -> Source:
+        """An image inside a Parquet file; the group of rows that was read last is kept."""
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(file) as opened:
+            group, first = 0, 0
+            while number >= first + opened.metadata.row_group(group).num_rows:
+                first += opened.metadata.row_group(group).num_rows
+                group += 1
+            if self._group != (file, group):
+                self._images = opened.read_row_group(group, columns=["image"]).column("image").to_pylist()
+                self._group = (file, group)
+        return _image(self._images[number - first], file, f"row {number} of '{file}'")
+
+
+def load_worked(root: Path | str, frame: Size | None = None) -> WorkedSamples:
+    """Rows of worked answers.
+
+    Args:
+        root: a file, or a folder with files in it or below it, in the order of their names.
+        frame: in which the answers are measured; None for the pixels of each image.
+
+    Raises:
+        DataError: there are no rows, one lacks a column, or an answer is cut off or otherwise not to be read.
+    """
+    root = Path(root)
+    if not root.exists():
+        raise DataError(f"expected rows of worked answers at '{root}', found no such file or folder")
+    files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+    rows = [
+        _worked(fields, file, number, place)
+        for file in files
+        for number, (fields, place) in enumerate(_rows_of(file), start=0)
+    ]
+    if not rows:
+        raise DataError(f"expected rows of worked answers in '{root}', in files {' or '.join(SUFFIXES)}, found none")
+    return WorkedSamples(rows, frame)
+
+
+def _rows_of(file: Path) -> Iterator[tuple[Mapping[str, Any], Path | tuple[Path, int] | None]]:
+    """The columns of text of each row, with the place of the image where it is embedded."""
+    if file.suffix.lower() == ".jsonl":
+        yield from ((fields, None) for _, fields in jsonl_rows(file))
+        return
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file) as opened:
+            columns = [name for name in opened.schema_arrow.names if name != "image"]
+            told = opened.read(columns=columns).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"'{file}' is damaged or no file of rows ({error})") from error
+    for number, fields in enumerate(told):
+        yield fields, (file, number)
+
+
+def _worked(fields: Mapping[str, Any], file: Path, number: int, place: Path | tuple[Path, int] | None) -> Worked:
+    where = f"row {number} of '{file}'"
+    if "solution" in fields:
+        thinking = str(fields.get("thinking") or "").strip()
+        if thinking and not thinking.startswith("<think>"):
+            thinking = f"<think>{thinking}</think>"
+        query, text = fields.get("problem"), f"{thinking or '<think></think>'}{fields['solution']}"
+    else:
+        query, text = _talk(fields.get("messages") or fields.get("conversations"), where)
+    if not isinstance(query, str) or not _plain(query):
+        raise DataError(f"{where} has no request: 'problem' or the turn of a user should hold it")
+    try:
+        answer = SegR1().parse(text, ANY_FRAME)
+    except MalformedAnswer as malformed:
+        raise DataError(
+            f"the answer of {where} is not whole: {malformed.reason}. It would teach the model to stop or go on like "
+            "that: mend the row or leave it out"
+        ) from malformed
+    if place is None:
+        if not isinstance(fields.get("image"), str) or not fields["image"]:
+            raise DataError(f"{where} has no 'image', the name of an image's file")
+        place = file.parent / fields["image"]
+    return Worked(where, _plain(query), answer, place)
+
+
+def _talk(turns: object, where: str) -> tuple[str, str]:
+    """The request and the answer of a talk, in the words of either custom: role and content, or from and value."""
+    told = [turn for turn in turns if isinstance(turn, dict)] if isinstance(turns, list) else []
+    said = [(str(turn.get("role", turn.get("from"))), _text(turn.get("content", turn.get("value")))) for turn in told]
+    asked = [text for role, text in said if role in ("user", "human")]
+    if not asked or said[-1][0] not in ("assistant", "gpt"):
+        raise DataError(
+            f"{where} should have 'problem', 'thinking' and 'solution', or 'messages' that begin with a user's request "
+            "and end with the assistant's answer"
+        )
+    return asked[0], said[-1][1]
+
+
+def _text(content: object) -> str:
+    """The words of a turn; its images are passed over."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
+
+
+def _plain(query: str) -> str:
+    for word in _IMAGE_WORDS:
+        query = query.replace(word, "")
+    return query.strip()
+
+
+def _image(value: object, file: Path, where: str) -> Source:
+    if isinstance(value, dict) and value.get("bytes"):
+        return Image.open(io.BytesIO(value["bytes"]))
+    path = value.get("path") if isinstance(value, dict) else value
+    if not isinstance(path, str) or not path:
+        raise DataError(f"{where} has no 'image', neither bytes nor the name of a file")
+    return file.parent / path
+
+
+def _refuse_other_frame(row: Worked, frame: Size) -> None:
+    """Notice numbers that were measured in another frame than the one that counts."""
+    corners = [(prompt.box.x_max, prompt.box.y_max) for prompt in row.answer.objects if prompt.box]
+    corners += [(point.x, point.y) for prompt in row.answer.objects for point in prompt.points]
+    right, bottom = (max((corner[axis] for corner in corners), default=0.0) for axis in (0, 1))
+    if right > frame.width + OVERSHOOT or bottom > frame.height + OVERSHOOT:
+        raise DataError(
+            f"the answer of {row.where} reaches to ({right:g}, {bottom:g}), beyond {frame.width}×{frame.height}: say "
+            "in 'data.frame' how large the image was when it was measured"
+        )

@@ -1,0 +1,224 @@
+"""Data in folders: images in one, masks of the same names in another; whatever is nested below them counts too.
+
+An image and a mask belong together when their names are the same up to the suffix. Where that leaves files over, they
+are paired by names in which capitals do not count, then by names without an ending such as ``_mask`` or ``_gt``, then
+by names without their sub-folders. A later rule pairs only what is the single one of its name on both sides.
+"""
+
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from thinkseg.data.listing import Entry, Fault, FaultKind, Listing
+from thinkseg.errors import DataError
+from thinkseg.imaging import IMAGE_SUFFIXES, load_mask, read_header
+from thinkseg.types import Mask, Sample
+
+_ENDINGS = re.compile(r"[ _.-]+(mask|masks|gt|groundtruth|ground_truth|seg|segmentation|label|labels|matte|alpha)$")
+EVERYTHING = ("*",)
+"""The pattern that every name fits."""
+
+
+class FolderListing(Listing):
+    """Pairs of an image and its mask, in the order of the images' names; use `list_folders` to make one.
+
+    Args:
+        name: of the data set.
+        images: folder of the images.
+        masks: folder of the masks.
+        pairs: names from these folders on; None for the mask of an image that shows no object.
+        query: what is asked of every image.
+        task: the kind of request.
+        faults: what the names reveal.
+        unused_masks: names of masks that no image of this listing goes with.
+        no_object: shell patterns of images that show no object, so that an empty mask of theirs is no fault.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        images: Path,
+        masks: Path,
+        pairs: Sequence[tuple[str, str | None]],
+        query: str,
+        task: str,
+        faults: Sequence[Fault] = (),
+        unused_masks: Sequence[str] = (),
+        no_object: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.images = images
+        self.masks = masks
+        self.folder = Path(os.path.commonpath([images.absolute(), masks.absolute()]))
+        self.faults = faults
+        self.unused_masks = unused_masks
+        self.query = query
+        self.task = task
+        self._pairs = pairs
+        self._no_object = no_object
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def entry(self, index: int) -> Entry:
+        """Where a pair lies; its id is the image's name without its suffix."""
+        name, mask = self._pairs[index]
+        identifier = str(PurePosixPath(name).with_suffix(""))
+        image = self.images / name
+        if mask is None:
+            return Entry(identifier, self.query, image, str(image), may_be_empty=True)
+        bare = bool(self._no_object) and _counts(name, self._no_object)
+        return Entry(identifier, self.query, image, str(self.masks / mask), (self.masks / mask,), may_be_empty=bare)
+
+    def read(self, index: int) -> Sample:
+        """Read a mask."""
+        entry = self.entry(index)
+        target: Mask = load_mask(entry.masks[0]) if entry.masks else np.zeros(read_header(entry.image).size.hw, bool)
+        return Sample(id=entry.id, image=entry.image, query=self.query, target=target, task=self.task)
+
+
+def list_folders(
+    images: Path | str,
+    masks: Path | str,
+    query: str,
+    task: str = "",
+    *,
+    name: str = "these folders",
+    only: Sequence[str] = EVERYTHING,
+    without: Sequence[str] = (),
+    no_object: Sequence[str] = (),
+    shared_masks: bool = False,
+) -> FolderListing:
+    """Pair the images of one folder with the masks of another; nothing is opened.
+
+    Args:
+        images: folder of images.
+        masks: folder of masks, another one.
+        query: what is asked of every image.
+        task: the kind of request.
+        name: of the data set, for messages.
+        only: shell patterns; a file counts if its name fits one of them, capitals or not.
+        without: shell patterns of names that do not count.
+        no_object: shell patterns of images that show no object; they need no mask.
+        shared_masks: whether masks that are left over are no fault, since they belong to another split.
+
+    Raises:
+        DataError: a folder is missing, or both are the same one.
+    """
+    images, masks = Path(images), Path(masks)
+    for folder, what in ((images, "images"), (masks, "masks")):
+        if not folder.is_dir():
+            raise DataError(f"expected a folder of {what} at '{folder}', found none")
+    if images.resolve() == masks.resolve():
+        raise DataError(f"images and masks should lie in two folders, found '{images}' for both")
+    wanted = [image for image in image_names(images) if _counts(image, only, without)]
+    offered = [mask for mask in image_names(masks) if _counts(mask, only, without)]
+    pairs, left_images, left_masks, faults = pair(wanted, offered, images, masks)
+    bare = [image for image in left_images if no_object and _counts(image, no_object)]
+    missing = sorted(set(left_images) - set(bare))
+    faults += [Fault(FaultKind.MISSING_MASK, str(images / image)) for image in missing]
+    if not shared_masks:
+        faults += [Fault(FaultKind.MISSING_IMAGE, str(masks / mask)) for mask in left_masks]
+    chosen: list[tuple[str, str | None]] = [*pairs, *((image, None) for image in bare)]
+    ordered = sorted(chosen, key=_first)
+    return FolderListing(name, images, masks, ordered, query, task, faults, left_masks, no_object)
+
+
+def image_names(folder: Path) -> list[str]:
+    """The images in a folder and below it, named from it on with "/", sorted; hidden ones are passed over."""
+    return sorted(_walk(str(folder), ""))
+
+
+def pair(
+    images: Sequence[str], masks: Sequence[str], images_folder: Path, masks_folder: Path
+) -> tuple[list[tuple[str, str]], list[str], list[str], list[Fault]]:
+    """Find the mask of each image by their names (see the module's text).
+
+    Returns:
+        The pairs, the images and the masks that are left over, and a fault for each name that several files share.
+    """
+    faults: list[Fault] = []
+    by_image, by_mask = _by_key(images, _exact), _by_key(masks, _exact)
+    shared = {stem for groups in (by_image, by_mask) for stem, group in groups.items() if len(group) > 1}
+    for stem in sorted(shared):
+        files = [str(images_folder / file) for file in by_image.pop(stem, [])]
+        files += [str(masks_folder / file) for file in by_mask.pop(stem, [])]
+        faults.append(Fault(FaultKind.AMBIGUOUS, files[0], f"shares its name with {', '.join(files[1:])}"))
+    pairs = [(group[0], by_mask[stem][0]) for stem, group in by_image.items() if stem in by_mask]
+    left_images = [group[0] for stem, group in by_image.items() if stem not in by_mask]
+    left_masks = [group[0] for stem, group in by_mask.items() if stem not in by_image]
+    for key in (str.casefold, _undecorated, _basename):
+        found = _pair_by(key, left_images, left_masks)
+        pairs += found
+        used_images, used_masks = {image for image, _ in found}, {mask for _, mask in found}
+        left_images = [image for image in left_images if image not in used_images]
+        left_masks = [mask for mask in left_masks if mask not in used_masks]
+    return pairs, left_images, left_masks, faults
+
+
+def _walk(folder: str, prefix: str) -> Iterator[str]:
+    """Names below a folder; links to folders are followed, but not into a folder that they come from."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith((".", "__MACOSX")):
+                continue
+            if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and not entry.is_dir():
+                yield prefix + entry.name
+            elif entry.is_dir() and not (entry.is_symlink() and _leads_back(entry.path)):
+                yield from _walk(entry.path, f"{prefix}{entry.name}/")
+
+
+def _leads_back(link: str) -> bool:
+    """Whether a link points at a folder that it lies in."""
+    target = os.path.realpath(link)
+    return os.path.realpath(os.path.dirname(link)).startswith(target)
+
+
+def _counts(name: str, only: Sequence[str], without: Sequence[str] = ()) -> bool:
+    base = name.rpartition("/")[2]
+    return (only == EVERYTHING or _is_like(base, only)) and not (without and _is_like(base, without))
+
+
+def _is_like(base: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(base.casefold(), pattern.casefold()) for pattern in patterns)
+
+
+def _pair_by(key: Callable[[str], str], images: Sequence[str], masks: Sequence[str]) -> list[tuple[str, str]]:
+    by_mask = _by_key(masks, lambda name: key(_exact(name)))
+    by_image = _by_key(images, lambda name: key(_exact(name)))
+    return [
+        (group[0], by_mask[stem][0])
+        for stem, group in by_image.items()
+        if len(group) == 1 and len(by_mask.get(stem, ())) == 1
+    ]
+
+
+def _by_key(names: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(key(name), []).append(name)
+    return groups
+
+
+def _exact(name: str) -> str:
+    """The name without its suffix; composed and decomposed accents are the same (macOS writes the latter)."""
+    stem, suffix = os.path.splitext(name)
+    stem = stem if suffix.lower() in IMAGE_SUFFIXES else name
+    return stem if stem.isascii() else unicodedata.normalize("NFC", stem)
+
+
+def _undecorated(stem: str) -> str:
+    return _ENDINGS.sub("", _exact(stem).casefold())  # "photo.jpg" is left of a mask "photo.jpg.png"
+
+
+def _basename(stem: str) -> str:
+    return _undecorated(stem).rpartition("/")[2]
+
+
+def _first(pair: tuple[str, str | None]) -> str:
+    return pair[0]

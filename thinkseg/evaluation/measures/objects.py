@@ -1,0 +1,127 @@
+"""Measures of objects rather than pixels: no-target and target accuracy, boxes, and counts, from records to a number.
+
+Boxes are those that the model wrote, carried over to the image; an object without a box has none. An unreadable
+answer has no boxes and the count 0, and stays in the denominator.
+"""
+
+import operator
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from thinkseg.evaluation.records import PredictionRecord
+from thinkseg.geometry import box_iou, pairwise_box_iou
+from thinkseg.metrics.detection import Detections, DetectionScores, detection_scores
+from thinkseg.types import Box, Metric, Size
+
+Records = Sequence[PredictionRecord]
+
+BOX_IOU = 0.5
+"""From this IoU on a box is right."""
+
+
+def no_target_accuracy(records: Records) -> Metric | None:
+    """N-acc of gRefCOCO: the share of the samples without a target whose mask is empty, TP / (TP + FN)."""
+    return _share([record.predicted_empty for record in records if record.target_empty])
+
+
+def target_accuracy(records: Records) -> Metric | None:
+    """T-acc of gRefCOCO: the share of the samples with a target whose mask is not empty, TN / (TN + FP)."""
+    return _share([not record.predicted_empty for record in records if not record.target_empty])
+
+
+def box_accuracy(records: Records) -> Metric | None:
+    """The share of the samples whose first box has an IoU of at least 0.5 with the true one."""
+    known = [record for record in records if record.true_boxes is not None and len(record.true_boxes) == 1]
+    return _share([_first_box_is_right(record) for record in known])
+
+
+def any_box_accuracy(records: Records) -> Metric | None:
+    """The same as VisionReasoner counts it: one box of the answer, in whole pixels, has an IoU above 0.5."""
+    known = [record for record in records if record.true_boxes is not None and len(record.true_boxes) == 1]
+    right = []
+    for record in known:
+        ious = pairwise_box_iou(np.floor(_boxes(record) + 0.5), _true_boxes(record))
+        right.append(bool((ious > BOX_IOU).any()))
+    return _share(right)
+
+
+def detection(name: str, *, by_area: bool = False) -> Callable[[Records], Metric | None]:
+    """A measure of boxes against all true objects of a category, in images that show one.
+
+    Args:
+        name: a field of `DetectionScores`.
+        by_area: whether boxes are ranked by their share of the image, in whole pixels, as VisionReasoner does, or not
+            at all, since the models give no confidence.
+    """
+
+    def of(records: Records) -> Metric | None:
+        known = [record for record in records if record.true_boxes is not None]
+        if not known:
+            return None
+        value = getattr(_detection_scores(known, by_area), name)
+        return None if value is None else Metric(value, len(known))
+
+    return of
+
+
+def exact_counts(records: Records) -> Metric | None:
+    """The share of the samples with the right number of objects."""
+    return _share([len(record.objects) == record.true_count for record in records if record.true_count is not None])
+
+
+def count_error(records: Records) -> Metric | None:
+    """The mean absolute difference between the number of objects of the answer and the true one."""
+    errors = [abs(len(record.objects) - record.true_count) for record in records if record.true_count is not None]
+    return Metric(float(np.mean(errors)), len(errors)) if errors else None
+
+
+def _share(right: Sequence[bool]) -> Metric | None:
+    return Metric(sum(right) / len(right), len(right)) if right else None
+
+
+def _first_box_is_right(record: PredictionRecord) -> bool:
+    boxes = _boxes(record)
+    return len(boxes) > 0 and box_iou(Box(*boxes[0]), Box(*_true_boxes(record)[0])) >= BOX_IOU
+
+
+def _boxes(record: PredictionRecord) -> Float[np.ndarray, "boxes 4"]:
+    """The boxes of the answer in the image's pixels, in the order in which they were written."""
+    if record.answer is None:
+        return np.zeros((0, 4))
+    height, width = record.rle["size"]
+    objects = record.answer.rescaled(Size(width, height)).objects
+    return np.array([prompt.box.xyxy for prompt in objects if prompt.box is not None], dtype=float).reshape(-1, 4)
+
+
+def _true_boxes(record: PredictionRecord) -> Float[np.ndarray, "true 4"]:
+    return np.array([true["box"] for true in record.true_boxes or ()], dtype=float).reshape(-1, 4)
+
+
+def _detections(record: PredictionRecord, by_area: bool) -> Detections:
+    boxes, true = _boxes(record), record.true_boxes or []
+    if by_area:
+        boxes = np.floor(boxes + 0.5)
+    height, width = record.rle["size"]
+    return Detections(
+        category=record.query,
+        true_boxes=_true_boxes(record),
+        areas=np.array([one["area"] for one in true], dtype=float),
+        crowd=np.array([one["crowd"] for one in true], dtype=bool),
+        boxes=boxes,
+        scores=(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) / (width * height) if by_area else None,
+    )
+
+
+_LAST: dict[bool, tuple[list[PredictionRecord], DetectionScores]] = {}
+"""What was matched last: several measures ask for the same."""
+
+
+def _detection_scores(records: list[PredictionRecord], by_area: bool) -> DetectionScores:
+    last = _LAST.get(by_area)
+    same = last is not None and len(last[0]) == len(records) and all(map(operator.is_, last[0], records))
+    if last is None or not same:
+        last = records, detection_scores([_detections(record, by_area) for record in records])
+        _LAST[by_area] = last
+    return last[1]

@@ -1,0 +1,122 @@
+"""Which samples a report shows, and how: chosen by rank and by lot, never by hand.
+
+Images are drawn small, compressed, and written into the page as data.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from thinkseg.drawing import overlay
+from thinkseg.evaluation.records import PredictionRecord
+from thinkseg.imaging import load_image
+from thinkseg.types import Failure, Sample
+
+SHOWN_SIDE = 360
+"""Longest side of an image in the page, in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryItem:
+    """One sample to show, and why this one."""
+
+    index: int
+    """Its place among the records."""
+    reason: str
+
+
+def choose_cases(
+    before: Sequence[PredictionRecord] | None, after: Sequence[PredictionRecord], seed: int = 0
+) -> list[GalleryItem]:
+    """For each task the extremes, the median, and one drawn at random.
+
+    With a run before, samples are ranked by their change: the two largest gains, the median, the two largest losses; of
+    a single run the best, the median, the worst. What is ranked is the IoU, or the count where there
+    is no mask. No sample is shown twice.
+    """
+    scores = np.array([record.quality for record in after])
+    if before is not None:
+        scores = scores - np.array([record.quality for record in before])
+    rng = np.random.default_rng(seed)
+    cases: list[GalleryItem] = []
+    for task in dict.fromkeys(record.task for record in after):
+        members = np.array([index for index, record in enumerate(after) if record.task == task])
+        ranked = members[np.argsort(scores[members], kind="stable")]
+        best, worst = ("best", "worst") if before is None else _words(scores[ranked[-1]], scores[ranked[0]])
+        wanted = [(ranked[-1], best), (ranked[len(ranked) // 2], "median"), (ranked[0], worst)]
+        if before is not None:
+            wanted.insert(1, (ranked[-2:][0], f"second {best}"))
+            wanted.append((ranked[:2][-1], f"second {worst}"))
+        wanted.append((rng.permutation(members)[0], "drawn at random"))
+        taken: dict[int, GalleryItem] = {}
+        for index, reason in wanted:
+            taken.setdefault(int(index), GalleryItem(int(index), reason))
+        cases += taken.values()
+    return cases
+
+
+def _words(best: float, worst: float) -> tuple[str, str]:
+    return "largest gain" if best > 0 else "smallest loss", "largest loss" if worst < 0 else "smallest gain"
+
+
+def render_case(case: GalleryItem, sample: Sample, views: Sequence[tuple[str, PredictionRecord]]) -> dict[str, Any]:
+    """A case as the page's template wants it: the target first, then what each run made of it.
+
+    Args:
+        case: which sample, and why.
+        sample: its image and target.
+        views: the name of each run with its record of this sample; with two, the last is compared to the first.
+    """
+    image = load_image(sample.image)
+    target = {
+        "name": "asked for",
+        "note": _truth_in_words(sample),
+        "alt": f"the true mask of: {sample.query}",
+        "text": None,
+        "failed": "",
+        **_image(overlay(image, sample.target)),
+    }
+    change = views[-1][1].iou - views[0][1].iou
+    return {
+        "reason": case.reason,
+        "query": sample.query,
+        "change": f"{change:+.3f}" if len(views) > 1 else "",
+        "kind": "risen" if change > 0 else "fallen" if change < 0 else "",
+        "views": [target, *(_view(name, record, image) for name, record in views)],
+    }
+
+
+def _truth_in_words(sample: Sample) -> str:
+    if sample.target is None:
+        return f"the true number: {sample.count}"
+    return "the true mask" if sample.target.any() else "nothing is there"
+
+
+def _view(name: str, record: PredictionRecord, image: Image.Image) -> dict[str, Any]:
+    """One run's boxes, points, mask and words."""
+    return {
+        "name": name,
+        "note": record.outcome + (", says nothing is there" if record.abstained else ""),
+        "alt": f"the prediction {name}, {record.outcome}",
+        "text": record.text,
+        "failed": record.failure_detail or (Failure[record.failure].value if record.failure is not None else ""),
+        **_image(overlay(image, record.mask, record.answer)),
+    }
+
+
+def _image(image: Image.Image) -> dict[str, Any]:
+    image = image.copy()
+    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
+    return {"image": data_uri(image), "width": image.width, "height": image.height}
+
+
+def data_uri(image: Image.Image, quality: int = 82) -> str:
+    """The image as a ``data:`` address, in WebP."""
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=quality, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

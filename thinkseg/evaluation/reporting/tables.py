@@ -1,0 +1,84 @@
+"""The table of a report: all samples and each task, one run or two, for a page or for a terminal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from thinkseg.evaluation.comparison.paired import Gain
+from thinkseg.evaluation.measures.registry import MASK_MEASURES, MEASURES, format_value
+from thinkseg.types import Metric, Report
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value as it is printed."""
+
+    now: str
+    was: str | None = None
+    """The value before, without the sign of per cent; None in the table of a single run."""
+    kind: str = ""
+    """``risen`` when it is better than before, ``fallen`` when worse, empty when neither."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """One group of samples."""
+
+    name: str
+    count: int
+    cells: tuple[Cell, ...]
+    """One per measure."""
+
+
+def table_rows(before: Report, after: Report | None = None, measures: Sequence[str] = MASK_MEASURES) -> list[ReportRow]:
+    """The rows for one run, or for two over the same samples: all samples first, then each task."""
+    last = before if after is None else after
+    groups = [("all", before.metrics, last.metrics)]
+    groups += [(task, before.by_task.get(task, {}), metrics) for task, metrics in last.by_task.items()]
+    return [
+        ReportRow(
+            name=name,
+            count=max((metric.count for metric in new.values()), default=0),
+            cells=tuple(_cell(measure, old.get(measure), new.get(measure), after is not None) for measure in measures),
+        )
+        for name, old, new in groups
+    ]
+
+
+def _cell(name: str, old: Metric | None, new: Metric | None, paired: bool) -> Cell:
+    now = format_value(name, new)
+    if not paired or old is None or new is None:
+        return Cell(now)
+    was = format_value(name, old)
+    better = (new.value > old.value) == MEASURES[name].higher_is_better
+    return Cell(now, was.removesuffix(" %"), "" if was == now else "risen" if better else "fallen")
+
+
+def text_table(
+    before: Report,
+    after: Report | None = None,
+    measures: Sequence[str] = MASK_MEASURES,
+    gains: Mapping[str, Gain] | None = None,
+) -> str:
+    """The table for a terminal: a column per task, a line per measure, below them the gains with their intervals."""
+    rows = table_rows(before, after, measures)
+    lines = [["", *(row.name for row in rows)], ["samples", *(str(row.count) for row in rows)]]
+    for place, name in enumerate(measures):
+        lines.append([MEASURES[name].label, *(_compact(row.cells[place]) for row in rows)])
+    if gains:
+        lines.append(["gain in mean IoU", *(_signed(gains[row.name].mean) for row in rows)])
+        ends = ((gains[row.name].low, gains[row.name].high) for row in rows)
+        lines.append(["  95 % interval", *(f"{_signed(low)}…{_signed(high)}" for low, high in ends)])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    )
+
+
+def _compact(cell: Cell) -> str:
+    return cell.now if cell.was is None else f"{cell.was}→{cell.now}"
+
+
+def _signed(value: float) -> str:
+    """Three decimals with the sign and without the zero before the point, which a table has no room for."""
+    return f"{value:+.3f}".replace("+0.", "+.").replace("-0.", "-.")

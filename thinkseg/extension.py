@@ -1,0 +1,173 @@
+"""Code of the user's own by its reference, wherever a name is taken: ``FILE.py:NAME`` or ``PACKAGE.MODULE:NAME``.
+
+::
+
+    rewards: {segment: 1.0, my_rewards.py:short_thoughts: 0.2}
+
+A reference runs code, so that only the user may name one: on the command line, in a recipe, in a call. What comes with
+a checkpoint or a data set is checked with `refuse_reference` before it is used.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from thinkseg.errors import InputError
+
+T = TypeVar("T")
+
+Check = Callable[[Any, str], T]
+"""From what a reference names, and the reference, to what is used; an `InputError` where it breaks a contract."""
+
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where code of the user's own is."""
+
+    source: str
+    """A file that ends in ``.py``, or the dotted name of a module."""
+    attribute: str
+    """What is taken from it; may be dotted."""
+
+    @classmethod
+    def parse(cls, name: str) -> Reference | None:
+        """The reference that a name is, or None for a plain name, a path, a hub id or an address."""
+        source, colon, attribute = name.rpartition(":")
+        if not colon or not _MODULE.fullmatch(attribute):
+            return None
+        return cls(source, attribute) if source.endswith(".py") or _MODULE.fullmatch(source) else None
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.attribute}"
+
+
+def is_reference(name: object) -> bool:
+    """Whether a name is that of code of the user's own."""
+    return isinstance(name, str) and Reference.parse(name) is not None
+
+
+def resolve(name: str, known: Mapping[str, T], kind: str, check: Check[T], error: type[InputError] = InputError) -> T:
+    """What a name stands for: an entry of a table, or code of the user's own.
+
+    Args:
+        name: a key of the table, or a reference.
+        known: the table.
+        kind: what is looked for, in words, such as ``"answer format"``.
+        check: holds what a reference names against the contract.
+        error: what is raised.
+
+    Raises:
+        InputError: there is no such name, the code cannot be imported, or it breaks the contract.
+    """
+    if name in known:
+        return known[name]
+    if is_reference(name):
+        return check(import_reference(name, error), name)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}."
+    raise error(f"there is no {kind} '{name}': {hint} One of your own is FILE.py:NAME or PACKAGE.MODULE:NAME")
+
+
+def import_reference(name: str, error: type[InputError] = InputError) -> Any:
+    """The object that a reference names. A file is run once in a process as long as its content stays the same.
+
+    Raises:
+        InputError: the file or module is not there or raises while it is imported, or it has no such attribute.
+    """
+    reference = Reference.parse(name)
+    if reference is None:
+        raise error(f"expected FILE.py:NAME or PACKAGE.MODULE:NAME, found '{name}'")
+    value: Any = _import_source(reference, error)
+    for part in reference.attribute.split("."):
+        if not hasattr(value, part):
+            public = [other for other in vars(value) if not other.startswith("_")] if hasattr(value, "__dict__") else []
+            near = difflib.get_close_matches(part, public, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise error(f"'{reference.source}' has nothing called '{part}'{hint}")
+        value = getattr(value, part)
+    return value
+
+
+def digest_of(name: str) -> str:
+    """SHA-256 of the file that a reference names, in hexadecimal: by it a changed file is noticed.
+
+    Raises:
+        InputError: the file or module is not there.
+    """
+    reference = Reference.parse(name)
+    assert reference is not None, name
+    return _digest(_file_of(reference, InputError))
+
+
+def refuse_reference(name: object, where: str, error: type[InputError] = InputError) -> None:
+    """Refuse a reference in a place that is not the user's own: it would run code that the user has not named.
+
+    Args:
+        name: what the place says; anything but a reference passes.
+        where: the place, for the sentence.
+        error: what is raised.
+    """
+    if is_reference(name):
+        raise error(
+            f"{where} names '{name}', which is code, and code is run only when you name it yourself: "
+            "give it on the command line, in the recipe, or in the call"
+        )
+
+
+def _import_source(reference: Reference, error: type[InputError]) -> ModuleType:
+    file = _file_of(reference, error)
+    try:
+        if not reference.source.endswith(".py"):
+            return importlib.import_module(reference.source)
+        module_name = f"_thinkseg_extension_{_digest(file)[:16]}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+        if module_name in sys.modules:
+            return sys.modules[module_name]
+        spec = importlib.util.spec_from_file_location(module_name, file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module  # dataclasses and pickles look for their module there
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[module_name]
+            raise
+    except Exception as cause:
+        reason = " ".join(str(cause).split())
+        raise error(f"'{reference.source}' cannot be imported: {type(cause).__name__}: {reason}") from cause
+    return module
+
+
+def _file_of(reference: Reference, error: type[InputError]) -> Path:
+    """The file of the code; of a module the one that Python finds, the working directory included."""
+    if reference.source.endswith(".py"):
+        file = Path(reference.source).expanduser()
+        if not file.is_file():
+            raise error(f"expected code at '{reference.source}' (for '{reference}'), found no such file")
+        return file.resolve()
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # as with `python -m`: a console script does not look there by itself
+    try:
+        spec = importlib.util.find_spec(reference.source)
+    except (ImportError, ValueError) as cause:
+        raise error(f"there is no module '{reference.source}' (for '{reference}'): {cause}") from cause
+    if spec is None or spec.origin is None:
+        raise error(f"there is no module '{reference.source}' (for '{reference}')")
+    return Path(spec.origin)
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,0 +1,174 @@
+"""The model that a stage trains, with all that is known about how it is asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thinkseg.answers import get_format
+from thinkseg.answers.base import AnswerFormat
+from thinkseg.errors import CheckpointError, RecipeError
+from thinkseg.models import loading
+from thinkseg.models.checkpoint_config import CheckpointConfig, settings_for, write_settings
+from thinkseg.models.reasoner import ANSWER_TAGS, TransformersReasoner, chat_messages, load_reasoner
+from thinkseg.training.config import Recipe
+from thinkseg.types import Instruction
+
+DEFAULT_MAX_NEW_TOKENS = 512
+
+_VISION_IDS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+_OPENED_THINKING = re.compile(r"<think>\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The model that is trained, with all that is known about it."""
+
+    reasoner: TransformersReasoner
+    answer_format: AnswerFormat
+    settings: CheckpointConfig
+    """How it is asked; goes into the `thinkseg.json` of every checkpoint."""
+
+    def write_settings(self, folder: Path) -> None:
+        """Write its `thinkseg.json`."""
+        write_settings(self.settings, folder)
+
+    def describe(self, folder: Path) -> None:
+        """Write all that is known beside the weights; the trainer writes its part of it only beside whole ones."""
+        self.write_settings(folder)
+        if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+            self.reasoner.model.config.save_pretrained(folder)
+            self.reasoner.model.generation_config.save_pretrained(folder)
+            self.reasoner.processor.save_pretrained(folder)
+
+
+def load_policy(recipe: Recipe) -> Policy:
+    """Load the model of a recipe, on the CPU: the trainer places it.
+
+    Raises:
+        CheckpointError: the model cannot be loaded, or cannot be trained this way.
+        RecipeError: nothing says in which format it answers.
+    """
+    settings = _settings(recipe)
+    if settings.format is None:
+        raise RecipeError(
+            f"nothing says in which format '{recipe.model.path}' is to answer; give the recipe a 'format'"
+        )
+    reasoner = load_reasoner(
+        recipe.model.path,
+        device="cpu",
+        # Mixed precision wants its master weights whole; a recipe that has no room for them says bfloat16.
+        dtype="float32" if recipe.model.dtype == "auto" else recipe.model.dtype,
+        frame=settings.frame,
+        max_new_tokens=settings.max_new_tokens or DEFAULT_MAX_NEW_TOKENS,
+        canvas=settings.canvas,
+        min_pixels=settings.min_pixels,
+        max_pixels=settings.max_pixels,
+    )
+    add_tokens(reasoner.model, reasoner.processor.tokenizer, recipe.model.new_tokens or {})
+    policy = Policy(reasoner, get_format(settings.format, settings.instruction), settings)
+    _check_text(policy)
+    _decode_plainly(reasoner.model)
+    return policy
+
+
+def vision_token_ids(reasoner: TransformersReasoner) -> list[int]:
+    """Tokens that stand for images: a sampled one would break the forward pass."""
+    holders = (reasoner.model.config, reasoner.processor)
+    ids = {getattr(holder, name, None) for holder in holders for name in _VISION_IDS}
+    return sorted(token for token in ids if isinstance(token, int))
+
+
+def add_tokens(model: Any, tokenizer: Any, texts: Mapping[str, str]) -> None:
+    """Give a model tokens of its own for texts that it could not write, or not in one piece.
+
+    Those that are tokens already stay as they are, so that a later stage may have the same recipe.
+
+    Args:
+        model: whose embeddings and output layer grow.
+        tokenizer: of the model.
+        texts: for each text another one that the model can write: the new token begins with the mean of its weights.
+    """
+    import torch
+
+    known = tokenizer.get_vocab()
+    models = {text: tokenizer(like)["input_ids"] for text, like in texts.items() if text not in known}
+    if not models:
+        return
+    tokenizer.add_tokens(list(models))
+    known_weights = [
+        layer().weight.detach().clone() for layer in (model.get_input_embeddings, model.get_output_embeddings)
+    ]
+    tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    if len(tokenizer) > len(known_weights[0]):
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    layers = model.get_input_embeddings(), model.get_output_embeddings()
+    if not tied and layers[0].weight is layers[1].weight:  # resizing ties what a nested configuration leaves open
+        layers[1].weight = torch.nn.Parameter(layers[1].weight.detach().clone())
+    with torch.no_grad():
+        for layer, weights in zip(layers, known_weights, strict=True):
+            layer.weight[: len(weights)] = weights
+            for text, like in models.items():
+                layer.weight[tokenizer.convert_tokens_to_ids(text)] = weights[like].mean(dim=0)
+
+
+def add_stop(model: Any, token: int) -> None:
+    """Let this token end a completion, too, in the files that are saved as well."""
+    stops = model.generation_config.eos_token_id
+    known = stops if isinstance(stops, list) else [] if stops is None else [stops]
+    if token not in known:
+        model.generation_config.eos_token_id = [*known, token]
+
+
+def _settings(recipe: Recipe) -> CheckpointConfig:
+    """What the recipe says about asking the model, and else what the model's folder does."""
+    own = recipe.instruction
+    given = CheckpointConfig(
+        format=recipe.format,
+        instruction=None if own is None else Instruction(own.user, own.system),
+        max_new_tokens=recipe.generation.max_new_tokens,
+        segmenter=recipe.segmenter if recipe.stage == "rl" else None,
+        frame=recipe.model.frame,
+        canvas=recipe.images.canvas,
+        min_pixels=recipe.images.min_pixels,
+        max_pixels=recipe.images.max_pixels,
+    )
+    known = settings_for(recipe.model.path, loading.locate(recipe.model.path, "reasoner"), CheckpointConfig())
+    if recipe.format not in (None, known.format):
+        # Another format has other words, and other lengths.
+        known = dataclasses.replace(known, instruction=None, max_new_tokens=None)
+    return given.with_defaults(known)
+
+
+def _check_text(policy: Policy) -> None:
+    """Refuse models whose text the trainer would not hand to the rewards as it is."""
+    processor = policy.reasoner.processor
+    tags = {form.format(tag) for tag in ANSWER_TAGS for form in ("<{}>", "</{}>")}
+    lost = sorted(tags.intersection(processor.tokenizer.all_special_tokens))
+    if lost:
+        raise CheckpointError(
+            f"the model's tokenizer has {lost[0]} as a special token, which is removed from completions before they "
+            "are scored; make it an ordinary token"
+        )
+    prompt = processor.apply_chat_template(
+        chat_messages(policy.answer_format.instruction("x")), add_generation_prompt=True, tokenize=False
+    )
+    if _OPENED_THINKING.search(prompt):
+        raise CheckpointError(
+            "the model's chat template opens <think> itself, so that its completions would lack it; use the variant of "
+            "the model that does not, or another chat template"
+        )
+
+
+def _decode_plainly(model: Any) -> None:
+    """Greedy and without penalties, in the files that are saved too; what ends a text stays as it was."""
+    from transformers import GenerationConfig
+
+    old = model.generation_config
+    model.generation_config = GenerationConfig(
+        bos_token_id=old.bos_token_id, eos_token_id=old.eos_token_id, pad_token_id=old.pad_token_id, do_sample=False
+    )

@@ -1,0 +1,71 @@
+"""Encode an image once, however many rows of a batch show it.
+
+The completions of a group are about the same image, and transformers would run the vision tower for each of them. For
+8 completions a prompt that is most of the tower's work done eight times, forward and backward, in the rollout too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def images_encoded_once(model: Any) -> Iterator[None]:
+    """While this is open, the model encodes equal images of a batch once; results and gradients stay the same.
+
+    Args:
+        model: of `AutoModelForImageTextToText`. A family whose images do not come with a grid is left as it is.
+    """
+    core: Any = getattr(model, "model", None)
+    encode = getattr(core, "get_image_features", None)
+    if encode is None or not hasattr(getattr(core, "visual", None), "spatial_merge_size"):
+        yield
+        return
+
+    def encode_distinct(pixel_values: Any, image_grid_thw: Any = None, **options: Any) -> Any:
+        images = torch.split(pixel_values, image_grid_thw.prod(-1).tolist())
+        first, position = _distinct(images, image_grid_thw.tolist())
+        if len(first) == len(images):
+            return encode(pixel_values, image_grid_thw, **options)
+        output = encode(torch.cat([images[index] for index in first]), image_grid_thw[first], **options)
+        tokens = [len(image) for image in output.pooler_output]
+        output.pooler_output = _spread(output.pooler_output, tokens, position)
+        levels = getattr(output, "deepstack_features", None)
+        if levels is not None:
+            output.deepstack_features = [_spread(level, tokens, position) for level in levels]
+        return output
+
+    core.get_image_features = encode_distinct
+    try:
+        yield
+    finally:
+        del core.get_image_features
+
+
+def _spread(features: Any, tokens: Sequence[int], position: Sequence[int]) -> Any:
+    """Features of the distinct images, one after another or in a tuple, spread over all images in the same form."""
+    if isinstance(features, torch.Tensor):
+        pieces = torch.split(features, list(tokens))
+        return torch.cat([pieces[index] for index in position])
+    return tuple(features[index] for index in position)
+
+
+def _distinct(images: Sequence[torch.Tensor], grids: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
+    """The index of each different image's first appearance, and for each image its place among those."""
+    sums = torch.stack([image.sum(dtype=torch.float64) for image in images]).tolist()
+    alike: dict[tuple[float, ...], list[int]] = {}
+    first: list[int] = []
+    position: list[int] = []
+    for index, (image, total, grid) in enumerate(zip(images, sums, grids, strict=True)):
+        candidates = alike.setdefault((total, *grid), [])
+        found = next((place for place in candidates if torch.equal(images[first[place]], image)), None)
+        if found is None:
+            found = len(first)
+            first.append(index)
+            candidates.append(found)
+        position.append(found)
+    return first, position
