@@ -1,5 +1,6 @@
 """The documentation says what is so: its commands are accepted, its targets and linked files exist."""
 
+import ast
 import re
 import shlex
 from importlib import import_module
@@ -53,3 +54,39 @@ def test_what_a_page_links_to_exists(page):
 def test_there_are_commands_and_targets_to_check():
     assert COMMANDS
     assert TARGETS
+
+
+def glossary():
+    """Term and meaning of every row of the glossary."""
+    page = (REPOSITORY / "docs/glossary.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    return [(term.removeprefix("| "), meaning.removesuffix(" |")) for term, meaning in rows[1:]]
+
+
+def test_the_glossary_is_alphabetical_and_says_each_term_once():
+    terms = [term.casefold() for term, _ in glossary()]
+    assert len(terms) > 50
+    assert terms == sorted(set(terms))
+
+
+@pytest.mark.parametrize(("term", "meaning"), glossary())
+def test_a_term_of_the_glossary_is_explained_in_a_sentence_or_a_few(term, meaning):
+    assert re.match(r"[A-Z]|`|gRef|1\. ", meaning)
+    assert meaning.endswith((".", ".)"))
+    assert len(meaning) < 300, "a page about it is the place for more"
+
+
+def test_the_types_that_the_glossary_names_exist():
+    named = {word for _, meaning in glossary() for word in re.findall(r"\(`([A-Z]\w+)`\)", meaning)}
+    assert {"Sample", "Answer", "Rubric", "RewardInput"} <= named
+    assert named <= set(defined_names())
+
+
+def defined_names():
+    """Classes and annotated constants of the package."""
+    for path in (REPOSITORY / "thinkseg").rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                yield node.name
+            elif isinstance(node, ast.AnnAssign):
+                yield ast.unparse(node.target)

@@ -38,7 +38,7 @@ def test_the_reasoner_is_a_real_qwen_with_a_token_for_every_whole_number_of_its_
     assert all(len(tokenizer(str(n), add_special_tokens=False).input_ids) == 1 for n in range(113))
 
 
-def test_the_pipeline_answers_held_out_scenes_readably_and_knows_how_to_refuse() -> None:
+def test_the_pipeline_answers_held_out_scenes_readably_and_knows_how_to_abstain() -> None:
     pipeline = thinkseg.load("pocket")
     samples = load_scenes("test", 24, seed=40, size=224)
     predictions = list(pipeline.predict(samples, batch_size=8))

@@ -1,4 +1,7 @@
-"""What is committed holds for everybody: no one machine's folders, registries or habits are in it."""
+"""What is committed holds for everybody: no one machine's folders, registries or habits are in it.
+
+And it keeps to the project's own rules of style: its words, its messages, its signatures.
+"""
 
 import re
 import subprocess
@@ -45,6 +48,20 @@ def test_no_file_names_a_package_registry_or_a_folder_of_one_machine(pattern, re
 )
 def test_the_patterns_find_what_they_are_for(pattern, parts):
     assert re.search(pattern, "".join(parts))
+
+
+WORD_OF_OLD = r"(?i)pictur[e]"
+WHERE_IT_MAY_STAND = {
+    "docs/decisions/0007-words-of-the-field.md": "says what the word was replaced by",
+    "pocket/thinkseg_pocket/images/images.json": "names files of other people",
+    "scripts/pocket/sources.json": "names files of other people",
+    "thinkseg/data/discovery/tree.py": "finds folders that people call so",
+}
+
+
+def test_the_model_s_input_is_called_image_everywhere(repository):
+    found = {name for name, text in committed_texts(repository) if re.search(WORD_OF_OLD, text)}
+    assert found == set(WHERE_IT_MAY_STAND)
 
 
 def test_every_pinned_version_lies_in_the_range_that_the_project_declares(repository):

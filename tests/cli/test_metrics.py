@@ -130,7 +130,7 @@ def test_a_prediction_of_another_size_is_named_unless_it_is_to_be_resized(folder
     assert measure_all(find_pairs(predictions, targets)[:1], resize=True, processes=1)[0].giou > 0.9
 
 
-@pytest.mark.parametrize("broken", ["missing", "parse_failures", "no targets", "no folder", "processes"])
+@pytest.mark.parametrize("broken", ["missing", "unreadable", "no targets", "no folder", "processes"])
 def test_what_is_wrong_is_named(folders, capsys, broken):
     predictions, targets, _ = folders
     words, sentence = [predictions, targets, "--processes", 1], ""
@@ -138,7 +138,7 @@ def test_what_is_wrong_is_named(folders, capsys, broken):
         (predictions / "scene 1.png").unlink()
         (predictions / "scene 3.png").unlink()
         sentence = "no prediction for 2 of 5 targets in"
-    elif broken == "parse_failures":
+    elif broken == "unreadable":
         (predictions / "scene 1.png").write_bytes(b"")
         sentence = "scene 1.png"
     elif broken == "no targets":

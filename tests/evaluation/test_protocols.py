@@ -65,11 +65,11 @@ REASONING = (
     # Half of what is marked is right: 8/16 by every rule.
     Sample("half", SAMPLE.image, "the row", target=rows(0), task="reasoning"),
     # An answer that cannot be parsed: 0/8 by every rule.
-    Sample("parse_failures", SAMPLE.image, "the row", target=rows(0), task="reasoning"),
+    Sample("unparsable", SAMPLE.image, "the row", target=rows(0), task="reasoning"),
     # Nothing is there, and nothing is marked: 0/0, on which the rules differ.
     Sample("nothing", SAMPLE.image, "the row", target=rows(), task="reasoning"),
 )
-MARKED: Mapping[str, tuple[int, ...] | None] = {"marked": (0, 1), "half": (0, 2), "parse_failures": None, "nothing": ()}
+MARKED: Mapping[str, tuple[int, ...] | None] = {"marked": (0, 1), "half": (0, 2), "unparsable": None, "nothing": ()}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_seg_r1_draws_one_expression_of_each_image(tmp_path: Path) -> None:
 
 
 def test_seg_r1_draws_reasoning_samples_with_replacement(tmp_path: Path) -> None:
-    iou = {"marked": 1 / 2, "half": 1 / 2, "parse_failures": 0, "nothing": 0}
+    iou = {"marked": 1 / 2, "half": 1 / 2, "unparsable": 0, "nothing": 0}
     repeated = False
     for seed in range(4):
         drawn = [REASONING[index].id for index in select(REASONING, "seg-r1", "reasoning", seed)]

@@ -59,12 +59,12 @@ def test_abstentions_are_right_only_where_nothing_is_there(
     tmp_path: Path, create_samples: Any, create_pipeline: Any
 ) -> None:
     samples = create_samples(9)
-    refusing = evaluate(create_pipeline(), samples, tmp_path / "a", HEADER)
-    pointing = evaluate(create_pipeline(refuses=False), samples, tmp_path / "b", HEADER)
-    assert refusing.metrics["correct_abstentions"].value == 1
-    assert refusing.metrics["correct_abstentions"].count == 3
-    assert refusing.metrics["false_abstentions"].value == 0
-    assert refusing.by_task["nothing"]["giou"].value == 1
+    abstaining = evaluate(create_pipeline(), samples, tmp_path / "a", HEADER)
+    pointing = evaluate(create_pipeline(abstains=False), samples, tmp_path / "b", HEADER)
+    assert abstaining.metrics["correct_abstentions"].value == 1
+    assert abstaining.metrics["correct_abstentions"].count == 3
+    assert abstaining.metrics["false_abstentions"].value == 0
+    assert abstaining.by_task["nothing"]["giou"].value == 1
     assert pointing.metrics["correct_abstentions"].value == 0
     assert pointing.by_task["nothing"]["giou"].value == 0
 

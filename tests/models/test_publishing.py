@@ -81,7 +81,7 @@ def test_without_a_network_nothing_is_tried(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("online")
-def test_an_abstention_of_the_hub_is_a_sentence(folder: Path) -> None:
+def test_a_refusal_of_the_hub_is_a_sentence(folder: Path) -> None:
     hub = FakeHub()
 
     def refuse(**_: Any) -> None:

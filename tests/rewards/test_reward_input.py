@@ -67,8 +67,8 @@ def test_what_follows_from_the_rest_of_a_truth_need_not_be_said():
     empty = Truth(mask=np.zeros((6, 8), bool))
     assert empty.objects == Answer(Size(8, 6))
     assert empty.instances.shape == (0, 6, 8)
-    refused = Truth(objects=Answer(Size(840, 840)), image=Image.new("RGB", (8, 6)))
-    assert refused.mask.shape == (6, 8)
+    nothing = Truth(objects=Answer(Size(840, 840)), image=Image.new("RGB", (8, 6)))
+    assert nothing.mask.shape == (6, 8)
     assert Truth(objects=Answer(Size(9, 7))).mask.shape == (7, 9)
     assert Truth().mask is Truth().objects is None
 

@@ -83,9 +83,9 @@ def points_inside(item: RewardInput) -> float | None:
 def presence(item: RewardInput) -> float | None:
     """1 when the answer is right about whether anything is there, wherever that may be; else 0, as for a malformed one.
 
-    A mask reward alone can make refusing pay: where a model finds one thing in eight and a quarter of the questions
-    have no answer, refusing all of them earns more. With this beside it, an answer to a question that has one is worth
-    more than an abstention even where it misses.
+    A mask reward alone can make abstaining pay: where a model finds one thing in eight and a quarter of the queries
+    have no target, abstaining from all of them earns more. With this beside it, an answer to a query that has one is
+    worth more than an abstention even where it misses.
     """
     target = item.truth.mask
     if target is None:

@@ -76,7 +76,7 @@ Part = Callable[[Sequence[RewardInput]], Scores]
 
 
 def trivial_score(item: RewardInput, nothing_there: bool) -> float | None:
-    """The score of a item in which there is nothing to compare, as a share of the full one; None in any other item.
+    """The score of an item in which there is nothing to compare, as a share of the full one; None in any other item.
 
     "Nothing there" earns all where nothing is there, and nothing where something is. An answer that names objects
     where nothing is there earns nothing, and a malformed answer never does.

@@ -36,14 +36,14 @@ class Squares(Sequence[Sample]):
 
 
 class Filler:
-    """Predicts the left `share` of the true square, refuses where nothing is, and writes nonsense now and then.
+    """Predicts the left `share` of the true square, abstains where nothing is there, and writes nonsense now and then.
 
     Attributes:
         batches: how many samples each call brought.
     """
 
-    def __init__(self, share: float = 1.0, nonsense: frozenset[int] = frozenset(), refuses: bool = True) -> None:
-        self.share, self.nonsense, self.refuses = share, nonsense, refuses
+    def __init__(self, share: float = 1.0, nonsense: frozenset[int] = frozenset(), abstains: bool = True) -> None:
+        self.share, self.nonsense, self.abstains = share, nonsense, abstains
         self.batches: list[int] = []
 
     def predict(self, samples: Sequence[Sample], batch_size: int) -> Iterator[Prediction]:
@@ -58,7 +58,7 @@ class Filler:
         if int(sample.id.split("-")[1]) in self.nonsense:
             said = Completion("<script>alert(1)</script> no answer", FinishReason.LENGTH)
             return Prediction(sample.id, said, None, empty, Failure.MALFORMED_ANSWER, "there is no <bbox>")
-        if not sample.target.any() and self.refuses:
+        if not sample.target.any() and self.abstains:
             return Prediction(sample.id, Completion("nothing there"), Answer(Size(SIDE, SIDE)), empty)
         columns = np.flatnonzero(sample.target.any(axis=0)) if sample.target.any() else np.arange(4)
         mask = np.zeros((SIDE, SIDE), dtype=bool)
