@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from thinkseg.answers.codec import answer_from_json, prompt_to_json
 from thinkseg.drawing import index_image, overlay
 from thinkseg.errors import ImageError
 from thinkseg.imaging import mask_from_rle, rle_from_mask, save_mask
-from thinkseg.types import Answer, Box, Failure, Masks, ObjectPrompt, Point, Prediction, Size
+from thinkseg.types import Answer, Failure, Masks, Prediction
 
 RECORD, MASK, OVERLAY, INDEX = ".json", ".mask.png", ".overlay.png", ".index.png"
 """What the names of a result's files end in."""
@@ -47,13 +48,7 @@ def record_from_prediction(prediction: Prediction, query: str) -> ResultRecord:
     size, answer = prediction.size, prediction.answer
     prompts = answer.rescaled(size).objects if answer else ()
     objects = [
-        {
-            "box": None if prompt.box is None else [round(value, 2) for value in prompt.box.xyxy],
-            "points": [[round(point.x, 2), round(point.y, 2)] for point in prompt.points],
-            "labels": [point.label for point in prompt.points],
-            "area": int(mask.sum()),
-            "mask": rle_from_mask(mask),
-        }
+        {**prompt_to_json(prompt, 2, labels_apart=True), "area": int(mask.sum()), "mask": rle_from_mask(mask)}
         for prompt, mask in zip(prompts, prediction.masks, strict=True)
     ]
     return {
@@ -63,7 +58,7 @@ def record_from_prediction(prediction: Prediction, query: str) -> ResultRecord:
         "nothing_there": answer is not None and not objects,
         "count": len(objects) if answer else None,
         "objects": objects,
-        "failure": prediction.failure.name.lower() if prediction.failure else None,
+        "failure": prediction.failure.value if prediction.failure else None,
         "failure_detail": prediction.failure_detail or None,
         "completion": {"text": prediction.completion.text, "finish_reason": prediction.completion.finish_reason.value},
         "frame": {"width": answer.frame.width, "height": answer.frame.height} if answer else None,
@@ -82,15 +77,8 @@ def answer_from_record(record: Mapping[str, Any]) -> Answer | None:
     """The answer of a record, in pixels of the image; None when the model's text could not be read."""
     if record["failure"] is not None:
         return None
-    size = Size(record["size"]["width"], record["size"]["height"])
-    prompts = [
-        ObjectPrompt(
-            None if found["box"] is None else Box(*found["box"]),
-            tuple(Point(x, y, label) for (x, y), label in zip(found["points"], found["labels"], strict=True)),
-        )
-        for found in record["objects"]
-    ]
-    return Answer(size, tuple(prompts), record["thinking"])
+    size = record["size"]["width"], record["size"]["height"]
+    return answer_from_json({"frame": size, "objects": record["objects"], "think": record["thinking"]})
 
 
 def endings(record: Mapping[str, Any], *, index: bool = False, instances: bool = False) -> list[str]:
@@ -164,7 +152,7 @@ def describe(record: Mapping[str, Any]) -> list[str]:
     thinking = (record["thinking"] or "").strip()
     lines = [f"thinking: {thinking}"] if thinking else []
     if record["failure"] is not None:
-        sentence = Failure[record["failure"].upper()].value
+        sentence = Failure(record["failure"]).sentence
         return [*lines, f"no answer: {sentence} {record['failure_detail'] or ''}".rstrip()]
     if record["nothing_there"]:
         return [*lines, "nothing there: the model sees nothing that the query asks for"]

@@ -16,7 +16,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -202,11 +202,27 @@ class Completion:
     finish_reason: FinishReason = FinishReason.STOP
 
 
-class Failure(Enum):
-    """Why a prediction has no mask of its own; the value is the sentence that a report prints."""
+class Failure(StrEnum):
+    """Why a prediction has no mask of its own; the value is its name in every file."""
 
-    MALFORMED_ANSWER = "The model's text is not an answer in the expected format."
-    TRUNCATED = "The model ran into the length limit before it finished its answer."
+    MALFORMED_ANSWER = "malformed_answer"
+    TRUNCATED = "truncated"
+
+    @property
+    def sentence(self) -> str:
+        """What a report prints for people."""
+        return _FAILURE_SENTENCES[self]
+
+    @classmethod
+    def _missing_(cls, value: object) -> Failure | None:
+        """Records of earlier versions have the name in capitals, their reports the sentence."""
+        return next((failure for failure in cls if value in (failure.name, failure.sentence)), None)
+
+
+_FAILURE_SENTENCES = {
+    Failure.MALFORMED_ANSWER: "The model's text is not an answer in the expected format.",
+    Failure.TRUNCATED: "The model ran into the length limit before it finished its answer.",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -266,6 +282,7 @@ class Report:
     metrics: Mapping[str, Metric]
     by_task: Mapping[str, Mapping[str, Metric]] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
+    """How many predictions failed, by the name of the `Failure`."""
     protocol: str = "default"
     data_revision: str = ""
     commit: str = ""

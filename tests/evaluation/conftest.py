@@ -8,6 +8,7 @@ import pytest
 from thinkseg.evaluation.records import PredictionRecord
 from thinkseg.imaging import rle_from_mask
 from thinkseg.testing.squares import SIDE, Filler, Squares
+from thinkseg.types import Failure
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def create_pipeline() -> Callable[..., Filler]:
 
 
 def _record(
-    index: int, iou: float, task: str = "salient", text: str = "said", failure: str | None = None
+    index: int, iou: float, task: str = "salient", text: str = "said", failure: Failure | None = None
 ) -> PredictionRecord:
     mask = np.zeros((SIDE, SIDE), dtype=bool)
     mask[: round(iou * SIDE)] = True

@@ -15,7 +15,7 @@ from py_sod_metrics import Smeasure
 
 from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.parallel.shards import Shard, merge_shards
-from thinkseg.evaluation.records import PredictionRecord, RecordFile, RunHeader, read_records
+from thinkseg.evaluation.records import PredictionRecord, RecordFile, RunHeader, read_records, write_records
 from thinkseg.evaluation.run import evaluate, score, summarize
 from thinkseg.types import Answer, Completion, Failure, Prediction, Sample, Size
 
@@ -37,7 +37,7 @@ def test_every_sample_is_in_the_denominator_and_a_parse_failure_counts_as_empty(
     assert report.metrics["giou"].count == 9
     assert report.metrics["giou"].value == pytest.approx(6 / 9)
     assert report.metrics["parse_failures"].value == pytest.approx(3 / 9)
-    assert report.failures == {Failure.MALFORMED_ANSWER.value: 3}
+    assert report.failures == {"malformed_answer": 3}
     assert len(lines(tmp_path)) == 9
 
 
@@ -50,7 +50,7 @@ def test_a_parse_failure_never_gets_the_mask_of_the_sample_before_it(
     assert record.predicted_empty
     assert not record.mask.any()
     assert (record.iou, record.intersection, record.union) == (0, 0, 256)
-    assert record.failure == "MALFORMED_ANSWER"
+    assert record.failure is Failure.MALFORMED_ANSWER
     assert record.finish_reason == "length"
     assert not record.abstained
 
@@ -328,7 +328,7 @@ def test_a_record_survives_the_file_with_every_field(
 ) -> None:
     records = [
         create_record(1, 0.3, text="line\nbreak \u2028 ü \x00"),
-        create_record(2, 0, failure="TRUNCATED"),
+        create_record(2, 0, failure=Failure.TRUNCATED),
         create_record(3, 0.123456789012345),
     ]
     with RecordFile(tmp_path / "deep" / "predictions.jsonl") as file:
@@ -340,6 +340,23 @@ def test_a_record_survives_the_file_with_every_field(
     assert answer.frame == Size(32, 32)
     assert [point.label for point in answer.objects[0].points] == [1, 0]
     assert records[1].answer is None
+
+
+@pytest.mark.parametrize("failure", Failure)
+def test_a_failure_has_one_name_in_every_file_and_earlier_spellings_are_read(
+    tmp_path: Path, create_record: Callable[..., PredictionRecord], failure: Failure
+) -> None:
+    file = tmp_path / "predictions.jsonl"
+    write_records(file, [create_record(1, 0, failure=failure)])
+    assert json.loads(file.read_text())["failure"] == failure.value == str(failure) == failure.name.lower()
+    file.write_text(file.read_text().replace(f'"{failure.value}"', f'"{failure.name}"'))
+    (record,) = read_records(file)
+    assert record.failure is failure
+    assert summarize(HEADER, [record]).failures == {failure.value: 1}
+    assert Failure(failure.sentence) is failure
+    file.write_text(file.read_text().replace(f'"{failure.name}"', '"sleepy"'))
+    with pytest.raises(DataError, match=r"Line 1 .* 'sleepy' is not a valid Failure"):
+        read_records(file)
 
 
 def test_lines_are_json_that_any_program_reads(tmp_path: Path, create_samples: Any, create_pipeline: Any) -> None:

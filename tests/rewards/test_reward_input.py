@@ -91,17 +91,17 @@ def test_a_record_has_one_box_with_points_or_a_list_of_objects():
 
 
 @pytest.mark.parametrize(
-    "record",
+    ("record", "sentence"),
     [
-        {"box": [1, 2, 3, 4]},
-        {"frame": [8], "box": [1, 2, 3, 4]},
-        {"frame": [8, 6], "box": [1, 2, 3]},
-        {"frame": [8, 6], "box": [3, 2, 1, 4]},
-        {"frame": [8, 6], "box": [1, 2, 3, 4], "points": [1, 2]},
-        {"frame": [8, 6], "objects": [{"bbox_2d": [1, 2, 3, 4]}]},
-        {"frame": [8, 6], "objects": 3},
+        ({"box": [1, 2, 3, 4]}, r"expected 'frame' as \[width, height\], found None"),
+        ({"frame": [8], "box": [1, 2, 3, 4]}, r"expected 'frame' as \[width, height\], found \[8\]"),
+        ({"frame": [8, 6], "box": [1, 2, 3]}, "expected object 1 as 'box'"),
+        ({"frame": [8, 6], "box": [3, 2, 1, 4]}, "x_min, y_min, x_max, y_max in this order"),
+        ({"frame": [8, 6], "box": [1, 2, 3, 4], "points": [1, 2]}, "expected object 1 as 'box'"),
+        ({"frame": [8, 6], "objects": [{"bbox_2d": [1, 2, 3, 4]}]}, "object 1 has no key 'point_2d'"),
+        ({"frame": [8, 6], "objects": 3}, "expected 'objects' as a list, found 3"),
     ],
 )
-def test_a_truth_that_is_not_as_described_is_a_sentence(record):
-    with pytest.raises(DataError, match=r"expected 'frame' as \[width, height\]"):
+def test_a_truth_that_is_not_as_described_is_a_sentence(record, sentence):
+    with pytest.raises(DataError, match=sentence):
         objects_from_record(record)

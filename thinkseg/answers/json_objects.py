@@ -15,7 +15,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from thinkseg.answers.instructions import EXAMPLE, fill
-from thinkseg.answers.reading import MAX_OBJECTS, check_length, excerpt, read_box, read_json, read_point, whole
+from thinkseg.answers.reading import (
+    MAX_OBJECTS,
+    check_length,
+    excerpt,
+    read_box,
+    read_json,
+    read_object,
+    read_point,
+    whole,
+)
 from thinkseg.errors import MalformedAnswer
 from thinkseg.types import Answer, Box, Instruction, ObjectPrompt, Point, Size
 
@@ -149,7 +158,7 @@ class VisionReasoner:
             MalformedAnswer: the reason says which tag, item or key is missing, double, or holds what it should not.
         """
         think, items = self.read_items(text)
-        objects = tuple(self.read_item(item, frame, f"object {number}") for number, item in enumerate(items, start=1))
+        objects = tuple(read_object(item, frame, f"object {number}") for number, item in enumerate(items, start=1))
         return Answer(frame, objects, think)
 
     def read_items(self, text: str) -> tuple[str, list[object]]:
@@ -165,20 +174,6 @@ class VisionReasoner:
         if len(items) > MAX_OBJECTS:
             raise MalformedAnswer(f"there are {len(items)} objects, more than the {MAX_OBJECTS} that are read")
         return think, items
-
-    def read_item(self, item: object, frame: Size, what: str) -> ObjectPrompt:
-        """One item of the list.
-
-        Raises:
-            MalformedAnswer: a key is missing or holds what it should not.
-        """
-        if not isinstance(item, dict):
-            raise MalformedAnswer(f"{what} should be a JSON object, found {excerpt(item)}")
-        for key in ("bbox_2d", "point_2d"):
-            if key not in item:
-                raise MalformedAnswer(f"{what} has no key '{key}'")
-        box = read_box(item["bbox_2d"], frame, f"'bbox_2d' of {what}")
-        return ObjectPrompt(box, (read_point(item["point_2d"], frame, f"'point_2d' of {what}"),))
 
 
 def read_answer_tag(text: str, *, tolerant: bool = False) -> tuple[str, str]:

@@ -7,11 +7,12 @@ A model's text is read by grammar and by `json`, never by `eval`. Everything tha
 import json
 import math
 import re
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any, NoReturn
 
 from thinkseg.errors import MalformedAnswer
-from thinkseg.types import Box, Point, Size
+from thinkseg.types import Box, ObjectPrompt, Point, Size
 
 MAX_TEXT = 20_000
 """Characters. The longest published completions have 2,000 tokens, which is less than half of it."""
@@ -52,28 +53,49 @@ def read_json(text: str, what: str) -> Any:
         raise MalformedAnswer(f"{what} has a number that is too long") from error
 
 
-def read_box(value: object, frame: Size, what: str) -> Box:
-    """A box from a list of four numbers, clipped to the frame; negative and reversed ones are refused."""
+def read_object(item: object, frame: Size | None, what: str) -> ObjectPrompt:
+    """One object of a list of ``bbox_2d`` and ``point_2d``, a box and a point on it; other keys are passed over.
+
+    Args:
+        item: as `json` gives it.
+        frame: to which coordinates are clipped; None leaves them as they are.
+        what: what it is, for the reason.
+    """
+    if not isinstance(item, Mapping):
+        raise MalformedAnswer(f"{what} should be a JSON object, found {excerpt(item)}")
+    for key in ("bbox_2d", "point_2d"):
+        if key not in item:
+            raise MalformedAnswer(f"{what} has no key '{key}'")
+    box = read_box(item["bbox_2d"], frame, f"'bbox_2d' of {what}")
+    return ObjectPrompt(box, (read_point(item["point_2d"], frame, f"'point_2d' of {what}"),))
+
+
+def read_box(value: object, frame: Size | None, what: str) -> Box:
+    """A box from a list of four numbers, clipped to the frame if any; negative and reversed ones are refused."""
     x_min, y_min, x_max, y_max = read_numbers(value, 4, what)
     if min(x_min, y_min, x_max, y_max) < 0:
         raise MalformedAnswer(f"{what} has a negative coordinate: {excerpt(value)}")
     if x_min > x_max or y_min > y_max:
         raise MalformedAnswer(f"{what} is reversed, expected x_min ≤ x_max and y_min ≤ y_max: {excerpt(value)}")
+    if frame is None:
+        return Box(x_min, y_min, x_max, y_max)
     width, height = frame.wh
     return Box(min(x_min, width), min(y_min, height), min(x_max, width), min(y_max, height))
 
 
-def read_point(value: object, frame: Size, what: str, label: int = 1) -> Point:
-    """A point from a list of two numbers, clipped to the frame; a negative one is refused."""
+def read_point(value: object, frame: Size | None, what: str, label: int = 1) -> Point:
+    """A point from a list of two numbers, clipped to the frame if any; a negative one is refused."""
     x, y = read_numbers(value, 2, what)
     if x < 0 or y < 0:
         raise MalformedAnswer(f"{what} has a negative coordinate: {excerpt(value)}")
+    if frame is None:
+        return Point(x, y, label)
     return Point(min(x, float(frame.width)), min(y, float(frame.height)), label)
 
 
 def read_numbers(value: object, count: int, what: str) -> list[float]:
     """A list of so many finite numbers."""
-    if not isinstance(value, list) or len(value) != count:
+    if not isinstance(value, list | tuple) or len(value) != count:
         raise MalformedAnswer(f"{what} should be a list of {count} numbers, found {excerpt(value)}")
     for position, number in enumerate(value):
         if (

@@ -11,16 +11,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from thinkseg.answers.codec import answer_from_json
 from thinkseg.errors import DataError
 from thinkseg.imaging import RunLengths, mask_from_rle
-from thinkseg.types import Answer, Box, Mask, ObjectPrompt, Point, Size, TrueBox
+from thinkseg.types import Answer, Failure, Mask, TrueBox
 
 LOCK_SECONDS = 10.0
 """How long to wait for another process that writes the same file."""
@@ -40,8 +41,8 @@ class PredictionRecord:
     """Width and height; None when the text could not be read."""
     objects: list[dict[str, Any]]
     """One ``{"box": [x_min, y_min, x_max, y_max] | null, "points": [[x, y, label], …]}`` per object."""
-    failure: str | None
-    """Name of a `Failure`, or None."""
+    failure: Failure | None
+    """None when the text could be read."""
     failure_detail: str
     intersection: int
     """Pixels of prediction and target."""
@@ -97,7 +98,7 @@ class PredictionRecord:
         """The answer in the model's frame, without its thinking; None when the text could not be read."""
         if self.frame is None:
             return None
-        return Answer(Size(*self.frame), tuple(_prompt_from_json(prompt) for prompt in self.objects))
+        return answer_from_json({"frame": self.frame, "objects": self.objects})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,22 +119,11 @@ class RunHeader:
     """Flags that overrule what is known about the checkpoint, as JSON; empty without any."""
 
 
-def prompt_to_json(prompt: ObjectPrompt) -> dict[str, Any]:
-    """One object of an answer as plain JSON."""
-    box = list(prompt.box.xyxy) if prompt.box is not None else None
-    return {"box": box, "points": [[point.x, point.y, point.label] for point in prompt.points]}
-
-
 def boxes_to_json(boxes: Sequence[TrueBox] | None) -> list[dict[str, Any]] | None:
     """The annotated boxes of a sample as plain JSON."""
     if boxes is None:
         return None
     return [{"box": list(true.box.xyxy), "area": true.area, "crowd": true.crowd} for true in boxes]
-
-
-def _prompt_from_json(prompt: Mapping[str, Any]) -> ObjectPrompt:
-    box = Box(*prompt["box"]) if prompt["box"] is not None else None
-    return ObjectPrompt(box, tuple(Point(x, y, label) for x, y, label in prompt["points"]))
 
 
 class RecordFile:
@@ -223,6 +213,7 @@ def _parse_lines(path: Path) -> Iterator[PredictionRecord]:
             try:
                 values = json.loads(line)
                 values["frame"] = tuple(values["frame"]) if values["frame"] is not None else None
+                values["failure"] = Failure(values["failure"]) if values["failure"] is not None else None
                 yield PredictionRecord(**{name: values[name] for name in names if name in values})
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(

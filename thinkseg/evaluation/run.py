@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from thinkseg.answers.codec import prompt_to_json
 from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.measures.extra_metrics import Details, no_extra_metrics
 from thinkseg.evaluation.measures.registry import MASK_MEASURES, measure, measure_by_task
@@ -28,13 +29,12 @@ from thinkseg.evaluation.records import (
     RunHeader,
     boxes_to_json,
     claim_folder,
-    prompt_to_json,
 )
 from thinkseg.imaging import rle_from_mask
 from thinkseg.metrics.overlap import count_overlap
 from thinkseg.metrics.saliency import s_measure
 from thinkseg.models.loading import locate
-from thinkseg.types import Failure, Prediction, Report, Sample
+from thinkseg.types import Prediction, Report, Sample
 
 Progress = Callable[[int, int, PredictionRecord | None], None]
 """Called with the samples done, their number in all, and the last one; the first call tells what was done before."""
@@ -189,7 +189,7 @@ def score(sample: Sample, prediction: Prediction, details: Details = no_extra_me
         finish_reason=prediction.completion.finish_reason.value,
         frame=answer.frame.wh if answer is not None else None,
         objects=[prompt_to_json(prompt) for prompt in answer.objects] if answer is not None else [],
-        failure=prediction.failure.name if prediction.failure is not None else None,
+        failure=prediction.failure,
         failure_detail=prediction.failure_detail,
         intersection=counts.intersection,
         union=counts.union,
@@ -215,7 +215,7 @@ def summarize(
     header: RunHeader, records: Sequence[PredictionRecord], measures: Sequence[str] = MASK_MEASURES
 ) -> Report:
     """The report over the records of a run."""
-    failures = Counter(Failure[record.failure].value for record in records if record.failure is not None)
+    failures = Counter(record.failure.value for record in records if record.failure is not None)
     return Report(
         benchmark=header.benchmark,
         model=header.model,

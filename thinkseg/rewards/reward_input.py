@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from thinkseg.answers.base import AnswerFormat
+from thinkseg.answers.codec import answer_from_json
 from thinkseg.errors import DataError
 from thinkseg.imaging import load_mask
-from thinkseg.types import Answer, Box, Mask, Masks, ObjectPrompt, Point, Size
+from thinkseg.types import Answer, Mask, Masks, Size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +125,7 @@ def objects_from_record(record: Mapping[str, Any]) -> Answer | None:
     """The true objects in a record, in the pixels of its ``frame``: [width, height].
 
     They are either ``box`` ([x_min, y_min, x_max, y_max]) with ``points`` (a list of [x, y]) of one object, or
-    ``objects``, a list of ``bbox_2d`` and ``point_2d`` that may be empty. None when the record has neither.
+    ``objects``, a list that may be empty, of such or of ``bbox_2d`` and ``point_2d``. None when the record has neither.
 
     Raises:
         DataError: they are not as described, or the frame is missing.
@@ -132,21 +133,9 @@ def objects_from_record(record: Mapping[str, Any]) -> Answer | None:
     box, objects = record.get("box"), record.get("objects")
     if box is None and objects is None:
         return None
-    try:
-        frame = Size(*record["frame"])
-        if box is not None:
-            return Answer(frame, (_prompt(box, record.get("points") or ()),))
-        return Answer(frame, tuple(_prompt(item["bbox_2d"], [item["point_2d"]]) for item in objects or ()))
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            "expected 'frame' as [width, height] and the truth as 'box' [x_min, y_min, x_max, y_max] with 'points' "
-            f"[[x, y], …], or as 'objects' with 'bbox_2d' and 'point_2d', found something else: {error}"
-        ) from error
-
-
-def _prompt(box: Sequence[float], points: Sequence[Sequence[float]]) -> ObjectPrompt:
-    x_min, y_min, x_max, y_max = map(float, box)
-    return ObjectPrompt(Box(x_min, y_min, x_max, y_max), tuple(Point(float(x), float(y)) for x, y in points))
+    if box is not None:
+        objects = [{"box": box, "points": record.get("points")}]
+    return answer_from_json({"frame": record.get("frame"), "objects": objects})
 
 
 def _masks_in(value: Any) -> Masks | None:

@@ -107,7 +107,7 @@ def _as_mask(mask: np.ndarray) -> Mask:
 def _verdict(record: results.ResultRecord) -> str:
     """What came of it, in a sentence or two."""
     if record["failure"] is not None:
-        sentence = Failure[record["failure"].upper()].value
+        sentence = Failure(record["failure"]).sentence
         return _card("unreadable", "No readable answer", f"{sentence} {record['failure_detail'] or ''}")
     if record["nothing_there"]:
         return _card("nothing", "Nothing there", f"The model sees nothing that “{record['query']}” asks for.")

@@ -10,6 +10,7 @@ import pytest
 
 from thinkseg.evaluation.measures.registry import MEASURES, measure
 from thinkseg.evaluation.records import PredictionRecord, RecordFile, read_records
+from thinkseg.types import Failure
 
 CreateRecord = Callable[..., PredictionRecord]
 
@@ -23,7 +24,7 @@ def create_boxes(create_record: CreateRecord) -> Callable[..., PredictionRecord]
     def create(
         boxes: Written | None, true: Written, frame: tuple[int, int] = (32, 32), query: str = "cat", **more: Any
     ) -> PredictionRecord:
-        record = create_record(0, 0.5, failure="MALFORMED_ANSWER" if boxes is None else None)
+        record = create_record(0, 0.5, failure=Failure.MALFORMED_ANSWER if boxes is None else None)
         objects = [{"box": list(box), "points": []} for box in boxes or ()]
         annotated = [{"box": list(box), "area": 10.0, "crowd": False} for box in true]
         return dataclasses.replace(

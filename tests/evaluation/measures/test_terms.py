@@ -12,7 +12,7 @@ from thinkseg.evaluation.measures.terms import TERMS, metric
 from thinkseg.evaluation.records import PredictionRecord
 from thinkseg.evaluation.run import score
 from thinkseg.metrics.saliency import SaliencySums, measure_saliency
-from thinkseg.types import Answer, Completion, Mask, Prediction, Sample, Size
+from thinkseg.types import Answer, Completion, Failure, Mask, Prediction, Sample, Size
 
 
 def records_of(pairs: list[tuple[Mask, Mask]]) -> list[PredictionRecord]:
@@ -75,7 +75,9 @@ def test_shards_in_any_order_add_up_to_the_last_digit(pairs: list[tuple[Mask, Ma
 
 
 def test_a_measure_with_terms_is_the_same_with_and_without_them(create_record: Callable[..., PredictionRecord]) -> None:
-    records = [create_record(index, index / 20, failure="TRUNCATED" if index == 7 else None) for index in range(20)]
+    records = [
+        create_record(index, index / 20, failure=Failure.TRUNCATED if index == 7 else None) for index in range(20)
+    ]
     records += [replace(create_record(30, 0.0), target_empty=True), replace(records[0], objects=[], target_empty=True)]
     for name in MASK_MEASURES:
         direct, by_terms = MEASURES[name].of(records), metric(name, records)

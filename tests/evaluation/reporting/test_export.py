@@ -12,7 +12,7 @@ from thinkseg.drawing import overlay
 from thinkseg.evaluation.records import PredictionRecord
 from thinkseg.evaluation.reporting.export import LONGEST, RESERVED, safe_names, save_masks, save_overlays
 from thinkseg.imaging import load_mask
-from thinkseg.types import Sample
+from thinkseg.types import Failure, Sample
 
 
 def test_a_good_name_stays_as_it_is() -> None:
@@ -59,7 +59,7 @@ def test_whatever_the_ids_no_two_files_are_the_same_and_all_lie_in_the_folder(id
 def test_masks_are_written_as_they_were_predicted(
     tmp_path: Path, create_record: Callable[..., PredictionRecord]
 ) -> None:
-    records = [create_record(1, 0.5), create_record(2, 0.25), create_record(3, 0.0, failure="TRUNCATED")]
+    records = [create_record(1, 0.5), create_record(2, 0.25), create_record(3, 0.0, failure=Failure.TRUNCATED)]
     paths = list(save_masks(tmp_path / "new" / "masks", records))
     assert [path.name for path in paths] == ["square-1.png", "square-2.png", "square-3.png"]
     for path, record in zip(paths, records, strict=True):

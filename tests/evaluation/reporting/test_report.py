@@ -9,7 +9,7 @@ import pytest
 from thinkseg.evaluation.records import PredictionRecord, RunHeader
 from thinkseg.evaluation.reporting.report import ReportContext, Run, write_report
 from thinkseg.evaluation.run import summarize
-from thinkseg.types import Sample
+from thinkseg.types import Failure, Sample
 
 ATTACK = '<script>alert("x")</script><img src="https://example.org/x.png" onerror="alert(1)"> & "quotes"'
 
@@ -67,7 +67,7 @@ def create_story(
         after = [
             create_record(index, 0.3 + gain + 0.01 * (index % 7 - 3), tasks[index], ATTACK) for index in range(count)
         ]
-        after[4] = create_record(4, 0.0, tasks[4], ATTACK, failure="MALFORMED_ANSWER")
+        after[4] = create_record(4, 0.0, tasks[4], ATTACK, failure=Failure.MALFORMED_ANSWER)
         runs = [
             Run(name, summarize(RunHeader("squares", ATTACK, "", "fake", 7), records), records)
             for name, records in (("before", before), ("after", after))

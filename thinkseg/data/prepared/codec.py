@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from thinkseg.answers.codec import answer_from_json, answer_to_json
 from thinkseg.data.prepared.schemas import PublishedSchema, read_solution, render_solution
 from thinkseg.errors import DataError, ImageError
 from thinkseg.imaging import load_image, read_header, resize_mask
-from thinkseg.types import Answer, Box, Mask, ObjectPrompt, Point, Sample, Size
+from thinkseg.types import Answer, Mask, Sample, Size
 
 _KEPT_MODES = ("RGB", "L")
 
@@ -59,7 +60,9 @@ def own_row(sample: Sample, image: Image.Image, size: Size, original: Size, refe
         "target": _encoded_mask(sample.target, size),
         "ignore": _encoded_mask(sample.ignore, size),
         "instances": None if sample.instances is None else [_encoded_mask(mask, size) for mask in sample.instances],
-        "reference": None if reference is None else _answer_text(reference.rescaled(size)),
+        "reference": None
+        if reference is None
+        else json.dumps(answer_to_json(reference.rescaled(size), 2), ensure_ascii=False),
         "width": size.width,
         "height": size.height,
         "original_width": original.width,
@@ -96,7 +99,7 @@ def _from_own(row: Mapping[str, Any]) -> Sample:
         target=_decoded_mask(row["target"]) if row["target"] else None,
         ignore=_decoded_mask(row["ignore"]) if row["ignore"] else None,
         instances=None if instances is None else np.stack(masks) if masks else np.zeros((0, *size.hw), dtype=bool),
-        reference=_answer_from_text(row["reference"]) if row.get("reference") else None,
+        reference=answer_from_json(json.loads(row["reference"])) if row.get("reference") else None,
         task=row["task"],
     )
 
@@ -105,26 +108,6 @@ def _from_published(row: Mapping[str, Any], where: str) -> Sample:
     image = _decoded_image(row["image"])
     reference = read_solution(row["solution"], Size(*image.size), where)
     return Sample(id=str(row["id"]), image=image, query=row["problem"].strip(), reference=reference, task="referring")
-
-
-def _answer_text(answer: Answer) -> str:
-    objects = [
-        {
-            "box": None if prompt.box is None else [round(value, 2) for value in prompt.box.xyxy],
-            "points": [[round(point.x, 2), round(point.y, 2), point.label] for point in prompt.points],
-        }
-        for prompt in answer.objects
-    ]
-    return json.dumps({"frame": list(answer.frame.wh), "objects": objects, "think": answer.think}, ensure_ascii=False)
-
-
-def _answer_from_text(text: str) -> Answer:
-    content = json.loads(text)
-    objects = tuple(
-        ObjectPrompt(Box(*told["box"]) if told["box"] else None, tuple(Point(*point) for point in told["points"]))
-        for told in content["objects"]
-    )
-    return Answer(Size(*content["frame"]), objects, content["think"])
 
 
 def _encoded_image(sample: Sample, image: Image.Image, size: Size) -> bytes:

@@ -16,7 +16,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
-from thinkseg.errors import DataError
+from thinkseg.answers.reading import read_json, read_object
+from thinkseg.errors import DataError, MalformedAnswer
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
 PublishedSchema = Literal["seg-zero", "vision-reasoner"]
@@ -61,7 +62,7 @@ def read_solution(text: str, frame: Size, where: str) -> Answer:
         if len(text) > MOST_LETTERS:
             raise ValueError(f"it has more than {MOST_LETTERS:,} letters")
         objects = _read_seg_zero(text) if text.lstrip().startswith("<") else _read_vision_reasoner(text)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, MalformedAnswer) as error:
         raise DataError(
             f"the solution of {where} should be '{_example('seg-zero')}' or '{_example('vision-reasoner')}', and "
             f"cannot be read as one ({type(error).__name__}: {error})"
@@ -94,27 +95,16 @@ def _read_seg_zero(text: str) -> tuple[ObjectPrompt, ...]:
 
 
 def _read_vision_reasoner(text: str) -> tuple[ObjectPrompt, ...]:
-    items = json.loads(text)
+    items = read_json(text, "it")
     if not isinstance(items, list):
         raise TypeError("no list")
-    return tuple(_read_item(item) for item in items)
-
-
-def _read_item(item: Mapping[str, object]) -> ObjectPrompt:
-    x, y = _numbers(item["point_2d"], 2)
-    return ObjectPrompt(Box(*_numbers(item["bbox_2d"], 4)), (Point(x, y),))
+    return tuple(read_object(item, None, f"object {number}") for number, item in enumerate(items, start=1))
 
 
 def _coordinates(prompt: ObjectPrompt, axis: int) -> list[float]:
     """All x (axis 0) or all y (axis 1) of an object."""
     box = prompt.box.xyxy[axis::2] if prompt.box else ()
     return [*box, *((point.x, point.y)[axis] for point in prompt.points)]
-
-
-def _numbers(values: object, count: int) -> list[float]:
-    if not isinstance(values, list) or len(values) != count or not all(type(value) in (int, float) for value in values):
-        raise ValueError(f"expected {count} numbers, found {values!r:.60}")
-    return [float(value) for value in values]
 
 
 def _render_seg_zero(answer: Answer) -> str:

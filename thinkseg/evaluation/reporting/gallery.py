@@ -15,7 +15,7 @@ from PIL import Image
 from thinkseg.drawing import overlay
 from thinkseg.evaluation.records import PredictionRecord
 from thinkseg.imaging import load_image
-from thinkseg.types import Failure, Sample
+from thinkseg.types import Sample
 
 SHOWN_SIDE = 360
 """Longest side of an image in the page, in pixels."""
@@ -104,7 +104,7 @@ def _view(name: str, record: PredictionRecord, image: Image.Image) -> dict[str, 
         "note": record.outcome + (", says nothing is there" if record.abstained else ""),
         "alt": f"the prediction {name}, {record.outcome}",
         "text": record.text,
-        "failed": record.failure_detail or (Failure[record.failure].value if record.failure is not None else ""),
+        "failed": record.failure_detail or (record.failure.sentence if record.failure is not None else ""),
         **_image(overlay(image, record.mask, record.answer)),
     }
 

@@ -6,6 +6,7 @@ or a data set wrote is escaped. It shows one run, or two side by side (before an
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,16 +203,16 @@ def _image_note(context: ReportContext) -> str:
 
 
 def _failures(run: Run) -> dict[str, Any]:
-    unreadable = [record for record in run.records if record.failure is not None]
-    kinds = sorted(run.report.failures.items(), key=lambda kind: -kind[1])
+    unreadable = [(record, record.failure) for record in run.records if record.failure is not None]
+    kinds = [(Failure(name).sentence, count) for name, count in Counter(run.report.failures).most_common()]
     shown = [
         {
             "task": record.task,
             "query": record.query,
             "text": record.text,
-            "detail": record.failure_detail or Failure[str(record.failure)].value,
+            "detail": record.failure_detail or failure.sentence,
         }
-        for record in unreadable[:SHOWN_FAILURES]
+        for record, failure in unreadable[:SHOWN_FAILURES]
     ]
     return {"name": run.name, "count": len(unreadable), "total": len(run.records), "kinds": kinds, "shown": shown}
 
