@@ -71,7 +71,7 @@ def load_assets(split: str, folder: Path | None = None) -> Assets:
         DataError: the split is unknown, or the pocket distribution is not installed.
     """
     if split not in SPLITS:
-        raise DataError(f"Expected the split 'train' or 'test', found '{split}'.")
+        raise DataError(f"expected the split 'train' or 'test', found '{split}'")
     if folder is None:
         folder = _pocket_folder()
     about = json.loads((folder / "images.json").read_text(encoding="utf-8"))
@@ -96,7 +96,7 @@ def _pocket_folder() -> Path:
         import thinkseg_pocket
     except ImportError:
         raise DataError(
-            "The pocket images are not installed. Install them with: pip install ./pocket (in a clone of ThinkSeg)"
+            "the pocket images are not installed; install them with: pip install ./pocket (in a clone of ThinkSeg)"
         ) from None
     folder: Path = thinkseg_pocket.path("images")
     return folder

@@ -45,7 +45,7 @@ def create_scene(assets: Assets, seed: int, index: int, task: Task, size: int = 
         if query is not None:
             scene.query = query
             return scene
-    raise DataError(f"No {task} scene could be composed from these assets; are there enough cut-outs of each kind?")
+    raise DataError(f"no {task} scene could be composed from these assets; are there enough cut-outs of each kind?")
 
 
 class Scenes(Sequence[Sample]):
@@ -121,11 +121,11 @@ def load_scenes(
     tasks = DEFAULT_TASKS if tasks is None else tasks
     unknown = sorted(set(tasks) - set(TASKS))
     if unknown:
-        raise DataError(f"Expected tasks among {', '.join(TASKS)}; found {', '.join(unknown)}.")
+        raise DataError(f"expected tasks among {', '.join(TASKS)}; found {', '.join(unknown)}")
     if not any(weight > 0 for weight in tasks.values()):
-        raise DataError("Expected at least one task with a weight above 0, found none.")
+        raise DataError("expected at least one task with a weight above 0, found none")
     if size < 32 or count < 0:
-        raise DataError(f"Expected a size of at least 32 and a count of at least 0, found {size} and {count}.")
+        raise DataError(f"expected a size of at least 32 and a count of at least 0, found {size} and {count}")
     return Scenes(load_assets(split), count, seed, tasks, size)
 
 
