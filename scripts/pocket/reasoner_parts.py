@@ -59,9 +59,9 @@ PIECES = "|".join([*(re.escape(tag) for tag in sorted(TAGS, key=len, reverse=Tru
 
 def create_tokenizer() -> PreTrainedTokenizerFast:
     """A word a token, and a token for every whole number of the canvas. Words that it does not know become <unk>."""
-    images = load_assets("train")
-    sentences = [*SALIENT, *CAMOUFLAGED, *SENTENCES, *(question.query for question in images.reasoning)]
-    sentences += [f"the {word} object" for word in COLOURS] + [f"the {kind}" for kind in sorted(images.asked_kinds)]
+    assets = load_assets("train")
+    sentences = [*SALIENT, *CAMOUFLAGED, *SENTENCES, *(question.query for question in assets.reasoning)]
+    sentences += [f"the {word} object" for word in COLOURS] + [f"the {kind}" for kind in sorted(assets.asked_kinds)]
     words = sorted(
         {word for sentence in sentences for word in sentence.lower().split()} | set("abcdefghijklmnopqrstuvwxyz")
     )

@@ -22,11 +22,11 @@ def main() -> int:
     parser.add_argument("--columns", type=int, default=8)
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
-    images = load_assets(args.split)
+    assets = load_assets(args.split)
     cells = []
     for task in TASKS:
         for index in range(args.columns):
-            scene = create_scene(images, args.seed, index, task)
+            scene = create_scene(assets, args.seed, index, task)
             image = Image.fromarray(scene.image)
             masks = scene.target[None] if scene.target.any() else scene.target[None][:0]
             drawn = overlay(image, masks, reference_answer(masks)) if len(masks) else image

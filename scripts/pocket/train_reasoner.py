@@ -4,7 +4,7 @@
     python scripts/pocket/write_scenes.py --out scenes
     python scripts/pocket/train_reasoner.py --scenes scenes --out reasoner --minutes 195
 
-The model learns to write worked answers (`Sample.reference` in the format seg-r1) to queries of every task. Helps,
+The model learns to write reference answers (`Sample.reference` in the format seg-r1) to queries of every task. Helps,
 all dropped afterwards: the vision tower's tokens are read by linear heads for what covers them, of which kind and
 colour it is, where its box ends and what an ImageNet model sees there; the language model's states are read for the
 coming coordinate; and the targets of coordinates are softened by a Gaussian that narrows from 8 to 2 pixels, since a
@@ -21,13 +21,13 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lessons import CELL, Lesson, Lessons, dense_targets, words_to_learn
 from muon import Muon
-from reasoner_heads import Heads, WorldView
+from reasoner_heads import FeatureDistillation, Heads
 from reasoner_parts import CANVAS, LARGEST_NUMBER, create_model, create_processor
 from safetensors.torch import load_file
 from scene_files import SceneFiles
 from torch import nn
+from training_examples import CELL, ExampleSampler, TrainingExample, dense_targets, words_to_learn
 from training_run import TrainingRun, average_into
 
 from thinkseg.answers import get_format
@@ -46,8 +46,8 @@ def prompt_of(query: str, image: str) -> str:
     return f"<|im_start|>user\n<|vision_start|>{image}<|vision_end|>{query}<|im_end|>\n<|im_start|>assistant\n"
 
 
-class Teacher:
-    """Turns lessons into tensors; knows which tokens are numbers."""
+class Imitation:
+    """Turns examples into tensors; knows which tokens are numbers."""
 
     def __init__(self, processor, model) -> None:
         self.processor, self.tokenizer, self.model = processor, processor.tokenizer, model
@@ -64,15 +64,15 @@ class Teacher:
         distances = torch.arange(LARGEST_NUMBER + 1)[:, None] - torch.arange(LARGEST_NUMBER + 1)[None]
         self.soft = torch.softmax(-(distances.float() ** 2) / (2 * sigma**2), dim=-1)
 
-    def pixels(self, lessons: list[Lesson]) -> torch.Tensor:
+    def pixels(self, examples: list[TrainingExample]) -> torch.Tensor:
         """(count, 3, h, w), normalised as the processor does."""
-        images = np.stack([lesson.image for lesson in lessons])
+        images = np.stack([example.image for example in examples])
         return ((torch.from_numpy(images).float() / 255 - self.mean) / self.std).permute(0, 3, 1, 2)
 
-    def texts(self, lessons: list[Lesson], wh: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids padded on the right and labels, a row for every exchange of every lesson."""
+    def texts(self, examples: list[TrainingExample], wh: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids padded on the right and labels, a row for every exchange of every example."""
         image = "<|image_pad|>" * (wh[0] // CELL * (wh[1] // CELL))
-        exchanges = [exchange for lesson in lessons for exchange in lesson.exchanges]
+        exchanges = [exchange for example in examples for exchange in example.exchanges]
         prompts = [prompt_of(query, image) for query, _ in exchanges]
         answers = [f"{answer}<|im_end|>" for _, answer in exchanges]
         prompt_ids = self.tokenizer(prompts, add_special_tokens=False).input_ids
@@ -90,13 +90,13 @@ class Teacher:
         opened, closed = ((ids == token).cumsum(1) for token in self.around_labels)
         return self.value_of[ids].where(opened == closed, torch.tensor(-1))
 
-    def answer_loss(self, lessons: list[Lesson], seen: torch.Tensor, grid: torch.Tensor, wh, heads: Heads):
-        """Loss of the worked answers, given the vision tower's tokens (lessons, tokens, hidden) of their images."""
+    def answer_loss(self, examples: list[TrainingExample], seen: torch.Tensor, grid: torch.Tensor, wh, heads: Heads):
+        """Loss of the reference answers, given the vision tower's tokens (examples, tokens, hidden) of their images."""
         model = self.model.model
-        ids, labels = self.texts(lessons, wh)
+        ids, labels = self.texts(examples, wh)
         attention = (ids != self.tokenizer.pad_token_id).long()
         places = ids == model.config.image_token_id
-        repeats = torch.tensor([len(lesson.exchanges) for lesson in lessons])
+        repeats = torch.tensor([len(example.exchanges) for example in examples])
         embeds = model.get_input_embeddings()(ids)
         embeds = embeds.masked_scatter(places[..., None], seen.repeat_interleave(repeats, dim=0))
         positions, _ = model.get_rope_index(
@@ -108,11 +108,11 @@ class Teacher:
         hidden = model.language_model(
             inputs_embeds=embeds, position_ids=positions, attention_mask=attention, use_cache=False
         )
-        told = labels[:, 1:] != -100
-        states = hidden.last_hidden_state[:, :-1][told]
+        answered = labels[:, 1:] != -100
+        states = hidden.last_hidden_state[:, :-1][answered]
         logits = self.model.lm_head(states)
-        targets = labels[:, 1:][told]
-        values = self.coordinates(ids)[:, 1:][told]
+        targets = labels[:, 1:][answered]
+        values = self.coordinates(ids)[:, 1:][answered]
         is_number = values >= 0
         words = F.cross_entropy(logits[~is_number], targets[~is_number], reduction="sum")
         log_probabilities = F.log_softmax(logits[is_number], dim=-1)[:, self.numbers]
@@ -131,16 +131,16 @@ def patches_of(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return x, torch.tensor([[1, rows, columns]] * count)
 
 
-def held_back_scores(model, teacher: Teacher, lessons: list[Lesson]) -> dict[str, float]:
-    """Box IoU of greedy answers by generation, and shares of abstentions and of answers that cannot be read."""
+def held_back_scores(model, imitation: Imitation, examples: list[TrainingExample]) -> dict[str, float]:
+    """Box IoU of greedy answers by generation, and shares of abstentions and of parse failures."""
     model.eval()
-    ious, right, wrong, nothing, unreadable = [], 0, 0, 0, 0
+    ious, right, wrong, nothing, failures = [], 0, 0, 0, 0
     reader, frame = get_format("seg-r1"), Size(CANVAS, CANVAS)
-    for start in range(0, len(lessons), 64):
-        part = lessons[start : start + 64]
-        prompts = [prompt_of(lesson.exchanges[0][0], "<|image_pad|>" * (CANVAS // CELL) ** 2) for lesson in part]
-        inputs = teacher.tokenizer(prompts, return_tensors="pt", padding=True)
-        patches, grid = patches_of(teacher.pixels(part))
+    for start in range(0, len(examples), 64):
+        part = examples[start : start + 64]
+        prompts = [prompt_of(example.exchanges[0][0], "<|image_pad|>" * (CANVAS // CELL) ** 2) for example in part]
+        inputs = imitation.tokenizer(prompts, return_tensors="pt", padding=True)
+        patches, grid = patches_of(imitation.pixels(part))
         out = model.generate(
             **inputs,
             mm_token_type_ids=(inputs["input_ids"] == model.config.image_token_id).int(),
@@ -149,25 +149,25 @@ def held_back_scores(model, teacher: Teacher, lessons: list[Lesson]) -> dict[str
             max_new_tokens=48,
             do_sample=False,
         )
-        texts = teacher.tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        for text, lesson in zip(texts, part, strict=True):
-            truth = reader.parse(lesson.exchanges[0][1], frame)
+        texts = imitation.tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        for text, example in zip(texts, part, strict=True):
+            truth = reader.parse(example.exchanges[0][1], frame)
             try:
                 objects = reader.parse(text, frame).objects
-                refused = not objects
+                abstained = not objects
             except MalformedAnswer:
-                objects, refused = (), False
-                unreadable += 1
+                objects, abstained = (), False
+                failures += 1
             if not truth.objects:
-                nothing, right = nothing + 1, right + refused
+                nothing, right = nothing + 1, right + abstained
                 continue
-            wrong += refused
+            wrong += abstained
             ious.append(box_iou(objects[0].box, truth.objects[0].box) if objects and objects[0].box else 0.0)
     return {
         "box IoU": float(np.mean(ious)),
         "correct abstentions": right / max(nothing, 1),
-        "wrong abstentions": wrong / max(len(ious), 1),
-        "unreadable": unreadable / len(lessons),
+        "false abstentions": wrong / max(len(ious), 1),
+        "parse failures": failures / len(examples),
     }
 
 
@@ -195,7 +195,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the log")
     parser.add_argument("--minutes", type=float, default=195, help="the rate falls to 2 %% over them")
     parser.add_argument("--batch", type=int, default=96, help="images a step for the vision tower and its heads")
-    parser.add_argument("--asked", type=int, default=36, help="images a step with up to two queries each")
+    parser.add_argument("--with-queries", type=int, default=36, help="images a step with up to two queries each")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--start", type=Path, help="a checkpoint folder to begin with, in place of random weights")
@@ -203,37 +203,37 @@ def main() -> int:
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(0)
-    images = load_assets("train")
-    words = words_to_learn(images)
+    assets = load_assets("train")
+    words = words_to_learn(assets)
     processor = create_processor()
     model = create_model(processor)
     if args.start is not None:
         model.load_state_dict(load_file(args.start / "model.safetensors"))
-    average, teacher = copy.deepcopy(model), Teacher(processor, model)
-    heads, world = Heads(128, len(words)), WorldView(128)
+    average, imitation = copy.deepcopy(model), Imitation(processor, model)
+    heads, world = Heads(128, len(words)), FeatureDistillation(128)
     muon, adam = optimizers(model, [heads, world], args.lr)
     parts = {"model": model, "average": average, "heads": heads, "world": world, "muon": muon, "adam": adam}
     run = TrainingRun(args.out, args.minutes, parts)
-    lessons_source = Lessons(SceneFiles(args.scenes), images, words, np.random.default_rng(run.step + 1))
-    looked_at = Lessons(lessons_source.scenes, images, words, np.random.default_rng(7)).held_back(256, (CANVAS,) * 2)
+    source = ExampleSampler(SceneFiles(args.scenes), assets, words, np.random.default_rng(run.step + 1))
+    held_back = ExampleSampler(source.scenes, assets, words, np.random.default_rng(7)).held_back(256, (CANVAS,) * 2)
     run.log(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
     losses: list[tuple[float, float, float]] = []
     model.train()
     while not run.over:
         for group in (*muon.param_groups, *adam.param_groups):
             group["lr"] = run.rate(args.lr, warm_up=300)
-        teacher.soften(2.0 + 6.0 * max(0.0, 1 - 2 * run.share))
-        wh = SHAPES_WH[int(lessons_source.rng.choice(len(SHAPES_WH), p=SHAPE_SHARES))]
-        lessons = lessons_source.batch(args.batch, args.asked, wh)
-        pixels = teacher.pixels(lessons)
+        imitation.soften(2.0 + 6.0 * max(0.0, 1 - 2 * run.share))
+        wh = SHAPES_WH[int(source.rng.choice(len(SHAPES_WH), p=SHAPE_SHARES))]
+        examples = source.batch(args.batch, args.with_queries, wh)
+        pixels = imitation.pixels(examples)
         patches, grid = patches_of(pixels)
         seen = model.model.visual(patches, grid_thw=grid).pooler_output
-        tokens = seen.reshape(len(lessons), -1, seen.shape[-1])
-        asked = lessons[: args.asked]
-        answer_loss = teacher.answer_loss(asked, tokens[: len(asked)], grid[: len(asked)], wh, heads)
-        dense_loss = heads(tokens, *dense_targets(lessons, wh, words))
+        tokens = seen.reshape(len(examples), -1, seen.shape[-1])
+        queried = examples[: args.with_queries]
+        answer_loss = imitation.answer_loss(queried, tokens[: len(queried)], grid[: len(queried)], wh, heads)
+        dense_loss = heads(tokens, *dense_targets(examples, wh, words))
         # Of a part of the images only: the other model takes as long as everything else together.
-        world_loss = world(tokens[: len(asked)], pixels[: len(asked)])
+        world_loss = world(tokens[: len(queried)], pixels[: len(queried)])
         muon.zero_grad()
         adam.zero_grad()
         (answer_loss + dense_loss + 2 * world_loss).backward()
@@ -246,7 +246,7 @@ def main() -> int:
         if run.step % 50 == 0:
             run.log("answer {:.4f}, dense {:.4f}, world {:.4f}".format(*np.mean(losses[-50:], axis=0)))
         if due:
-            scores = held_back_scores(average, teacher, looked_at)
+            scores = held_back_scores(average, imitation, held_back)
             run.log("held back " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
             save_checkpoint(average, processor, args.out / "checkpoint")
             run.save()

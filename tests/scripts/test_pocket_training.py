@@ -35,43 +35,43 @@ def scene_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _lessons(folder: Path):
-    from lessons import Lessons, words_to_learn
+def _sampler(folder: Path):
     from scene_files import SceneFiles
+    from training_examples import ExampleSampler, words_to_learn
 
-    images = load_assets("train")
-    words = words_to_learn(images)
-    return Lessons(SceneFiles(folder), images, words, np.random.default_rng(0)), words
+    assets = load_assets("train")
+    words = words_to_learn(assets)
+    return ExampleSampler(SceneFiles(folder), assets, words, np.random.default_rng(0)), words
 
 
-def test_worked_answers_can_be_read_and_their_points_lie_on_things(scene_folder: Path) -> None:
-    lessons, _ = _lessons(scene_folder)
+def test_answers_to_imitate_parse_and_their_points_lie_on_things(scene_folder: Path) -> None:
+    sampler, _ = _sampler(scene_folder)
     reader, checked = get_format("seg-r1"), 0
-    for line in lessons.scenes.lines:
+    for line in sampler.scenes.lines:
         for wh in ((112, 112), (140, 84)):
-            lesson = lessons.lesson(line, wh)
-            if lesson is None:
+            example = sampler.example(line, wh)
+            if example is None:
                 continue
-            assert lesson.image.shape == (wh[1], wh[0], 3)
-            for _, answer in lesson.exchanges:
+            assert example.image.shape == (wh[1], wh[0], 3)
+            for _, answer in example.exchanges:
                 for prompt in reader.parse(answer, Size(*wh)).objects:
-                    height, width = lesson.index_map.shape
+                    height, width = example.index_map.shape
                     point = prompt.points[0]
                     x, y = int((point.x + 0.5) * width / wh[0]), int((point.y + 0.5) * height / wh[1])
-                    around = lesson.index_map[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
+                    around = example.index_map[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
                     assert around.any()  # the format keeps whole pixels of the small image
                     checked += 1
     assert checked > 5
 
 
 def test_dense_targets_follow_the_reading_order_of_merged_tokens(scene_folder: Path) -> None:
-    from lessons import Lesson, dense_targets
+    from training_examples import TrainingExample, dense_targets
 
     index_map = np.zeros((112, 112), np.uint8)
     index_map[:28, 84:98] = 1  # the upper right token: its two left patches
     thing = Thing("crow", ("bird",), (0.75, 0.0, 0.875, 0.25), 0.03, "black")
-    lesson = Lesson(np.zeros((112, 112, 3), np.uint8), index_map, [thing], [])
-    coverage, named, boxes, covered = dense_targets([lesson], (112, 112), ["bird", "fish", "black"])
+    example = TrainingExample(np.zeros((112, 112, 3), np.uint8), index_map, [thing], [])
+    coverage, named, boxes, covered = dense_targets([example], (112, 112), ["bird", "fish", "black"])
     assert covered.sum() == 1
     assert covered[0, 0, 3]
     assert coverage[0, 0, 3].tolist() == [1, 0, 1, 0]
@@ -81,13 +81,13 @@ def test_dense_targets_follow_the_reading_order_of_merged_tokens(scene_folder: P
 
 def test_coordinates_are_told_from_labels_which_have_no_near_misses() -> None:
     from reasoner_parts import create_model, create_processor
-    from train_reasoner import Teacher
+    from train_reasoner import Imitation
 
     processor = create_processor()
-    teacher = Teacher(processor, create_model(processor))
+    imitation = Imitation(processor, create_model(processor))
     text = "<bbox>[2,4,50,60]</bbox><points>[[7,6],[9,8]]</points><labels>[1,0]</labels>"
     ids = torch.tensor(processor.tokenizer([text, text.replace("[1,0]", "[0,1]")]).input_ids)
-    for row in teacher.coordinates(ids):
+    for row in imitation.coordinates(ids):
         assert row[row >= 0].tolist() == [2, 4, 50, 60, 7, 6, 9, 8]
 
 

@@ -39,16 +39,16 @@ def test_held_out_scenes_share_no_cut_out_and_no_background_with_training() -> N
 
 def test_every_kind_that_may_be_asked_for_has_members_on_both_sides() -> None:
     for split in ("train", "test"):
-        images = load_assets(split)
-        present = {kind for cutout in images.cutouts for kind in cutout.kinds}
-        assert images.asked_kinds <= present
+        assets = load_assets(split)
+        present = {kind for cutout in assets.cutouts for kind in cutout.kinds}
+        assert assets.asked_kinds <= present
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_query_has_one_thing_as_its_answer_or_none(task: str) -> None:
-    images = load_assets("test")
+    assets = load_assets("test")
     for index in range(12):
-        scene = create_scene(images, 11, index, task, SMALL)
+        scene = create_scene(assets, 11, index, task, SMALL)
         assert scene.image.shape == (SMALL, SMALL, 3)
         assert scene.query.text
         if task == "nothing":
@@ -61,18 +61,18 @@ def test_a_query_has_one_thing_as_its_answer_or_none(task: str) -> None:
 
 
 def test_no_kind_named_by_a_query_for_nothing_is_in_the_scene() -> None:
-    images = load_assets("test")
+    assets = load_assets("test")
     for index in range(40):
-        scene = create_scene(images, 5, index, "nothing", SMALL)
+        scene = create_scene(assets, 5, index, "nothing", SMALL)
         present = {kind for thing in scene.things for kind in thing.kinds}
         assert scene.query.text.removeprefix("the ") not in present
 
 
-def test_a_reasoning_query_is_not_asked_while_another_thing_might_answer_it() -> None:
-    images = load_assets("train")
-    questions = {question.query: question for question in images.reasoning}
+def test_a_reasoning_query_is_not_given_while_another_thing_might_answer_it() -> None:
+    assets = load_assets("train")
+    questions = {question.query: question for question in assets.reasoning}
     for index in range(40):
-        scene = create_scene(images, 6, index, "reasoning", SMALL)
+        scene = create_scene(assets, 6, index, "reasoning", SMALL)
         question = questions[scene.query.text]
         assert scene.query.target is not None
         assert question.fits.intersection(scene.things[scene.query.target].kinds)
@@ -82,10 +82,10 @@ def test_a_reasoning_query_is_not_asked_while_another_thing_might_answer_it() ->
 
 
 def test_a_scene_at_another_size_is_nearly_always_the_same_scene() -> None:
-    images = load_assets("test")
+    assets = load_assets("test")
     same = 0
     for index in range(8):
-        small, large = (create_scene(images, 2, index, "salient", size) for size in (112, 224))
+        small, large = (create_scene(assets, 2, index, "salient", size) for size in (112, 224))
         same += abs(small.target.mean() - large.target.mean()) < 0.01
     assert same >= 7
 

@@ -1,4 +1,4 @@
-"""Lessons for the pocket reasoner: augmented scenes, queries about them, worked answers, and what each token covers."""
+"""Training examples for the pocket reasoner: augmented scenes, queries, demonstrations, and what each token covers."""
 
 from dataclasses import dataclass
 
@@ -16,17 +16,17 @@ from thinkseg.types import Answer, Size
 CELL = 28
 """Side of a merged token's square in pixels."""
 HELD_BACK = 400
-"""So many scenes at the start are for looking how it goes."""
+"""So many scenes at the start are held back from training, for validation."""
 SMALLEST = 0.0012
 """Share of the image below which a thing does not count as seen."""
 COVERED = 0.08
-"""Share of a token's square from which on it is asked what covers it."""
+"""Share of a token's square from which on the heads are trained on what covers it."""
 MIXED_TASKS = (["referring", "reasoning", "nothing"], [0.5, 0.27, 0.23])
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """One image and what there is to learn about it."""
+class TrainingExample:
+    """One image, with queries and answers to imitate and what its pixels show."""
 
     image: np.ndarray
     """(h, w, 3) RGB, uint8."""
@@ -34,35 +34,37 @@ class Lesson:
     """(h, w): n on the pixels of things[n - 1], before the image was made smaller."""
     things: list[Thing]
     exchanges: list[tuple[str, str]]
-    """Queries and worked answers; none where nothing is asked."""
+    """Queries and the answers to imitate; empty for an image without queries."""
 
 
-class Lessons:
-    """Draws lessons from scenes on disk."""
+class ExampleSampler:
+    """Draws examples from scenes on disk."""
 
     def __init__(
-        self, scenes: SceneFiles, images: Assets, words: list[str], rng: np.random.Generator, queries: int = 2
+        self, scenes: SceneFiles, assets: Assets, words: list[str], rng: np.random.Generator, queries: int = 2
     ) -> None:
-        self.scenes, self.assets, self.words, self.rng, self.queries = scenes, images, words, rng, queries
+        self.scenes, self.assets, self.words, self.rng, self.queries = scenes, assets, words, rng, queries
         self.format = get_format("seg-r1")
 
-    def batch(self, count: int, asked: int, wh: tuple[int, int]) -> list[Lesson]:
-        """Lessons about so many images; about the first `asked` of them there are questions."""
-        lessons: list[Lesson] = []
-        while len(lessons) < count:
+    def batch(self, count: int, with_queries: int, wh: tuple[int, int]) -> list[TrainingExample]:
+        """Examples of so many images; the first `with_queries` of them have queries."""
+        examples: list[TrainingExample] = []
+        while len(examples) < count:
             line = self.scenes.lines[self.rng.integers(HELD_BACK, len(self.scenes.lines))]
-            found = self.lesson(line, wh, asked=len(lessons) < asked)
+            found = self.example(line, wh, with_query=len(examples) < with_queries)
             if found is not None:
-                lessons.append(found)
-        return lessons
+                examples.append(found)
+        return examples
 
-    def held_back(self, count: int, wh: tuple[int, int]) -> list[Lesson]:
-        """Lessons with one question each about scenes that no batch shows, as they are."""
-        found = [self.lesson(line, wh, augment=False) for line in self.scenes.lines[:HELD_BACK]]
-        return [lesson for lesson in found if lesson is not None][:count]
+    def held_back(self, count: int, wh: tuple[int, int]) -> list[TrainingExample]:
+        """Examples with one query each, of scenes that no batch shows, without augmentation."""
+        found = [self.example(line, wh, augment=False) for line in self.scenes.lines[:HELD_BACK]]
+        return [example for example in found if example is not None][:count]
 
-    def lesson(self, line: dict, wh: tuple[int, int], augment: bool = True, asked: bool = True) -> Lesson | None:
-        """A lesson about one scene; None when nothing can be asked about it."""
+    def example(
+        self, line: dict, wh: tuple[int, int], augment: bool = True, with_query: bool = True
+    ) -> TrainingExample | None:
+        """An example of one scene; None when no query fits it."""
         image, index_map, swapped = self._seen(line["index"], wh, augment)
         things, numbers = [], []
         height, width = index_map.shape
@@ -75,13 +77,13 @@ class Lessons:
             box = (columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height)
             things.append(Thing(thing["name"], tuple(thing["kinds"]), box, area, "" if swapped else thing["colour"]))
             numbers.append(number)
-        exchanges = self._exchanges(line["task"], things, numbers, index_map, wh, augment) if asked else []
-        if asked and not exchanges:
+        exchanges = self._exchanges(line["task"], things, numbers, index_map, wh, augment) if with_query else []
+        if with_query and not exchanges:
             return None
         shown = np.zeros_like(index_map)
         for position, number in enumerate(numbers, start=1):
             shown[index_map == number] = position
-        return Lesson(image, shown, things, exchanges)
+        return TrainingExample(image, shown, things, exchanges)
 
     def _seen(self, index: int, wh: tuple[int, int], augment: bool) -> tuple[np.ndarray, np.ndarray, bool]:
         """Image, index map of the same part of the scene, and whether the colours are no longer the things' own."""
@@ -126,35 +128,35 @@ class Lessons:
         return create_query(str(self.rng.choice(tasks, p=weights)), things, self.assets, self.rng)
 
 
-def words_to_learn(images: Assets) -> list[str]:
+def words_to_learn(assets: Assets) -> list[str]:
     """The kinds and colours that a token's square is read for."""
-    return [*sorted({kind for cutout in images.cutouts for kind in cutout.kinds}), *COLOURS]
+    return [*sorted({kind for cutout in assets.cutouts for kind in cutout.kinds}), *COLOURS]
 
 
-def dense_targets(lessons: list[Lesson], wh: tuple[int, int], words: list[str]) -> tuple[torch.Tensor, ...]:
+def dense_targets(examples: list[TrainingExample], wh: tuple[int, int], words: list[str]) -> tuple[torch.Tensor, ...]:
     """What each merged token's square shows, rows and columns in reading order.
 
     Returns:
         coverage (count, rows, columns, 4): share of each of its four patches that things cover;
         named (count, rows, columns, words): 1 for the words of what covers most of it;
         boxes (count, rows, columns, 4): that thing's box, as shares of the image;
-        covered (count, rows, columns): whether it covers enough to be asked for.
+        covered (count, rows, columns): whether it covers enough for the heads to be trained on it.
     """
     columns, rows = wh[0] // CELL, wh[1] // CELL
-    count = len(lessons)
+    count = len(examples)
     coverage = np.zeros((count, rows * 2, columns * 2), np.float32)
     named = np.zeros((count, rows, columns, len(words)), np.float32)
     boxes = np.zeros((count, rows, columns, 4), np.float32)
     covered = np.zeros((count, rows, columns), bool)
-    for i, lesson in enumerate(lessons):
-        coverage[i] = _shares(lesson.index_map > 0, columns * 2, rows * 2)
-        if not lesson.things:
+    for i, example in enumerate(examples):
+        coverage[i] = _shares(example.index_map > 0, columns * 2, rows * 2)
+        if not example.things:
             continue
-        numbers = range(1, len(lesson.things) + 1)
-        shares = np.stack([_shares(lesson.index_map == number, columns, rows) for number in numbers])
+        numbers = range(1, len(example.things) + 1)
+        shares = np.stack([_shares(example.index_map == number, columns, rows) for number in numbers])
         best = shares.argmax(0)
         covered[i] = shares.max(0) > COVERED
-        for n, thing in enumerate(lesson.things):
+        for n, thing in enumerate(example.things):
             here = covered[i] & (best == n)
             boxes[i, here] = thing.box
             for word in (*thing.kinds, thing.colour):
