@@ -69,7 +69,15 @@ def test_it_prints_a_table_and_writes_lines_and_both_reports(
     assert "25.0 %" in told.out
     assert "4/4" in told.err
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"run.json", "predictions.jsonl", "report.json", "report.html", "table.md", "table.tex"}
+    assert names == {
+        ".predictions.jsonl.lock",
+        "run.json",
+        "predictions.jsonl",
+        "report.json",
+        "report.html",
+        "table.md",
+        "table.tex",
+    }
     header = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
     assert (header["benchmark"], header["answer_format"]) == ("folder", "seg-r1")
     assert header["model_revision"]
@@ -132,7 +140,7 @@ def test_how_a_model_is_asked_reaches_it_and_is_not_mixed_with_another_way(
         (["folder", "--protocol", "lisa"], "no protocol 'lisa'"),
         (["folder", "--limit", "0"], "at least 1 sample"),
         (["folder", "--batch-size", "0"], "at least 1 sample"),
-        (["folder", "--shard", "3/2"], "A shard is I/N"),
+        (["folder", "--shard", "3/2"], "a shard is I/N"),
     ],
 )
 def test_a_wrong_call_is_told_in_a_sentence_and_writes_nothing(

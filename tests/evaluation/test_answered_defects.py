@@ -10,11 +10,12 @@ from PIL import Image
 
 from thinkseg.answers import FORMATS, get_format
 from thinkseg.evaluation.measures.registry import MASK_MEASURES
-from thinkseg.evaluation.records import PredictionRecord, RecordFile, read_records
-from thinkseg.evaluation.run import create_header, evaluate
+from thinkseg.evaluation.record_file import RecordFile, read_records
+from thinkseg.evaluation.records import PredictionRecord, RunHeader
+from thinkseg.evaluation.run import Run, evaluate
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.testing import FakeReasoner, FakeSegmenter
-from thinkseg.types import Answer, Point, Report, Sample, Size
+from thinkseg.types import Answer, Point, Sample, Size
 
 SIDE = 40
 
@@ -34,10 +35,10 @@ def sample(name: str, *, empty: bool = False) -> Sample:
 
 def evaluated(
     out: Path, format_name: str, texts: Sequence[str], samples: Sequence[Sample]
-) -> tuple[Report, list[PredictionRecord]]:
-    """The report and the records of a model that says these texts."""
+) -> tuple[Run, list[PredictionRecord]]:
+    """The run and the records of a model that says these texts."""
     pipeline = Pipeline(FakeReasoner(texts), FakeSegmenter(), get_format(format_name))
-    header = create_header("planted", "pocket", None, format_name, 0)
+    header = RunHeader("planted", "pocket", "", "none", 0, format_name)
     measures = (*MASK_MEASURES, "n_acc", "t_acc")
     report = evaluate(pipeline, samples, out, header, batch_size=4, measures=measures)
     return report, read_records(out / "predictions.jsonl")
@@ -96,7 +97,7 @@ def test_points_of_the_answer_stay_in_its_frame(tmp_path: Path) -> None:
         FakeSegmenter(),
         get_format("vision-reasoner"),
     )
-    header = create_header("planted", "pocket", None, "vision-reasoner", 0)
+    header = RunHeader("planted", "pocket", "", "none", 0, "vision-reasoner")
     evaluate(pipeline, [sample("one")], tmp_path, header)
     (record,) = read_records(tmp_path / "predictions.jsonl")
     assert record.frame == (2 * SIDE, 2 * SIDE)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from thinkseg.evaluation.parallel.shards import Shard, merge_shards
-from thinkseg.evaluation.records import RunHeader, read_records, write_json
-from thinkseg.evaluation.run import evaluate, summarize
+from thinkseg.evaluation.record_file import read_records, write_json
+from thinkseg.evaluation.records import RunHeader
+from thinkseg.evaluation.run import Run, evaluate
 
 HEADER = RunHeader("squares", "model", "", "fake", 0)
 
@@ -24,7 +25,7 @@ def test_a_failed_sample_stays_in_the_denominator_of_every_shard_and_of_their_su
     merged = merge_shards(tmp_path, 2, 9)
     assert merged is not None
     assert len(read_records(tmp_path / "predictions.jsonl")) == 9
-    report = summarize(HEADER, merged)
+    report = Run.from_records(HEADER, merged)
     assert report.metrics["giou"].count == 9
     assert report.metrics["giou"].value == pytest.approx(6 / 9)
     assert sum(report.failures.values()) == 3

@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from thinkseg.evaluation.benchmarks import LoadOptions, load_benchmark
-from thinkseg.evaluation.records import RunHeader, read_records
-from thinkseg.evaluation.run import evaluate, score
+from thinkseg.evaluation.record_file import read_records
+from thinkseg.evaluation.records import RunHeader
+from thinkseg.evaluation.run import evaluate
+from thinkseg.evaluation.scoring import score
 from thinkseg.testing.data_sets import write_reasonseg, write_refcoco
 from thinkseg.types import Answer, Box, Completion, Mask, ObjectPrompt, Prediction, Sample, Size
 

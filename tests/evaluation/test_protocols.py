@@ -10,11 +10,12 @@ from PIL import Image
 
 from thinkseg.evaluation.benchmarks import LoadOptions, load_benchmark
 from thinkseg.evaluation.protocols import PROTOCOLS, ProtocolSamples, select
-from thinkseg.evaluation.records import read_records
-from thinkseg.evaluation.reporting.report import ReportContext, Run, report_html
-from thinkseg.evaluation.run import create_header, evaluate, score
+from thinkseg.evaluation.records import RunHeader
+from thinkseg.evaluation.reporting.report import ReportContext, report_html
+from thinkseg.evaluation.run import Run, evaluate
+from thinkseg.evaluation.scoring import score
 from thinkseg.testing.data_sets import write_reasonseg, write_refcoco
-from thinkseg.types import Answer, Box, Completion, Failure, Mask, ObjectPrompt, Prediction, Report, Sample, Size
+from thinkseg.types import Answer, Box, Completion, Failure, Mask, ObjectPrompt, Prediction, Sample, Size
 
 
 def rows(*which: int) -> Mask:
@@ -270,11 +271,11 @@ def evaluate_by(
     *,
     together: bool = True,
     chosen: bool | None = None,
-) -> Report:
-    """The report of planted predictions; samples are chosen as the protocol has it, reasoning ones if it is said."""
+) -> Run:
+    """The run of planted predictions; samples are chosen as the protocol has it, reasoning ones if it is said."""
     task = samples[0].task
     indices = select(samples, protocol, task, seed) if chosen or task == "referring" else range(len(samples))
-    header = create_header("planted", "pocket", None, "seg-r1", seed, protocol=protocol)
+    header = RunHeader("planted", "pocket", "", "none", seed, "seg-r1", protocol)
     return evaluate(Planted(marked, together), ProtocolSamples(samples, protocol, indices), out, header)
 
 
@@ -301,12 +302,9 @@ def _counts(protocol: str, predicted: tuple[int, ...]) -> tuple[int, int]:
 
 
 def test_a_report_says_how_many_samples_a_protocol_left_out(tmp_path: Path) -> None:
-    report = evaluate_by(tmp_path, "seg-zero", REASONING, MARKED)
-    records = read_records(tmp_path / "predictions.jsonl")
+    run = evaluate_by(tmp_path, "seg-zero", REASONING, MARKED)
     samples = ProtocolSamples(REASONING, "seg-zero")
-    context = ReportContext(
-        "planted", (Run("now", report, records),), samples, "thinkseg evaluate …", measures=("giou", "n_acc")
-    )
+    context = ReportContext("planted", (run,), samples, "thinkseg evaluate …", measures=("giou", "n_acc"))
     page = report_html(context, {})
     assert "1 of 4 samples" in page
     assert "1 where both are empty. (3 samples)" in page

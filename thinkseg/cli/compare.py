@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thinkseg.errors import DataError, InputError
+from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
     from thinkseg.evaluation.records import PredictionRecord, RunHeader
-    from thinkseg.evaluation.reporting.report import Run
     from thinkseg.types import Sample
 
 EXAMPLE = """\
@@ -42,14 +41,16 @@ def run(args: argparse.Namespace) -> int:
     """Compare the runs, print a table or JSON, and write the files that were asked for."""
     from thinkseg.evaluation.comparison.runs import compare_runs, to_json
     from thinkseg.evaluation.provenance import command_line
-    from thinkseg.evaluation.records import write_json
+    from thinkseg.evaluation.record_file import write_json
     from thinkseg.evaluation.reporting.comparison_page import Context, comparison_html, text_table
     from thinkseg.evaluation.reporting.latex_tables import rows_of, write_rows
+    from thinkseg.evaluation.run import Run
 
     if len(args.runs) < 2:
         raise InputError("'thinkseg compare' needs at least two folders of evaluations")
     names = _names(args)
-    headers, runs = zip(*(_read(folder, name) for folder, name in zip(args.runs, names, strict=True)), strict=True)
+    runs = [Run.open(folder, name) for folder, name in zip(args.runs, names, strict=True)]
+    headers = [one.header for one in runs]
     comparison = compare_runs(runs, args.seed)
     content = to_json(comparison) | {"warning": (warning := _warning(headers, names)), "command": command_line()}
     print(json.dumps(content, ensure_ascii=False) if args.json else text_table(comparison))
@@ -79,23 +80,6 @@ def _names(args: argparse.Namespace) -> list[str]:
     if len(names) != len(args.runs) or len(set(names)) != len(names) or not all(names):
         raise InputError(f"{len(args.runs)} runs need as many names, all different; found {', '.join(names)}")
     return names
-
-
-def _read(folder: Path, name: str) -> tuple[RunHeader, Run]:
-    """A finished run, measured anew from its records."""
-    from thinkseg.evaluation.benchmarks import BENCHMARKS, measures_of
-    from thinkseg.evaluation.measures.registry import MASK_MEASURES
-    from thinkseg.evaluation.parallel.shards import WHOLE
-    from thinkseg.evaluation.records import read_header, read_records
-    from thinkseg.evaluation.reporting.report import Run
-    from thinkseg.evaluation.run import summarize
-
-    header, records = read_header(folder / "run.json"), read_records(WHOLE.path(folder))
-    if not records:
-        raise DataError(f"{folder} holds no predictions yet.")
-    known = header.benchmark in BENCHMARKS
-    measures = measures_of(BENCHMARKS[header.benchmark], header.protocol) if known else MASK_MEASURES
-    return header, Run(name, summarize(header, records, measures), records)
 
 
 def _warning(headers: Sequence[RunHeader], names: Sequence[str]) -> str:

@@ -143,24 +143,26 @@ def _predict(
         tell: told of every sample, in place of a bar.
     """
     from thinkseg.evaluation.progress import ProgressBar
-    from thinkseg.evaluation.provenance import device_of
-    from thinkseg.evaluation.run import create_header, evaluate
+    from thinkseg.evaluation.provenance import device_of, reasoner_revision
+    from thinkseg.evaluation.records import RunHeader
+    from thinkseg.evaluation.run import evaluate
 
     asked = asked_of(args)
     pipeline = load_models(args, batch_size=args.batch_size)
     for benchmark, samples, out in benchmarks:
-        header = create_header(
-            benchmark.name,
-            args.model,
-            args.segmenter,
-            pipeline.answer_format.name,
-            args.seed,
+        header = RunHeader(
+            benchmark=benchmark.name,
+            model=args.model,
+            model_revision=reasoner_revision(args.model),
+            segmenter=args.segmenter or "the model's own",
+            seed=args.seed,
+            answer_format=pipeline.answer_format.name,
             protocol=args.protocol,
             data="" if args.data is None else str(args.data.resolve()),
-            asked=json.dumps(asked, ensure_ascii=False, sort_keys=True) if asked else "",
+            asked=asked,
         )
         with ProgressBar(benchmark.name) as bar:
-            progress = bar.update if tell is None else partial(_tell, tell, benchmark.name)
+            progress = bar if tell is None else partial(_tell, tell, benchmark.name)
             evaluate(
                 pipeline,
                 samples,
@@ -175,8 +177,8 @@ def _predict(
     return device_of(pipeline)
 
 
-def _tell(tell: Tell, benchmark: str, done: int, _total: int, record: PredictionRecord | None) -> None:
-    tell((benchmark, done, None if record is None else record.iou))
+def _tell(tell: Tell, benchmark: str, done: int, _total: int, iou: float | None) -> None:
+    tell((benchmark, done, iou))
 
 
 def _predict_in_processes(
@@ -193,7 +195,7 @@ def _predict_in_processes(
         def hear(process: int, news: tuple[str, int, float | None]) -> None:
             benchmark, count, iou = news
             done[process, benchmark] = count
-            bar.move(sum(done.values()), total, iou)
+            bar(sum(done.values()), total, iou)
 
         devices: list[str] = run_processes(args.processes, partial(_work, args), hear)
     return ", ".join(dict.fromkeys(devices))
@@ -212,22 +214,20 @@ def _report(
     args: argparse.Namespace, benchmark: Benchmark, samples: Sequence[Sample], out: Path, device: str, seconds: float
 ) -> dict[str, Any]:
     """Measure a whole run, write its report and print its table; return what ``report.json`` holds."""
-    from thinkseg.evaluation.parallel.shards import WHOLE
     from thinkseg.evaluation.provenance import command_line, machine
-    from thinkseg.evaluation.records import read_header, read_records
     from thinkseg.evaluation.reporting.latex_tables import rows_of, write_rows
-    from thinkseg.evaluation.reporting.report import ReportContext, Run, write_report
+    from thinkseg.evaluation.reporting.report import ReportContext, write_report
     from thinkseg.evaluation.reporting.tables import text_table
-    from thinkseg.evaluation.run import summarize
+    from thinkseg.evaluation.run import Run
 
-    header, records = read_header(out / "run.json"), read_records(WHOLE.path(out))
-    report = summarize(header, records, benchmark.measures)
-    _save_images(args, samples, records, out)
+    done = Run.open(out, str(args.model))
+    header, report = done.header, done.report
+    _save_images(args, samples, done.records, out)
     write_rows(out, rows_of(report, str(args.model)), benchmark.measures)
     context = ReportContext(
         title=f"{args.model} on {benchmark.name}",
         lead=f"{len(samples)} samples: {benchmark.summary}.",
-        runs=(Run(str(args.model), report, records),),
+        runs=(done,),
         samples=samples,
         measures=benchmark.measures,
         command=command_line(),

@@ -1,16 +1,19 @@
-"""A bar on stderr with rate, time left and the running mean IoU."""
+"""How far an evaluation is: one contract, and a bar on stderr with rate, time left and the running mean IoU."""
 
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
 
-from thinkseg.evaluation.records import PredictionRecord
+Progress = Callable[[int, int, float | None], None]
+"""Called with the samples done, their number in all, and the IoU of the last one; the first call tells what was done
+before, with None for the IoU."""
 
 
 class ProgressBar:
-    """What `evaluate` is told goes into the bar. Use it in a ``with``.
+    """Called as `Progress` has it. Use it in a ``with``.
 
     Args:
         title: what stands before the bar.
@@ -22,12 +25,8 @@ class ProgressBar:
         self._sum = 0.0
         self._count = 0
 
-    def update(self, done: int, total: int, record: PredictionRecord | None) -> None:
+    def __call__(self, done: int, total: int, iou: float | None) -> None:
         """Draw the bar at the first call, move it at the others."""
-        self.move(done, total, None if record is None else record.iou)
-
-    def move(self, done: int, total: int, iou: float | None) -> None:
-        """The same, with the IoU of the last sample."""
         if self._bar is None:
             self._bar = tqdm(
                 total=total, initial=done, desc=self._title, unit="sample", file=sys.stderr, dynamic_ncols=True

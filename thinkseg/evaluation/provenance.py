@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import thinkseg
+from thinkseg.models.loading import locate
 
 PACKAGES = (
     "thinkseg-pocket",
@@ -74,6 +75,15 @@ def command_line(words: Sequence[str] | None = None) -> str:
     program, *arguments = sys.argv if words is None else words
     name = Path(program).name
     return shlex.join([*(["python", "-m", "thinkseg"] if name == "__main__.py" else [name]), *arguments])
+
+
+def reasoner_revision(model: str) -> str:
+    """The digest of the checkpoint that a model's name stands for; empty for a hub id.
+
+    Raises:
+        CheckpointError: the model is neither ``pocket``, a checkpoint folder nor a hub id.
+    """
+    return checkpoint_revision(locate(model, "reasoner"))
 
 
 def checkpoint_revision(source: str | Path) -> str:

@@ -9,16 +9,17 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from thinkseg.errors import InputError
 from thinkseg.evaluation.progress import ProgressBar
-from thinkseg.evaluation.provenance import device_of, machine
-from thinkseg.evaluation.records import read_records, write_json
-from thinkseg.evaluation.reporting.report import ReportContext, Run, write_report
-from thinkseg.evaluation.run import create_header, evaluate
+from thinkseg.evaluation.provenance import device_of, machine, reasoner_revision
+from thinkseg.evaluation.record_file import write_json
+from thinkseg.evaluation.records import RunHeader
+from thinkseg.evaluation.reporting.report import ReportContext, write_report
+from thinkseg.evaluation.run import Run, evaluate
 from thinkseg.types import Sample
 
 STATE, REPORT, PAGE = "quickstart.json", "report.json", "report.html"
@@ -178,10 +179,17 @@ def _evaluate(
 ) -> tuple[Run, str]:
     """One evaluation on the held-out scenes, in the folder of its name, and the device that it ran on."""
     pipeline = tools.load(model)
-    header = create_header("scenes", model, settings.segmenter, pipeline.answer_format.name, settings.seed)
+    header = RunHeader(
+        benchmark="scenes",
+        model=model,
+        model_revision=reasoner_revision(model),
+        segmenter=settings.segmenter,
+        seed=settings.seed,
+        answer_format=pipeline.answer_format.name,
+    )
     with ProgressBar(title) as bar:
-        report = evaluate(pipeline, tools.samples, out / name, header, batch_size=tools.batch_size, progress=bar.update)
-    return Run(name, report, read_records(out / name / "predictions.jsonl")), device_of(pipeline)
+        run = evaluate(pipeline, tools.samples, out / name, header, batch_size=tools.batch_size, progress=bar)
+    return replace(run, name=name), device_of(pipeline)
 
 
 def _train(out: Path, tools: Tools) -> Path:

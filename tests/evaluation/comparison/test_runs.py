@@ -10,8 +10,7 @@ from thinkseg.evaluation.comparison.paired import paired_bootstrap
 from thinkseg.evaluation.comparison.runs import ALL, Comparison, bootstrap_sums, compare_runs, to_json
 from thinkseg.evaluation.records import PredictionRecord, RunHeader
 from thinkseg.evaluation.reporting.comparison_page import Context, comparison_html, text_table
-from thinkseg.evaluation.reporting.report import Run
-from thinkseg.evaluation.run import summarize
+from thinkseg.evaluation.run import Run
 
 MEASURES = ("giou", "ciou", "s_measure", "mae", "max_f", "parse_failures", "correct_abstentions", "false_abstentions")
 
@@ -27,7 +26,7 @@ def create_run(create_record: Callable[..., PredictionRecord]) -> Callable[..., 
             )
             details = {"pixels": 1000, "target": 60}
             records.append(replace(record, details=details, target_empty=index % 10 == 0))
-        return Run(name, summarize(RunHeader("squares", name, "", "fake", 0), records, MEASURES), records)
+        return Run.from_records(RunHeader("squares", name, "", "fake", 0), records, MEASURES)
 
     return create
 
@@ -86,7 +85,7 @@ def test_runs_over_different_samples_are_refused_with_the_samples_named(create_r
     with pytest.raises(DataError, match=r"'a' has 2 samples that 'b' has not \(square-118, square-119\)"):
         compare_runs((first, fewer))
     with pytest.raises(DataError, match=r"'a' has 2 samples that 'b' has not"):
-        compare_runs((fewer.__class__("b", fewer.report, fewer.records), first))
+        compare_runs((replace(fewer, name="b"), first))
     twice = replace(first, records=[*first.records, first.records[0]])
     with pytest.raises(DataError, match="some samples come twice"):
         compare_runs((first, twice))
@@ -105,7 +104,7 @@ def test_every_task_has_its_own_lines_and_a_single_task_none(create_run: Callabl
 def test_samples_that_a_protocol_leaves_out_count_for_nothing(create_run: Callable[..., Run]) -> None:
     def without(run: Run) -> Run:
         records = [replace(record, counted=index % 2 == 0) for index, record in enumerate(run.records)]
-        return Run(run.name, summarize(RunHeader("squares", run.name, "", "fake", 0), records, MEASURES), records)
+        return Run.from_records(RunHeader("squares", run.name, "", "fake", 0), records, MEASURES)
 
     runs = without(create_run("a")), without(create_run("b", 0.1))
     gain = gain_of(compare_runs(runs, resamples=200), "giou")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from thinkseg.evaluation.measures.registry import MEASURES, measure
-from thinkseg.evaluation.records import PredictionRecord, RecordFile, read_records
+from thinkseg.evaluation.record_file import RecordFile, read_records
+from thinkseg.evaluation.records import PredictionRecord
 from thinkseg.types import Failure
 
 CreateRecord = Callable[..., PredictionRecord]

@@ -10,7 +10,7 @@ from thinkseg.evaluation.measures.extra_metrics import dichotomous, foreground
 from thinkseg.evaluation.measures.registry import MASK_MEASURES, MEASURES, measure
 from thinkseg.evaluation.measures.terms import TERMS, metric
 from thinkseg.evaluation.records import PredictionRecord
-from thinkseg.evaluation.run import score
+from thinkseg.evaluation.scoring import score
 from thinkseg.metrics.saliency import SaliencySums, measure_saliency
 from thinkseg.types import Answer, Completion, Failure, Mask, Prediction, Sample, Size
 

@@ -16,7 +16,7 @@ from thinkseg.errors import InputError, ThinkSegError
 from thinkseg.evaluation.parallel.processes import ProcessLost, run_processes
 from thinkseg.evaluation.parallel.shards import merge_shards
 from thinkseg.evaluation.records import RunHeader
-from thinkseg.evaluation.run import evaluate, summarize
+from thinkseg.evaluation.run import Run, evaluate
 
 HEADER = RunHeader("squares", "filler", "abc", "none", 0)
 WORK = """
@@ -101,7 +101,7 @@ def test_the_numbers_and_lines_of_one_process_come_from_several(
     run_processes(count, partial(work.part, conftest, out, 11, count), lambda _, done: told.append(done))
     merged = merge_shards(out, count, 11)
     assert merged is not None
-    assert summarize(HEADER, merged) == one
+    assert Run.from_records(HEADER, merged).report == one.report
     assert (out / "predictions.jsonl").read_bytes() == (tmp_path / "one" / "predictions.jsonl").read_bytes()
     assert len(told) == 11 + count
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from thinkseg.errors import DataError, InputError
-from thinkseg.evaluation import records as records_module
 from thinkseg.evaluation.parallel.shards import WHOLE, Shard, merge_shards, wait_for_shards
-from thinkseg.evaluation.records import RecordFile, RunHeader
+from thinkseg.evaluation.record_file import RecordFile, read_records
+from thinkseg.evaluation.records import RunHeader
 from thinkseg.evaluation.run import evaluate
 
 HEADER = RunHeader("squares", "filler", "abc", "none", 0)
@@ -64,16 +64,13 @@ def test_the_part_of_a_launched_process_is_read_from_its_environment() -> None:
     assert Shard.of_environment({}) is None
     assert Shard.of_environment({"RANK": "0", "WORLD_SIZE": "1"}) is None
     for wrong in ({"RANK": "4", "WORLD_SIZE": "4"}, {"RANK": "a", "WORLD_SIZE": "4"}):
-        with pytest.raises(InputError, match="RANK is a number below WORLD_SIZE"):
+        with pytest.raises(InputError, match="expected RANK to be a number below WORLD_SIZE"):
             Shard.of_environment(wrong)
 
 
-def test_the_first_part_waits_until_all_are_whole(
-    tmp_path: Path, create_samples: Any, create_pipeline: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("thinkseg.evaluation.parallel.shards.POLL_SECONDS", 0.01)
+def test_the_first_part_waits_until_all_are_whole(tmp_path: Path, create_samples: Any, create_pipeline: Any) -> None:
     evaluate(create_pipeline(), create_samples(6), tmp_path, HEADER, shard=Shard(1, 2))
-    waiting = threading.Thread(target=wait_for_shards, args=(tmp_path, 2, 6), daemon=True)
+    waiting = threading.Thread(target=wait_for_shards, args=(tmp_path, 2, 6, 0.01), daemon=True)
     waiting.start()
     waiting.join(0.1)
     assert waiting.is_alive()
@@ -83,25 +80,35 @@ def test_the_first_part_waits_until_all_are_whole(
 
 
 HOLD = """
-import fcntl, sys
-file = open(sys.argv[1], "a")
-fcntl.flock(file, fcntl.LOCK_EX)
-print("held", flush=True)
-sys.stdin.read()
+import sys
+from pathlib import Path
+from thinkseg.evaluation.record_file import RecordFile, read_records
+with RecordFile(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="has no such lock")
-def test_two_processes_never_write_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_never_write_the_same_file_and_a_killed_one_gives_it_free(
+    tmp_path: Path, repository: Path
+) -> None:
     path = tmp_path / "predictions.jsonl"
     words = [sys.executable, "-c", HOLD, str(path)]
-    monkeypatch.setattr(records_module, "LOCK_SECONDS", 0.1)
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ}) as other:
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(DataError, match=r"Another process is writing .*predictions\.jsonl"):
-            RecordFile(path)
+        with pytest.raises(DataError, match=r"another process is writing .*predictions\.jsonl"):
+            RecordFile(path, patience=0.1)
         other.kill()
-    monkeypatch.setattr(records_module, "LOCK_SECONDS", 10.0)
     with RecordFile(path) as file:
         assert file.records == []
+
+
+def test_a_file_that_is_being_written_can_be_read_and_its_lock_is_no_part_of_the_run(
+    tmp_path: Path, create_samples: Any, create_pipeline: Any
+) -> None:
+    evaluate(create_pipeline(), create_samples(3), tmp_path, HEADER)
+    with RecordFile(WHOLE.path(tmp_path)):
+        assert len(read_records(WHOLE.path(tmp_path))) == 3
+    assert {path.name for path in tmp_path.glob("[!.]*")} == {"run.json", "predictions.jsonl"}

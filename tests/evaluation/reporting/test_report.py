@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from thinkseg.evaluation.records import PredictionRecord, RunHeader
-from thinkseg.evaluation.reporting.report import ReportContext, Run, write_report
-from thinkseg.evaluation.run import summarize
+from thinkseg.evaluation.reporting.report import ReportContext, write_report
+from thinkseg.evaluation.run import Run
 from thinkseg.types import Failure, Sample
 
 ATTACK = '<script>alert("x")</script><img src="https://example.org/x.png" onerror="alert(1)"> & "quotes"'
@@ -69,7 +69,7 @@ def create_story(
         ]
         after[4] = create_record(4, 0.0, tasks[4], ATTACK, failure=Failure.MALFORMED_ANSWER)
         runs = [
-            Run(name, summarize(RunHeader("squares", ATTACK, "", "fake", 7), records), records)
+            Run.from_records(RunHeader("squares", ATTACK, "", "fake", 7), records, name=name)
             for name, records in (("before", before), ("after", after))
         ]
         return ReportContext(

@@ -16,7 +16,7 @@ from thinkseg.evaluation.comparison.paired import Gain
 from thinkseg.evaluation.measures.registry import MEASURES
 from thinkseg.evaluation.measures.terms import TERMS, Terms
 from thinkseg.evaluation.records import PredictionRecord
-from thinkseg.evaluation.reporting.report import Run
+from thinkseg.evaluation.run import Run
 from thinkseg.types import Metric
 
 RESAMPLES = 10_000

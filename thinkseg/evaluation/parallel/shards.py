@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thinkseg.errors import InputError
-from thinkseg.evaluation.records import PredictionRecord, read_records, write_records
+from thinkseg.evaluation.record_file import read_records, write_records
+from thinkseg.evaluation.records import PredictionRecord
 
 POLL_SECONDS = 1.0
 
@@ -33,7 +34,7 @@ class Shard:
         """
         match = re.fullmatch(r"(\d+)/(\d+)", text)
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
-            raise InputError(f"A shard is I/N, such as 2/4, with I from 1 to N; found '{text}'.")
+            raise InputError(f"a shard is I/N, such as 2/4, with I from 1 to N; found '{text}'")
         return cls(int(match[1]), int(match[2]))
 
     @classmethod
@@ -47,7 +48,7 @@ class Shard:
         if rank is None or size is None or size == "1":
             return None
         if not rank.isdecimal() or not size.isdecimal() or int(rank) >= int(size):
-            raise InputError(f"RANK is a number below WORLD_SIZE, found RANK={rank} and WORLD_SIZE={size}.")
+            raise InputError(f"expected RANK to be a number below WORLD_SIZE, found RANK={rank} and WORLD_SIZE={size}")
         return cls(int(rank) + 1, int(size))
 
     def path(self, out: Path) -> Path:
@@ -100,11 +101,11 @@ def merge_shards(out: Path, shards: int, total: int) -> list[PredictionRecord] |
     return whole
 
 
-def wait_for_shards(out: Path, shards: int, total: int) -> None:
+def wait_for_shards(out: Path, shards: int, total: int, poll_seconds: float = POLL_SECONDS) -> None:
     """Return when all parts are whole. Whoever started them ends this process when one of them fails."""
     waiting: Sequence[Shard] = _all(shards)
     while waiting := [shard for shard in waiting if _lines(shard.path(out)) < len(shard.indices(total))]:
-        time.sleep(POLL_SECONDS)
+        time.sleep(poll_seconds)
 
 
 def _all(shards: int) -> list[Shard]:

@@ -18,10 +18,11 @@ from markupsafe import Markup
 
 from thinkseg.evaluation.comparison.paired import Gain, compare
 from thinkseg.evaluation.measures.registry import MASK_MEASURES, MEASURES, format_value
-from thinkseg.evaluation.records import PredictionRecord, write_json
+from thinkseg.evaluation.record_file import write_json
 from thinkseg.evaluation.reporting.charts import gain_chart, histogram_chart, line_chart, success_chart
 from thinkseg.evaluation.reporting.gallery import choose_cases, render_case
 from thinkseg.evaluation.reporting.tables import table_rows
+from thinkseg.evaluation.run import Run
 from thinkseg.types import Failure, Metric, Report, Sample
 
 SHOWN_FAILURES = 8
@@ -30,15 +31,6 @@ TILES = (
     *("any_box_accuracy", "correct_abstentions", "parse_failures"),
 )
 """The measures that a report shows first, where they were taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One evaluation: what it is called in the report, what was measured, and the records behind it."""
-
-    name: str
-    report: Report
-    records: Sequence[PredictionRecord]
 
 
 @dataclass(frozen=True, slots=True)
