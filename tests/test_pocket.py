@@ -56,7 +56,7 @@ def test_the_segmenter_follows_the_outline_of_held_out_things_from_a_box() -> No
         answer = reference_answer(sample.target)
         box = answer.objects[0].box
         assert box is not None
-        mask = segmenter.segment(sample.image, [Answer(answer.frame, (ObjectPrompt(box),))])[0][0]
+        mask = segmenter.segment(sample.image, [Answer(answer.frame, (ObjectPrompt(box),))])[0].masks[0]
         rectangle = np.zeros_like(sample.target)
         rectangle[int(box.y_min) : int(box.y_max) + 1, int(box.x_min) : int(box.x_max) + 1] = True
         for pred, values in ((mask, overlaps), (rectangle, filled)):

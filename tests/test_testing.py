@@ -45,15 +45,19 @@ def test_a_fake_segmenter_gives_back_a_rectangle_from_its_true_box() -> None:
     truth[5:12, 8:31] = True
     segmenter = FakeSegmenter()
     assert isinstance(segmenter, Segmenter)
-    (masks,) = segmenter.segment(IMAGE, [reference_answer(truth)])
-    assert np.array_equal(masks, truth[None])
+    (found,) = segmenter.segment(IMAGE, [reference_answer(truth)])
+    assert np.array_equal(found.masks, truth[None])
+    assert found.scores is None
+    (scored,) = FakeSegmenter(score=0.5).segment(IMAGE, [reference_answer(truth)])
+    assert scored.scores is not None
+    assert scored.scores.tolist() == [0.5]
 
 
 def test_a_fake_segmenter_draws_discs_around_points_and_cuts_out_the_background() -> None:
     size = Size(40, 30)
     on, beside = Point(20, 15), Point(22, 15, label=0)
     answer = Answer(size, (ObjectPrompt(None, (on,)), ObjectPrompt(Box(10, 10, 30, 20), (on, beside))))
-    disc, box = FakeSegmenter().segment(IMAGE, [answer])[0]
+    disc, box = FakeSegmenter().segment(IMAGE, [answer])[0].masks
     assert disc[15, 20]
     assert not disc[0].any()
     assert box[15, 11]
@@ -63,7 +67,8 @@ def test_a_fake_segmenter_draws_discs_around_points_and_cuts_out_the_background(
 def test_a_fake_segmenter_counts_what_it_encodes_and_rescales_answers() -> None:
     segmenter = FakeSegmenter()
     small = Answer(Size(20, 15), (ObjectPrompt(Box(0, 0, 4, 4)),))
-    masks = segmenter.segment(IMAGE, [small, Answer(Size(9, 9)), small.rescaled(Size(40, 30))])
+    found = segmenter.segment(IMAGE, [small, Answer(Size(9, 9)), small.rescaled(Size(40, 30))])
+    masks = [own.masks for own in found]
     assert [own.shape for own in masks] == [(1, 30, 40), (0, 30, 40), (1, 30, 40)]
     assert np.array_equal(masks[0], masks[2])
     assert masks[0].sum() == 81

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,6 +33,8 @@ Mask = Bool[np.ndarray, "height width"]
 """True on the object; at the image's size."""
 Masks = Bool[np.ndarray, "objects height width"]
 """One mask per object; shape (0, height, width) when there is none."""
+Scores = Float[np.ndarray, "objects"]
+"""One number from 0 to 1 per object: how well the segmenter thinks that its mask fits (an estimated IoU)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,20 @@ class Answer:
             return ObjectPrompt(box, tuple(Point(p.x * x_scale, p.y * y_scale, p.label) for p in prompt.points))
 
         return dataclasses.replace(self, frame=frame, objects=tuple(moved(prompt) for prompt in self.objects))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmentation:
+    """What a segmenter makes of one answer."""
+
+    masks: Masks
+    """One mask per object, in the answer's order, at the image's size."""
+    scores: Scores | None = None
+    """The segmenter's own estimate of each mask's IoU; None from a segmenter that has none."""
+
+    def __post_init__(self) -> None:
+        if self.scores is not None and len(self.scores) != len(self.masks):
+            raise ValueError(f"{len(self.masks)} masks need as many scores, found {len(self.scores)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +254,8 @@ class Prediction:
     failure: Failure | None = None
     failure_detail: str = ""
     """Why the text could not be read, in a sentence; empty when there was no failure."""
+    scores: Scores | None = None
+    """The segmenter's estimate of each mask's IoU, from 0 to 1; None for a failure, or where the segmenter has none."""
 
     @property
     def mask(self) -> Mask:

@@ -13,6 +13,7 @@ from thinkseg import cli
 from thinkseg.cli.score import create_rubric
 from thinkseg.errors import InputError
 from thinkseg.imaging import rle_from_mask, save_mask
+from thinkseg.types import Segmentation
 
 HIT = "<think>a</think><bbox>[10,5,19,14]</bbox><points></points><labels></labels>"
 LISTED = '<think>a</think><answer>[{"bbox_2d": [10, 5, 19, 14], "point_2d": [12, 9]}]</answer>'
@@ -77,7 +78,7 @@ def test_the_mask_of_a_line_is_compared_with_what_the_segmenter_makes(tmp_path, 
 
     class Perfect:
         def segment(self, image, answers):
-            return [np.stack([target] * len(answer.objects)) for answer in answers]
+            return [Segmentation(np.stack([target] * len(answer.objects))) for answer in answers]
 
     room = SimpleNamespace(load_segmenter=lambda name: {"perfect": Perfect()}[name])
     monkeypatch.setitem(sys.modules, "thinkseg.models.segmenter", room)  # the real one imports torch
@@ -98,7 +99,7 @@ def test_the_masks_of_a_line_are_matched_with_those_of_its_objects(tmp_path, cap
 
     class Perfect:
         def segment(self, image, answers):
-            return [np.stack([left, right][: len(answer.objects)]) for answer in answers]
+            return [Segmentation(np.stack([left, right][: len(answer.objects)])) for answer in answers]
 
     room = SimpleNamespace(load_segmenter=lambda name: Perfect())
     monkeypatch.setitem(sys.modules, "thinkseg.models.segmenter", room)  # the real one imports torch

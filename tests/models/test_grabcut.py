@@ -18,7 +18,7 @@ def disc() -> Mask:
 
 
 def masks_of(image: Image.Image, *prompts: ObjectPrompt, frame: Size = SIZE) -> list[Mask]:
-    return list(GrabCutSegmenter().segment(image, [Answer(frame, prompts)])[0])
+    return list(GrabCutSegmenter().segment(image, [Answer(frame, prompts)])[0].masks)
 
 
 def iou(first: Mask, second: Mask) -> float:
@@ -113,7 +113,8 @@ def test_prompts_at_the_rim_and_tiny_images_do_no_harm(prompt: ObjectPrompt, siz
 def test_an_image_is_prepared_once_for_all_answers_about_it(red_disc: Image.Image) -> None:
     segmenter = GrabCutSegmenter(iterations=1)
     masks = segmenter.segment(red_disc, [Answer(SIZE, (ObjectPrompt(AROUND_IT),)), Answer(SIZE)])
-    assert [own.shape for own in masks] == [(1, 150, 200), (0, 150, 200)]
+    assert [own.scores for own in masks] == [None, None]
+    assert [own.masks.shape for own in masks] == [(1, 150, 200), (0, 150, 200)]
     assert segmenter.encode_count == 1
     with pytest.raises(InputError, match="at least 1 iteration"):
         GrabCutSegmenter(iterations=0)

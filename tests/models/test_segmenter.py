@@ -57,7 +57,7 @@ def test_every_kind_of_segmenter_gives_what_its_own_processor_gives(
 ) -> None:
     image = noise(*size)
     answer = Answer(FRAME, tuple(PROMPTS.values()))
-    masks = PromptableSegmenter(*tiny_segmenter).segment(image, [answer])[0]
+    masks = PromptableSegmenter(*tiny_segmenter).segment(image, [answer])[0].masks
     expected = [published_path(*tiny_segmenter, image, p) for p in answer.rescaled(Size(*size)).objects]
     assert masks.dtype == bool
     assert agree(masks, np.stack(expected))
@@ -71,15 +71,42 @@ def test_chunks_do_not_change_masks(tiny_segmenter: tuple[Any, Any], noise: Nois
     one_by_one = PromptableSegmenter(*tiny_segmenter, chunk=1).segment(image, answers)
     for chunk in (2, 5, 64):
         together = PromptableSegmenter(*tiny_segmenter, chunk=chunk).segment(image, answers)
-        assert all(agree(a, b) for a, b in zip(one_by_one, together, strict=True))
+        assert all(agree(a.masks, b.masks) for a, b in zip(one_by_one, together, strict=True))
 
 
 def test_objects_keep_their_order(tiny_segmenter: tuple[Any, Any], noise: Noise) -> None:
     segmenter, image = PromptableSegmenter(*tiny_segmenter), noise(120, 90)
     prompts = tuple(PROMPTS.values())
     forwards, backwards = segmenter.segment(image, [Answer(FRAME, prompts), Answer(FRAME, prompts[::-1])])
-    assert np.array_equal(forwards, backwards[::-1])
-    assert len({mask.tobytes() for mask in forwards}) > 1
+    assert np.array_equal(forwards.masks, backwards.masks[::-1])
+    assert np.array_equal(forwards.scores, backwards.scores[::-1])
+    assert len({mask.tobytes() for mask in forwards.masks}) > 1
+
+
+def test_scores_are_what_the_models_own_head_says_of_each_mask(tiny_segmenter: tuple[Any, Any], noise: Noise) -> None:
+    model, processor = tiny_segmenter
+    image, prompts = noise(120, 90), tuple(PROMPTS.values())
+    said: list[torch.Tensor] = []
+    head = model.mask_decoder.iou_prediction_head
+    hook = head.register_forward_hook(lambda _m, _i, outputs: said.append(outputs.clamp(0, 1).flatten()))
+    (found,) = PromptableSegmenter(model, processor, chunk=1).segment(image, [Answer(FRAME, prompts)])
+    hook.remove()
+    assert found.scores is not None
+    assert found.scores.shape == (len(prompts),)
+    assert ((found.scores >= 0) & (found.scores <= 1)).all()
+    # One output a token: which of them goes with the mask is the decoder's choice (by stability, in SAM 2).
+    assert all(any(np.isclose(score, out.tolist())) for score, out in zip(found.scores, said, strict=True))
+
+
+def test_an_estimate_outside_of_its_range_is_cut_to_it(noise: Noise) -> None:
+    """The IoU head of SAM has no sigmoid."""
+    model, processor = testing.tiny_sam()
+    answers = [Answer(FRAME, (PROMPTS["box"],))]
+    for bias, score in ((5.0, 1.0), (-5.0, 0.0)):
+        model.mask_decoder.iou_prediction_head.proj_out.bias.data.fill_(bias)
+        (found,) = PromptableSegmenter(model, processor).segment(noise(40, 30), answers)
+        assert found.scores is not None
+        assert found.scores.tolist() == [score]
 
 
 def test_an_image_is_encoded_once_and_equal_prompts_are_decoded_once(noise: Noise) -> None:
@@ -92,7 +119,7 @@ def test_an_image_is_encoded_once_and_equal_prompts_are_decoded_once(noise: Nois
     masks = segmenter.segment(noise(120, 90), group)
     assert segmenter.encode_count == 1
     assert sum(decoded) == 2
-    assert [len(own) for own in masks] == [2] * 8 + [0]
+    assert [len(own.masks) for own in masks] == [2] * 8 + [0]
     segmenter.segment(noise(120, 91), group)
     assert segmenter.encode_count == 2
 
@@ -100,7 +127,8 @@ def test_an_image_is_encoded_once_and_equal_prompts_are_decoded_once(noise: Nois
 def test_nothing_there_costs_nothing_and_has_no_masks(noise: Noise) -> None:
     segmenter = PromptableSegmenter(*testing.tiny_sam2())
     masks = segmenter.segment(noise(30, 20), [Answer(FRAME), Answer(FRAME)])
-    assert [own.shape for own in masks] == [(0, 20, 30)] * 2
+    assert [own.masks.shape for own in masks] == [(0, 20, 30)] * 2
+    assert [own.scores is not None and own.scores.shape for own in masks] == [(0,)] * 2
     assert segmenter.segment(noise(30, 20), []) == []
     assert segmenter.encode_count == 0
 
@@ -109,7 +137,7 @@ def test_the_same_answer_in_another_frame_gives_the_same_masks(noise: Noise) -> 
     segmenter = PromptableSegmenter(*testing.tiny_sam2())
     answer = Answer(FRAME, tuple(PROMPTS.values()))
     here, there = segmenter.segment(noise(200, 100), [answer, answer.rescaled(Size(1000, 1000))])
-    assert agree(here, there)
+    assert agree(here.masks, there.masks)
 
 
 def test_red_arrives_as_red(tiny_segmenter: tuple[Any, Any]) -> None:
@@ -133,13 +161,13 @@ def test_an_image_that_is_not_rgb_is_refused() -> None:
             segmenter.segment(Image.new("L", (30, 20)), answers)
 
 
-def test_a_large_image_is_decoded_in_smaller_chunks(noise: Noise, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("thinkseg.models.segmenter._UPSAMPLED_PIXELS", 2 * 120 * 90)
+def test_a_large_image_is_decoded_in_smaller_chunks(noise: Noise) -> None:
     model, processor = testing.tiny_sam2()
     decoded: list[int] = []
     model.mask_decoder.register_forward_hook(lambda _m, _i, outputs: decoded.append(outputs[0].shape[1]))
     prompts = tuple(ObjectPrompt(Box(i, i, 40 + i, 50)) for i in range(5))
-    PromptableSegmenter(model, processor, chunk=64).segment(noise(120, 90), [Answer(FRAME, prompts)])
+    segmenter = PromptableSegmenter(model, processor, chunk=64, upsampled_pixels=2 * 120 * 90)
+    segmenter.segment(noise(120, 90), [Answer(FRAME, prompts)])
     assert decoded == [2, 2, 1]
 
 
@@ -155,7 +183,7 @@ def test_a_segmenter_is_loaded_by_its_model_type(tiny_segmenter: tuple[Any, Any]
     assert type(loaded.model) is type(tiny_segmenter[0])
     answers = [Answer(FRAME, tuple(PROMPTS.values()))]
     again = loaded.segment(noise(120, 90), answers)[0]
-    assert agree(again, PromptableSegmenter(*tiny_segmenter).segment(noise(120, 90), answers)[0])
+    assert agree(again.masks, PromptableSegmenter(*tiny_segmenter).segment(noise(120, 90), answers)[0].masks)
 
 
 def test_the_image_part_of_a_published_video_checkpoint_is_taken(tmp_path: Path, noise: Noise) -> None:
@@ -166,7 +194,7 @@ def test_the_image_part_of_a_published_video_checkpoint_is_taken(tmp_path: Path,
     assert type(loaded.processor).__name__ == "Sam2Processor"
     own = dict(model.named_parameters())
     assert all(torch.equal(weight, own[name]) for name, weight in loaded.model.named_parameters())
-    assert loaded.segment(noise(50, 40), [Answer(FRAME, (PROMPTS["box"],))])[0].shape == (1, 40, 50)
+    assert loaded.segment(noise(50, 40), [Answer(FRAME, (PROMPTS["box"],))])[0].masks.shape == (1, 40, 50)
 
 
 def test_a_model_of_another_kind_is_no_segmenter(tmp_path: Path) -> None:

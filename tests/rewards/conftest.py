@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from thinkseg.types import Segmentation
+
 
 class BoxSegmenter:
     """Fills boxes, and a 3×3 square around the points of objects without one; counts its calls."""
@@ -12,7 +14,7 @@ class BoxSegmenter:
 
     def segment(self, image, answers):
         self.calls.append(list(answers))
-        return [self._masks(image, answer) for answer in answers]
+        return [Segmentation(self._masks(image, answer)) for answer in answers]
 
     def _masks(self, image, answer):
         masks = np.zeros((len(answer.objects), image.height, image.width), bool)

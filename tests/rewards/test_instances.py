@@ -10,7 +10,7 @@ from thinkseg.answers import SegR1, SegR1Points, VisionReasoner
 from thinkseg.errors import ImageError
 from thinkseg.metrics.overlap import count_overlap
 from thinkseg.rewards import Rubric, Truth
-from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
+from thinkseg.types import Answer, Box, ObjectPrompt, Point, Segmentation, Size
 
 FRAME = Size(40, 30)
 IMAGE = Image.new("RGB", (40, 30))
@@ -92,7 +92,7 @@ def test_an_object_whose_mask_came_out_empty_still_counts():
     class Blind:
         def segment(self, image, answers):
             masks = [np.stack([rectangle(*LEFT), np.zeros((30, 40), bool)])[: len(a.objects)] for a in answers]
-            return masks
+            return [Segmentation(own) for own in masks]
 
     rubric = Rubric(VisionReasoner(), {"matched_masks": 1.0}, Blind())
     truth = Truth(instances=rectangle(*LEFT)[None], image=IMAGE)

@@ -10,7 +10,7 @@ from thinkseg.answers import SegR1, SegR1Points
 from thinkseg.errors import ImageError
 from thinkseg.metrics.saliency import s_measure
 from thinkseg.rewards import Rubric, Truth
-from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
+from thinkseg.types import Answer, Box, ObjectPrompt, Point, Segmentation, Size
 
 FRAME = Size(40, 30)
 IMAGE = Image.new("RGB", (40, 30))
@@ -71,7 +71,7 @@ def test_a_malformed_answer_earns_nothing_and_spoils_no_other():
 
     class Filler:
         def segment(self, image, answers):
-            return [np.stack([TARGET] * len(answer.objects)) for answer in answers]
+            return [Segmentation(np.stack([TARGET] * len(answer.objects))) for answer in answers]
 
     rubric = Rubric(SegR1(), {"segment": 1.0}, Filler())
     truth = Truth(mask=TARGET, image=IMAGE)

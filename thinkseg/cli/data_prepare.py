@@ -115,7 +115,7 @@ def _segment(name: str, device: str) -> Segment:
     from thinkseg.models.segmenter import load_segmenter
 
     segmenter = load_segmenter(name, device)
-    return lambda image, answer: segmenter.segment(image, [answer])[0]
+    return lambda image, answer: segmenter.segment(image, [answer])[0].masks
 
 
 def _made_text(made: Prepared, names: int = 5) -> str:

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
-from thinkseg.types import Answer, Completion, Masks, Request, Size
+from thinkseg.types import Answer, Completion, Request, Segmentation, Size
 
 
 @runtime_checkable
@@ -25,7 +25,7 @@ class Reasoner(Protocol):
 class Segmenter(Protocol):
     """A promptable model that turns boxes and points into masks."""
 
-    def segment(self, image: Image.Image, answers: Sequence[Answer]) -> list[Masks]:
+    def segment(self, image: Image.Image, answers: Sequence[Answer]) -> list[Segmentation]:
         """The masks of several answers about one image, which is encoded once.
 
         Args:
@@ -33,6 +33,7 @@ class Segmenter(Protocol):
             answers: each in any frame; they are rescaled to the image here.
 
         Returns:
-            For each answer a boolean array (objects, height, width) at the image's size, objects in the answer's order.
+            For each answer its masks, a boolean array (objects, height, width) at the image's size, objects in the
+            answer's order; with the segmenter's own estimate of each mask's IoU, if it has one.
         """
         ...

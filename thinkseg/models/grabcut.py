@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from thinkseg.errors import InputError
-from thinkseg.types import Answer, Box, Mask, Masks, ObjectPrompt, Point, Size
+from thinkseg.types import Answer, Box, Mask, Masks, ObjectPrompt, Point, Segmentation, Size
 
 _WORKING_SIDE = 256
 """Longer side, in pixels, of the cut-out that is segmented."""
@@ -31,7 +31,8 @@ class GrabCutSegmenter:
     """A `Segmenter` on OpenCV's GrabCut; the same prompt always gives the same mask.
 
     A box says that everything outside is background. Points are certain. An object with points alone is guessed to
-    fill discs around its points of label 1, of a quarter of the image's shorter side; without any it is empty.
+    fill discs around its points of label 1, of a quarter of the image's shorter side; without any it is empty. Its
+    scores are None.
 
     Args:
         iterations: of GrabCut; three are a little better than one and take nearly twice the time.
@@ -46,7 +47,7 @@ class GrabCutSegmenter:
         self._iterations = iterations
         self.encode_count = 0
 
-    def segment(self, image: Image.Image, answers: Sequence[Answer]) -> list[Masks]:
+    def segment(self, image: Image.Image, answers: Sequence[Answer]) -> list[Segmentation]:
         """As in `models.base.Segmenter`."""
         if image.mode != "RGB":
             raise InputError(f"the segmenter takes RGB images, found mode {image.mode!r}")
@@ -59,7 +60,10 @@ class GrabCutSegmenter:
             for prompt in dict.fromkeys(prompt for prompts in asked for prompt in prompts):
                 mask_of[prompt] = self._mask(pixels, prompt)
         empty: Masks = np.zeros((0, *size.hw), dtype=bool)
-        return [np.stack([mask_of[prompt] for prompt in prompts]) if prompts else empty.copy() for prompts in asked]
+        return [
+            Segmentation(np.stack([mask_of[prompt] for prompt in prompts]) if prompts else empty.copy())
+            for prompts in asked
+        ]
 
     def _mask(self, pixels: Pixels, prompt: ObjectPrompt) -> Mask:
         """The mask of one object at the image's size."""

@@ -27,7 +27,17 @@ from thinkseg.imaging import load_image
 from thinkseg.models import loading
 from thinkseg.models.base import Reasoner, Segmenter
 from thinkseg.models.checkpoint_config import SETTINGS_FILE, CheckpointConfig, settings_for
-from thinkseg.types import Answer, Completion, Failure, FinishReason, Instruction, Masks, Prediction, Request, Sample
+from thinkseg.types import (
+    Answer,
+    Completion,
+    Failure,
+    FinishReason,
+    Instruction,
+    Prediction,
+    Request,
+    Sample,
+    Segmentation,
+)
 
 if TYPE_CHECKING:
     from thinkseg.types import ImageSource
@@ -88,14 +98,14 @@ class Pipeline:
         completions = self.reasoner.complete(requests)
         read = [self._read(completion, images[key]) for completion, key in zip(completions, keys, strict=True)]
 
-        masks: dict[int, Masks] = {}
+        segmented: dict[int, Segmentation] = {}
         for key, image in images.items():
             members = [i for i, own in enumerate(keys) if own == key]
             answers = [(i, answer) for i in members if isinstance(answer := read[i], Answer)]
             found = self.segmenter.segment(image, [answer for _, answer in answers])
-            masks.update(zip((i for i, _ in answers), found, strict=True))
+            segmented.update(zip((i for i, _ in answers), found, strict=True))
         return [
-            _prediction(sample, completion, outcome, masks.get(i), images[key])
+            _prediction(sample, completion, outcome, segmented.get(i), images[key])
             for i, (sample, completion, outcome, key) in enumerate(zip(samples, completions, read, keys, strict=True))
         ]
 
@@ -121,11 +131,11 @@ def _prediction(
     sample: Sample,
     completion: Completion,
     outcome: Answer | MalformedAnswer,
-    masks: Masks | None,
+    found: Segmentation | None,
     image: Image.Image,
 ) -> Prediction:
-    if isinstance(outcome, Answer) and masks is not None:
-        return Prediction(sample.id, completion, outcome, masks)
+    if isinstance(outcome, Answer) and found is not None:
+        return Prediction(sample.id, completion, outcome, found.masks, scores=found.scores)
     truncated = completion.finish_reason is FinishReason.LENGTH
     return Prediction(
         sample.id,

@@ -1,7 +1,7 @@
 """The segmenter: a promptable model of the SAM line, which turns the boxes and points of an answer into masks.
 
 >>> segmenter = load_segmenter("facebook/sam2.1-hiera-large", device="cuda")  # doctest: +SKIP
->>> masks = segmenter.segment(image, [answer])                                # doctest: +SKIP
+>>> masks = segmenter.segment(image, [answer])[0].masks                       # doctest: +SKIP
 
 An image is encoded once, however many answers are about it, and equal prompts are decoded once: when a group of
 completions is scored, most of the work is shared. Prompts are decoded in chunks of the same form, so that none is
@@ -24,7 +24,7 @@ from thinkseg.errors import CheckpointError, InputError
 from thinkseg.models import loading
 from thinkseg.models.base import Segmenter
 from thinkseg.models.grabcut import GrabCutSegmenter
-from thinkseg.types import Answer, Masks, ObjectPrompt, Size
+from thinkseg.types import Answer, Mask, Masks, ObjectPrompt, Scores, Segmentation, Size
 
 GRABCUT = "grabcut"
 """The name of the segmenter that needs no weights."""
@@ -48,7 +48,7 @@ MODEL_CLASSES: Mapping[str, tuple[str, str]] = {
 _CPU_CHUNK = 4
 _GPU_CHUNK = 64
 _UPSAMPLED_PIXELS = 64 * 2**20
-"""How many logits may be brought to the image's size at once: 256 MB."""
+"""256 MB of logits."""
 
 _log = logging.getLogger(__name__)
 
@@ -71,17 +71,21 @@ class PromptableSegmenter:
         model: the model in float32 and in evaluation mode, on its device.
         processor: its processor, which knows the size of the model's input.
         chunk: how many prompts are decoded at once; None for a number that suits the device.
+        upsampled_pixels: how many logits may be brought to the image's size at once.
 
     Attributes:
         encode_count: how many images have been encoded so far.
     """
 
-    def __init__(self, model: Any, processor: Any, *, chunk: int | None = None) -> None:
+    def __init__(
+        self, model: Any, processor: Any, *, chunk: int | None = None, upsampled_pixels: int = _UPSAMPLED_PIXELS
+    ) -> None:
         if chunk is not None and chunk < 1:
             raise InputError(f"a chunk holds at least 1 prompt, found {chunk}")
         self.model = model
         self.processor = processor
         self.chunk = chunk or (_CPU_CHUNK if self.device.type == "cpu" else _GPU_CHUNK)
+        self._upsampled_pixels = upsampled_pixels
         self.encode_count = 0
 
     @property
@@ -90,7 +94,7 @@ class PromptableSegmenter:
         device: torch.device = self.model.device
         return device
 
-    def segment(self, image: Image.Image, answers: Sequence[Answer]) -> list[Masks]:
+    def segment(self, image: Image.Image, answers: Sequence[Answer]) -> list[Segmentation]:
         """The masks of several answers about one image, which is encoded once.
 
         Args:
@@ -99,17 +103,17 @@ class PromptableSegmenter:
 
         Returns:
             For each answer (objects, height, width) at the image's size, objects in the answer's order; a pixel is
-            True where the model's logit, interpolated bilinearly, is above 0.
+            True where the model's logit, interpolated bilinearly, is above 0. The scores are what the model's IoU head
+            says, cut to 0…1.
         """
-        height, width = image.height, image.width
         if not any(answer.objects for answer in answers):
-            return [np.zeros((0, height, width), dtype=bool) for _ in answers]
+            return [_segmentation((), image.size) for _ in answers]
         with torch.inference_mode():
             encoded = self._encode(image)
             asked = [answer.rescaled(encoded.frame).objects for answer in answers]
-            mask_of = self._masks(encoded, (prompt for prompts in asked for prompt in prompts), height * width)
-        empty: Masks = np.zeros((0, height, width), dtype=bool)
-        return [np.stack([mask_of[prompt] for prompt in prompts]) if prompts else empty.copy() for prompts in asked]
+            prompts = (prompt for objects in asked for prompt in objects)
+            found = self._decode(encoded, prompts, image.width * image.height)
+        return [_segmentation([found[prompt] for prompt in objects], image.size) for objects in asked]
 
     def _encode(self, image: Image.Image) -> _Encoded:
         if image.mode != "RGB":
@@ -128,16 +132,20 @@ class PromptableSegmenter:
         )
         return _Encoded(named, Size(width, height), restore)
 
-    def _masks(self, encoded: _Encoded, prompts: Iterable[ObjectPrompt], pixels: int) -> dict[ObjectPrompt, np.ndarray]:
-        """A boolean mask (height, width) for every distinct prompt."""
-        limit = max(1, min(self.chunk, _UPSAMPLED_PIXELS // pixels))
-        masks: dict[ObjectPrompt, np.ndarray] = {}
+    def _decode(
+        self, encoded: _Encoded, prompts: Iterable[ObjectPrompt], pixels: int
+    ) -> dict[ObjectPrompt, tuple[np.ndarray, float]]:
+        """A boolean mask (height, width) and its score for every distinct prompt."""
+        limit = max(1, min(self.chunk, self._upsampled_pixels // pixels))
+        found: dict[ObjectPrompt, tuple[np.ndarray, float]] = {}
         for chunk in _chunks(prompts, limit):
             outputs = self.model(**encoded.embeddings, **self._tensors(chunk), multimask_output=False)
             logits = outputs.pred_masks[0].float()
             restored = self.processor.post_process_masks([logits], **encoded.restore)[0][:, 0].cpu().numpy()
-            masks.update(zip(chunk, restored, strict=True))
-        return masks
+            # The IoU head of SAM and SAM-HQ has no sigmoid, so that its estimates can leave 0…1.
+            scores = outputs.iou_scores[0, :, 0].float().clamp(0, 1).tolist()
+            found.update(zip(chunk, zip(restored, scores, strict=True), strict=True))
+        return found
 
     def _tensors(self, chunk: Sequence[ObjectPrompt]) -> dict[str, torch.Tensor]:
         """Prompts of one form as the model wants them: a batch of one image with several objects."""
@@ -151,6 +159,14 @@ class PromptableSegmenter:
             tensors["input_points"] = torch.tensor([points], dtype=torch.float32)
             tensors["input_labels"] = torch.tensor([labels], dtype=torch.long)
         return {name: tensor.to(self.device) for name, tensor in tensors.items()}
+
+
+def _segmentation(found: Sequence[tuple[Mask, float]], size_wh: tuple[int, int]) -> Segmentation:
+    """Masks and scores of one answer, an array each."""
+    width, height = size_wh
+    masks: Masks = np.stack([mask for mask, _ in found]) if found else np.zeros((0, height, width), dtype=bool)
+    scores: Scores = np.array([score for _, score in found], dtype=np.float64)
+    return Segmentation(masks, scores)
 
 
 def _chunks(prompts: Iterable[ObjectPrompt], limit: int) -> Iterator[tuple[ObjectPrompt, ...]]:

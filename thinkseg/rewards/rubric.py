@@ -246,7 +246,8 @@ def _masks_of(inputs: Sequence[RewardInput], segmenter: Segmenter) -> list[Masks
     for item in inputs:
         if item.answer is not None and item.answer.objects:
             asked.setdefault((item.answer.frame, item.answer.objects), item.answer)
-    found = dict(zip(asked, segmenter.segment(image, list(asked.values())) if asked else [], strict=True))
+    segmented = segmenter.segment(image, list(asked.values())) if asked else []
+    found = {key: made.masks for key, made in zip(asked, segmented, strict=True)}
     nothing = np.zeros((0, *shape), bool)
     return [found.get((item.answer.frame, item.answer.objects), nothing) if item.answer else nothing for item in inputs]
 

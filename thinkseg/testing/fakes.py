@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from thinkseg.types import Answer, Completion, Mask, Masks, ObjectPrompt, Point, Request, Size
+from thinkseg.types import Answer, Completion, Mask, Masks, ObjectPrompt, Point, Request, Segmentation, Size
 
 Script = Sequence[str | Completion] | Callable[[Request], str | Completion]
 
@@ -55,23 +55,31 @@ class FakeSegmenter:
 
     Args:
         radius: of the discs, as a share of the image's shorter side. Discs of label 0 are cut out.
+        score: what it says of each mask; None for a segmenter without scores.
 
     Attributes:
         encoded: every image that was encoded, in order: one per call of `segment` that had an object to segment.
         prompted: how many objects have been segmented.
     """
 
-    def __init__(self, radius: float = 0.1) -> None:
+    def __init__(self, radius: float = 0.1, score: float | None = None) -> None:
         self._radius = radius
+        self._score = score
         self.encoded: list[Image.Image] = []
         self.prompted = 0
 
-    def segment(self, image: Image.Image, answers: Sequence[Answer]) -> list[Masks]:
+    def segment(self, image: Image.Image, answers: Sequence[Answer]) -> list[Segmentation]:
         """As in `models.base.Segmenter`."""
         size = Size(*image.size)
         if any(answer.objects for answer in answers):
             self.encoded.append(image)
-        return [self._masks(answer.rescaled(size)) for answer in answers]
+        return [
+            Segmentation(
+                self._masks(answer.rescaled(size)),
+                None if self._score is None else np.full(len(answer.objects), self._score),
+            )
+            for answer in answers
+        ]
 
     def _masks(self, answer: Answer) -> Masks:
         self.prompted += len(answer.objects)
