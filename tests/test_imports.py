@@ -16,7 +16,19 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_importing_the_package_loads_none_of_the_heavy_ones():
-    heavy = {"torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets", "cv2", "scipy", "numpy"}
+    heavy = {
+        "torch",
+        "torchvision",
+        "transformers",
+        "trl",
+        "peft",
+        "accelerate",
+        "datasets",
+        "cv2",
+        "scipy",
+        "numpy",
+        "pydantic",
+    }
     assert modules_after("import thinkseg") & heavy == set()
 
 

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 from thinkseg.errors import ThinkSegError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thinkseg.models.base import Segmenter
     from thinkseg.models.pipeline import Pipeline
-    from thinkseg.types import Answer, Box, Completion, ObjectPrompt, Point, Prediction, Sample, Size
+    from thinkseg.types import Answer, Box, Completion, Instruction, ObjectPrompt, Point, Prediction, Sample, Size
 
 __version__ = "0.1.0"
 
@@ -23,6 +26,7 @@ __all__ = [
     "Answer",
     "Box",
     "Completion",
+    "Instruction",
     "ObjectPrompt",
     "Point",
     "Prediction",
@@ -34,14 +38,62 @@ __all__ = [
 ]
 
 
-def load(model: str = "pocket", **options: Any) -> "Pipeline":
-    """Build a pipeline from ``"pocket"``, a checkpoint folder or a hub id.
+def load(
+    model: "str | Path" = "pocket",
+    *,
+    segmenter: "str | Path | Segmenter | None" = None,
+    format: str | None = None,
+    instruction: "Instruction | None" = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    batch_size: int | None = None,
+    max_new_tokens: int | None = None,
+    frame: str | None = None,
+    canvas: int | None = None,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+) -> "Pipeline":
+    """Load a reasoner and a segmenter as a pipeline, from an image and a query to masks.
 
-    The options are those of `thinkseg.models.pipeline.load_pipeline`.
+    What is not given comes from the `thinkseg.json` in the checkpoint's folder, or from what is known about a published
+    checkpoint.
+
+    Args:
+        model: ``"pocket"``, a checkpoint folder, or a hub id.
+        segmenter: ``"pocket"``, ``"grabcut"``, a checkpoint folder, a hub id, or a segmenter; the pocket's where
+            nothing else is known.
+        format: name of the answer format, such as ``"seg-r1"``.
+        instruction: sentences in place of the format's own, a template with ``{query}``.
+        device: ``"auto"`` (a GPU if there is one), or a torch device; for both models.
+        dtype: of the reasoner's weights: ``"auto"`` (the checkpoint's on a GPU, float32 on a CPU), or a name.
+        batch_size: prompts that the reasoner decodes together; None for what suits the device.
+        max_new_tokens: length limit of a completion, in tokens, from 1; 512 where nothing else is known.
+        frame: how coordinates are measured, a rule of `thinkseg.models.families`.
+        canvas: stretch images to a square of this many pixels a side before the reasoner sees them.
+        min_pixels: enlarge images to at least this many pixels in all for the reasoner.
+        max_pixels: shrink images to at most this many pixels in all for the reasoner.
+
+    Raises:
+        CheckpointError: a model is missing or incomplete, or nothing says in which format it answers.
+        InputError: an impossible setting, or the pocket is asked for and not installed.
+
+    >>> pipeline = load("pocket", device="cpu", max_new_tokens=32)
+    >>> pipeline.answer_format.name
+    'seg-r1'
     """
+    from thinkseg.models.checkpoint_config import CheckpointConfig
     from thinkseg.models.pipeline import load_pipeline
 
-    return load_pipeline(model, **options)
+    config = CheckpointConfig(
+        format=format,
+        instruction=instruction,
+        max_new_tokens=max_new_tokens,
+        frame=frame,
+        canvas=canvas,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+    )
+    return load_pipeline(model, segmenter, config, device=device, dtype=dtype, batch_size=batch_size)
 
 
 def __getattr__(name: str) -> Any:

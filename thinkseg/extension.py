@@ -30,6 +30,8 @@ T = TypeVar("T")
 Check = Callable[[Any, str], T]
 """From what a reference names, and the reference, to what is used; an `InputError` where it breaks a contract."""
 
+_NAME_IT = "give it on the command line, in the recipe, or in the call"
+
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -112,19 +114,17 @@ def digest_of(name: str) -> str:
     return _digest(_file_of(reference, InputError))
 
 
-def refuse_reference(name: object, where: str, error: type[InputError] = InputError) -> None:
+def refuse_reference(name: object, where: str, error: type[InputError] = InputError, instead: str = _NAME_IT) -> None:
     """Refuse a reference in a place that is not the user's own: it would run code that the user has not named.
 
     Args:
         name: what the place says; anything but a reference passes.
         where: the place, for the sentence.
         error: what is raised.
+        instead: what to do, the end of the sentence.
     """
     if is_reference(name):
-        raise error(
-            f"{where} names '{name}', which is code, and code is run only when you name it yourself: "
-            "give it on the command line, in the recipe, or in the call"
-        )
+        raise error(f"{where} names '{name}', which is code, and code is run only when you name it yourself: {instead}")
 
 
 def _import_source(reference: Reference, error: type[InputError]) -> ModuleType:

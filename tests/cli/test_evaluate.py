@@ -10,6 +10,7 @@ from thinkseg.answers import get_format
 from thinkseg.cli import main
 from thinkseg.evaluation.benchmarks import LoadOptions, load_benchmark
 from thinkseg.imaging import save_mask
+from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.testing.data_sets import write_folders, write_reasonseg, write_refcoco
@@ -117,15 +118,15 @@ def test_a_changed_checkpoint_is_not_mixed_with_the_old_one(
 def test_how_a_model_is_asked_reaches_it_and_is_not_mixed_with_another_way(
     evaluate: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: dict[str, object] = {}
+    given: list[CheckpointConfig] = []
 
-    def load(*_words: object, **options: object) -> Pipeline:
-        given.update(options)
+    def load(*_words: object, config: CheckpointConfig, **_options: object) -> Pipeline:
+        given.append(config)
         return Pipeline(FakeReasoner(RIGHT), FakeSegmenter(), get_format("seg-r1"))
 
     monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", load)
     assert evaluate("folder", "--max-new-tokens", "64", "--frame", "relative-1000") == 0
-    assert (given["max_new_tokens"], given["frame"]) == (64, "relative-1000")
+    assert given == [CheckpointConfig(max_new_tokens=64, frame="relative-1000")]
     settings = json.loads((tmp_path / "out" / "report.json").read_text())["settings"]
     assert settings["max_new_tokens"] == 64
     capsys.readouterr()

@@ -12,6 +12,7 @@ from thinkseg import testing
 from thinkseg.answers import get_format
 from thinkseg.cli import main
 from thinkseg.imaging import load_image, load_mask, mask_from_rle
+from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.types import Completion, FinishReason, Instruction, Size
@@ -253,14 +254,17 @@ def test_what_the_flags_say_about_a_model_reaches_it(
     words += ["--instruction", str(tmp_path / "sentences.txt")]
     assert main(["segment", str(photo), "-q", "x", "--out", str(tmp_path / "out"), *words]) == 0
     assert asked == {
-        "names": ("pocket", "grabcut"),
-        "format": "seg-zero",
-        "max_new_tokens": 9,
-        "frame": "relative-1000",
-        "canvas": 840,
-        "min_pixels": 7,
-        "max_pixels": 8,
-        "instruction": Instruction("Find {query}."),
+        "names": ("pocket",),
+        "config": CheckpointConfig(
+            format="seg-zero",
+            segmenter="grabcut",
+            max_new_tokens=9,
+            frame="relative-1000",
+            canvas=840,
+            min_pixels=7,
+            max_pixels=8,
+            instruction=Instruction("Find {query}."),
+        ),
         "batch_size": 3,
         "dtype": "float32",
         "device": "cpu",

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from thinkseg import testing
 from thinkseg.errors import CheckpointError, InputError
 from thinkseg.models import loading
+from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.models.reasoner import load_reasoner
 
 
@@ -87,7 +88,7 @@ def test_a_checkpoint_that_lacks_weights_is_refused(folder: Path) -> None:
 def test_a_damaged_checkpoint_is_told_in_a_sentence(file: str, content: str, folder: Path) -> None:
     (folder / file).write_text(content)
     with pytest.raises(CheckpointError):
-        load_reasoner(folder, device="cpu", frame="relative-1000")
+        load_reasoner(folder, CheckpointConfig(frame="relative-1000"), device="cpu")
 
 
 def test_a_missing_weights_file_is_told_in_a_sentence(folder: Path) -> None:

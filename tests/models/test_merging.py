@@ -14,6 +14,7 @@ from transformers import AutoModelForImageTextToText
 
 from thinkseg import testing
 from thinkseg.errors import CheckpointError, InputError
+from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.models.merging import merge, model_from_tensors
 from thinkseg.models.reasoner import TransformersReasoner, load_reasoner
 from thinkseg.types import Instruction, Request
@@ -78,7 +79,7 @@ def test_shards_become_the_model_that_they_are_of_and_say_what_it_says(
     assert len(list(merged.folder.glob("*.safetensors"))) > 1
     assert not list(tmp_path.glob("*.partial"))
     assert json.loads((merged.folder / "thinkseg.json").read_text()) == SETTINGS
-    found = load_reasoner(merged.folder, device="cpu", max_new_tokens=24)
+    found = load_reasoner(merged.folder, CheckpointConfig(max_new_tokens=24), device="cpu")
     if exact:
         assert same_state(found.model, trained)
         expected = TransformersReasoner(*testing.tiny_qwen2_5_vl(seed=7), max_new_tokens=24)
@@ -291,12 +292,12 @@ def test_an_adapter_is_added_to_the_model_that_it_names(base: Path, tmp_path: Pa
     model = adapted(base, tmp_path / "adapter")
     merged = merge(tmp_path / "adapter", tmp_path / "merged")
     assert (merged.layout, merged.format) == ("a LoRA adapter", "seg-zero")
-    found = load_reasoner(tmp_path / "merged", device="cpu", max_new_tokens=24)
+    found = load_reasoner(tmp_path / "merged", CheckpointConfig(max_new_tokens=24), device="cpu")
     expected = TransformersReasoner(
         model.merge_and_unload(), testing.tiny_qwen2_5_vl()[1], found.rule, max_new_tokens=24
     )
     assert said(found, noise) == said(expected, noise)
-    plain = load_reasoner(base, device="cpu", max_new_tokens=24)
+    plain = load_reasoner(base, CheckpointConfig(max_new_tokens=24), device="cpu")
     assert said(found, noise) != said(plain, noise)
 
 

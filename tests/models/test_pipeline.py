@@ -10,6 +10,7 @@ import thinkseg
 from thinkseg import testing
 from thinkseg.answers import get_format
 from thinkseg.errors import CheckpointError, ImageError, InputError
+from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.models.grabcut import GrabCutSegmenter
 from thinkseg.models.pipeline import Pipeline, load_pipeline
 from thinkseg.models.reasoner import TransformersReasoner
@@ -164,7 +165,12 @@ def test_flags_win_over_the_folder(tmp_path: Path) -> None:
     settings = {"format": "seg-r1", "segmenter": "grabcut", "max_new_tokens": 5}
     folder = testing.save(tmp_path / "model", testing.tiny_qwen2_5_vl(), settings)
     segmenter = FakeSegmenter()
-    pipeline = load_pipeline(folder, segmenter, "seg-zero", device="cpu", max_new_tokens=9, frame="relative-1000")
+    pipeline = load_pipeline(
+        folder,
+        segmenter,
+        CheckpointConfig(format="seg-zero", max_new_tokens=9, frame="relative-1000"),
+        device="cpu",
+    )
     assert pipeline.segmenter is segmenter
     assert pipeline.answer_format.name == "seg-zero"
     assert isinstance(pipeline.reasoner, TransformersReasoner)
@@ -177,7 +183,7 @@ def test_a_folder_that_says_nothing_about_its_format_is_refused_before_it_is_loa
     with pytest.raises(CheckpointError, match="nothing says in which format"):
         load_pipeline(tmp_path)
     with pytest.raises(InputError, match="no answer format 'seg-r2'"):
-        load_pipeline(tmp_path, format="seg-r2")
+        load_pipeline(tmp_path, config=CheckpointConfig(format="seg-r2"))
 
 
 def test_the_pipeline_needs_no_more_than_the_two_protocols() -> None:

@@ -9,6 +9,7 @@ from tokenizers import AddedToken
 
 from thinkseg import testing
 from thinkseg.errors import CheckpointError, InputError
+from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.models.families import FrameRule
 from thinkseg.models.reasoner import TransformersReasoner, load_reasoner
 from thinkseg.testing.tiny_reasoners import CHAT_TEMPLATE
@@ -219,7 +220,7 @@ def test_the_class_follows_from_the_config_and_not_from_the_folders_name(
     """The published code looks for a family's name in the path, so training cannot go on from a folder (defect 10)."""
     tiny = testing.tiny_qwen3_vl()
     folder = testing.save(tmp_path / "Qwen2.5-VL-run" / "checkpoint-40", tiny)
-    reasoner = load_reasoner(folder, device="cpu", max_new_tokens=12)
+    reasoner = load_reasoner(folder, CheckpointConfig(max_new_tokens=12), device="cpu")
     assert type(reasoner.model).__name__ == "Qwen3VLForConditionalGeneration"
     assert reasoner.rule is FrameRule.RELATIVE_1000
     assert not reasoner.model.training
@@ -232,7 +233,9 @@ def test_every_family_survives_being_saved_and_loaded(
 ) -> None:
     made = tiny_reasoner(family)
     folder = testing.save(tmp_path / "model", (made.model, made.processor))
-    assert load_reasoner(folder, device="cpu", max_new_tokens=12).complete(requests) == made.complete(requests)
+    assert load_reasoner(folder, CheckpointConfig(max_new_tokens=12), device="cpu").complete(requests) == made.complete(
+        requests
+    )
 
 
 def test_a_small_model_decodes_many_prompts_at_a_time(tmp_path: Path) -> None:
@@ -242,8 +245,8 @@ def test_a_small_model_decodes_many_prompts_at_a_time(tmp_path: Path) -> None:
 
 def test_settings_reach_the_loaded_reasoner(tmp_path: Path) -> None:
     folder = testing.save(tmp_path / "model", testing.tiny_qwen2_5_vl())
-    options: dict[str, Any] = {"frame": "relative-1000", "canvas": 56, "batch_size": 3, "max_new_tokens": 7}
-    reasoner = load_reasoner(folder, device="cpu", dtype="bfloat16", min_pixels=3136, max_pixels=6272, **options)
+    config = CheckpointConfig(frame="relative-1000", canvas=56, max_new_tokens=7, min_pixels=3136, max_pixels=6272)
+    reasoner = load_reasoner(folder, config, device="cpu", dtype="bfloat16", batch_size=3)
     assert reasoner.model.dtype == torch.bfloat16
     assert (reasoner.rule, reasoner.canvas, reasoner.batch_size, reasoner.max_new_tokens) == (
         FrameRule.RELATIVE_1000,

@@ -55,14 +55,14 @@ def test_another_format_brings_its_own_words(rl_recipe):
     policy = load_policy(rl_recipe(format="seg-r1-points"))
     assert policy.answer_format.name == "seg-r1-points"
     assert "<points>" in policy.answer_format.instruction("a cat").user
-    assert policy.settings.max_new_tokens is None
+    assert policy.config.max_new_tokens is None
 
 
 def test_what_the_recipe_says_about_images_reaches_the_model_and_its_files(rl_recipe, tmp_path):
     policy = load_policy(rl_recipe(images={"max_pixels": 64 * 64, "canvas": 56}))
     assert policy.reasoner.canvas == 56
     assert policy.reasoner.processor.image_processor.size["longest_edge"] == 64 * 64
-    policy.write_settings(tmp_path)
+    policy.write_config(tmp_path)
     assert written_settings(tmp_path)["canvas"] == 56
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from thinkseg.models.checkpoint_config import CheckpointConfig
     from thinkseg.models.pipeline import Pipeline
 
-ASKED = ("format", "max_new_tokens", "frame", "canvas", "min_pixels", "max_pixels")
-"""Flags that overrule what is known about a checkpoint."""
+CONFIG_FLAGS = ("format", "max_new_tokens", "segmenter", "frame", "canvas", "min_pixels", "max_pixels")
+"""Flags that are settings of the `CheckpointConfig` as they are."""
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
@@ -41,23 +42,25 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     asked.add_argument("--max-pixels", type=int, metavar="N", help="shrink images of more pixels for the model")
 
 
-def load_models(args: argparse.Namespace, **options: Any) -> Pipeline:
-    """The pipeline that the flags ask for; further options go to `load_pipeline`."""
-    from thinkseg.models.checkpoint_config import read_instruction
-    from thinkseg.models.pipeline import load_pipeline
+def config_from_flags(args: argparse.Namespace) -> CheckpointConfig:
+    """How the flags want the model to be asked.
+
+    Raises:
+        InputError: a value cannot work, or the file of the instruction is not there, or is none.
+    """
+    from thinkseg.models.checkpoint_config import CheckpointConfig, read_instruction
 
     instruction = read_instruction(args.instruction) if args.instruction else None
+    return CheckpointConfig(instruction=instruction, **{name: getattr(args, name) for name in CONFIG_FLAGS})
+
+
+def load_models(args: argparse.Namespace, batch_size: int | None = None) -> Pipeline:
+    """The pipeline that the flags ask for; the batch size is that of `load_pipeline`."""
+    from thinkseg.models.pipeline import load_pipeline
+
+    config = config_from_flags(args)
     print(f"loading {args.model} …", file=sys.stderr)
-    asked = {name: getattr(args, name) for name in ASKED}
-    return load_pipeline(
-        args.model,
-        args.segmenter,
-        instruction=instruction,
-        device=args.device,
-        dtype=args.dtype,
-        **asked,
-        **options,
-    )
+    return load_pipeline(args.model, config=config, device=args.device, dtype=args.dtype, batch_size=batch_size)
 
 
 def identity(args: argparse.Namespace) -> dict[str, Any]:
@@ -66,38 +69,15 @@ def identity(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         InputError: a model or the instruction is not there.
     """
-    from thinkseg.evaluation.provenance import checkpoint_revision
-    from thinkseg.models import loading
-    from thinkseg.models.checkpoint_config import CheckpointConfig, settings_for
+    from thinkseg.evaluation.provenance import model_identity
 
-    source = loading.locate(args.model, "reasoner")
-    segmenter = args.segmenter or settings_for(args.model, source, CheckpointConfig(format=args.format)).segmenter
-    segmenter = segmenter or loading.POCKET
-    return {
-        "name": str(args.model),
-        "revision": checkpoint_revision(source),
-        "segmenter": str(segmenter),
-        "segmenter_revision": checkpoint_revision(_segmenter_folder(segmenter)),
-        **asked_of(args),
-    }
+    return model_identity(args.model, config_from_flags(args))
 
 
 def asked_of(args: argparse.Namespace) -> dict[str, Any]:
     """What the flags overrule of what is known about the checkpoint, by their names.
 
     Raises:
-        InputError: the file of the instruction is not there, or is none.
+        InputError: as `config_from_flags`.
     """
-    from thinkseg.models.checkpoint_config import read_instruction
-
-    asked = {name: getattr(args, name) for name in ASKED if getattr(args, name) is not None}
-    if args.instruction:
-        instruction = read_instruction(args.instruction)
-        asked["instruction"] = {"user": instruction.user, "system": instruction.system}
-    return asked
-
-
-def _segmenter_folder(name: str) -> str | Path:
-    from thinkseg.models import loading
-
-    return loading.pocket_folder("segmenter") or "" if name == loading.POCKET else Path(name).expanduser()
+    return config_from_flags(args).replaced(segmenter=None).as_json()

@@ -93,27 +93,14 @@ def create_tools(args: argparse.Namespace, recipe: Recipe) -> Tools:
     from thinkseg.quickstart.job import Tools
     from thinkseg.training.grpo import train_rl
     from thinkseg.training.runs import newest_checkpoint, quiet_libraries
-    from thinkseg.types import Instruction
 
     samples = load_scenes("test", args.scenes, args.seed)
     segmenter = load_segmenter(recipe.segmenter, recipe.device)
-    asked = None if recipe.instruction is None else Instruction(recipe.instruction.user, recipe.instruction.system)
+    config = recipe.checkpoint_config()
 
     def load(model: str) -> Any:
         with quiet_libraries():
-            return load_pipeline(
-                model,
-                segmenter,
-                recipe.format,
-                instruction=asked,
-                device=recipe.device,
-                batch_size=args.batch_size,
-                max_new_tokens=recipe.generation.max_new_tokens,
-                frame=recipe.model.frame,
-                canvas=recipe.images.canvas,
-                min_pixels=recipe.images.min_pixels,
-                max_pixels=recipe.images.max_pixels,
-            )
+            return load_pipeline(model, segmenter, config, device=recipe.device, batch_size=args.batch_size)
 
     def train(folder: Path) -> Path:
         _say("2/3 train")

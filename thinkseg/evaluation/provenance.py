@@ -1,5 +1,7 @@
 """What a number depends on besides the model: versions, commit, machine. A report carries all of it."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import platform
@@ -9,10 +11,13 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import thinkseg
-from thinkseg.models.loading import locate
+from thinkseg.models import loading
+
+if TYPE_CHECKING:
+    from thinkseg.models.checkpoint_config import CheckpointConfig
 
 PACKAGES = (
     "thinkseg-pocket",
@@ -83,7 +88,7 @@ def reasoner_revision(model: str) -> str:
     Raises:
         CheckpointError: the model is neither ``pocket``, a checkpoint folder nor a hub id.
     """
-    return checkpoint_revision(locate(model, "reasoner"))
+    return checkpoint_revision(loading.locate(model, "reasoner"))
 
 
 def checkpoint_revision(source: str | Path) -> str:
@@ -105,3 +110,26 @@ def checkpoint_revision(source: str | Path) -> str:
                 file.seek(size * place // places)
                 digest.update(file.read(SAMPLED_BYTES if places > 1 else size))
     return digest.hexdigest()[:12]
+
+
+def model_identity(model: str | Path, given: CheckpointConfig) -> dict[str, Any]:
+    """What a caller asks for, with digests of the checkpoints, so that a result by another model is told apart.
+
+    Args:
+        model: the reasoner, as the caller names it.
+        given: what the caller says about how it is asked, its segmenter among it.
+
+    Raises:
+        CheckpointError: the model is not there.
+    """
+    from thinkseg.models.checkpoint_config import resolve_config
+
+    segmenter = resolve_config(model, given).segmenter or loading.POCKET
+    pocket = loading.pocket_folder("segmenter") if segmenter == loading.POCKET else None
+    return {
+        "name": str(model),
+        "revision": reasoner_revision(str(model)),
+        "segmenter": segmenter,
+        "segmenter_revision": checkpoint_revision(pocket or Path(segmenter).expanduser()),
+        **given.replaced(segmenter=None).as_json(),
+    }

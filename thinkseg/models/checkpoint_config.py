@@ -1,53 +1,77 @@
-"""How a checkpoint wants to be asked: its answer format, its segmenter, its image size.
+"""How a checkpoint is asked: its answer format, the words, its segmenter, its image size. One value holds all of it.
 
 What a caller says comes first, then the `thinkseg.json` in the checkpoint's folder, then the table of published
-checkpoints below. A checkpoint that ThinkSeg wrote describes itself; for any other, use flags, or write the file:
+checkpoints below; `resolve_config` puts them together. A checkpoint that ThinkSeg wrote describes itself; for any
+other, use flags, or write the file:
 
     {"format": "seg-r1", "instruction": {"system": null, "user": "{query}"}, "max_new_tokens": 64}
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-from thinkseg.errors import CheckpointError
+from pydantic import BeforeValidator, ConfigDict
+
+from thinkseg.errors import CheckpointError, InputError
+from thinkseg.extension import refuse_reference
+from thinkseg.models import loading
+from thinkseg.settings import Count, Settings
 from thinkseg.types import Instruction
 
-SETTINGS_FILE = "thinkseg.json"
+CONFIG_FILE = "thinkseg.json"
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointConfig:
-    """What is known about a checkpoint; None where nothing is."""
+def _as_instruction(value: object) -> object:
+    """A template of sentences, also from the mapping that a file holds."""
+    if isinstance(value, Mapping):
+        user, system = value.get("user"), value.get("system")
+        if not isinstance(user, str) or not (system is None or isinstance(system, str)):
+            raise ValueError(f'should be {{"system": text or null, "user": text}}, found {value!r}')
+        value = Instruction(user, system)
+    if isinstance(value, Instruction) and "{query}" not in value.user + (value.system or ""):
+        raise ValueError("has no place for the query: write {query} into its text")
+    return value
+
+
+class CheckpointConfig(Settings):
+    """How a checkpoint is asked; None where nothing is said."""
+
+    model_config = ConfigDict(title="thinkseg.json", json_schema_extra={"additionalProperties": True})
+
+    error: ClassVar[type[InputError]] = CheckpointError
 
     format: str | None = None
     """Name of its answer format."""
-    instruction: Instruction | None = None
-    """The sentences that it is asked with, a template with {query}; None for the format's own."""
-    max_new_tokens: int | None = None
+    instruction: Annotated[Instruction | None, BeforeValidator(_as_instruction)] = None
+    """The sentences that it is asked with, a template with {query}; null for the format's own."""
+    max_new_tokens: Count | None = None
     """Length limit of a completion, in tokens."""
     segmenter: str | None = None
     """The segmenter that it was trained with."""
     frame: str | None = None
     """Frame rule that overrules its family's."""
-    canvas: int | None = None
+    canvas: Count | None = None
     """Pixels a side that every image is stretched to before the processor."""
-    min_pixels: int | None = None
+    min_pixels: Count | None = None
     """Smallest number of pixels that an image is resized to."""
-    max_pixels: int | None = None
+    max_pixels: Count | None = None
     """Largest number of pixels that an image is resized to."""
 
     def with_defaults(self, other: CheckpointConfig) -> CheckpointConfig:
-        """These settings, with what they leave open taken from the other ones."""
-        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return CheckpointConfig(
-            **{name: getattr(other, name) if value is None else value for name, value in own.items()}
-        )
+        """This, with what it leaves open taken from the other one."""
+        return CheckpointConfig(**{**other.said(), **self.said()})
+
+    def said(self) -> dict[str, Any]:
+        """What is said, by name."""
+        return {name: value for name, value in self if value is not None}
+
+    def as_json(self) -> dict[str, Any]:
+        """What is said, as `thinkseg.json` holds it."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if value is not None}
 
 
 _SAM2 = "facebook/sam2-hiera-large"
@@ -63,32 +87,46 @@ KNOWN: Mapping[str, CheckpointConfig] = {
 }
 """Published checkpoints by hub id: the sizes that they were trained at and the lengths that they were trained with."""
 
+_NAMES_OF_CODE = ("format", "segmenter", "frame")
+"""Settings whose value may be the name of code."""
 
-def settings_for(name: str | Path, source: str, given: CheckpointConfig) -> CheckpointConfig:
-    """All that is known about a checkpoint.
+
+def resolve_config(
+    model: str | Path, given: CheckpointConfig | None = None, *, source: str | None = None
+) -> CheckpointConfig:
+    """All that is known about how a checkpoint is asked: everybody who loads one goes by this.
 
     Args:
-        name: as the caller calls it, a folder or a hub id; the table goes by it.
-        source: where its files are, a folder or a hub id.
+        model: as the caller calls it: ``"pocket"``, a folder or a hub id; the table goes by it.
         given: what the caller says, which wins.
+        source: where its `thinkseg.json` is, a folder or a hub id; None for where the model is.
 
     Raises:
-        CheckpointError: its `thinkseg.json` cannot be read.
+        CheckpointError: there is no such checkpoint, or its `thinkseg.json` cannot be read or names code that the
+            caller has not named.
     """
-    known = read_settings(source).with_defaults(KNOWN.get(str(name), CheckpointConfig()))
+    given = given or CheckpointConfig()
+    source = loading.locate(model, "reasoner") if source is None else source
+    found = read_config(source)
+    for name in _NAMES_OF_CODE:
+        if getattr(given, name) is None:
+            code = getattr(found, name)
+            again = f"say --{name} {code}, or '{name}' in the recipe or the call"
+            refuse_reference(code, f"the {CONFIG_FILE} of '{model}'", CheckpointError, again)
+    known = found.with_defaults(KNOWN.get(str(model), CheckpointConfig()))
     if given.format not in (None, known.format):
         # Another format has other sentences and other lengths.
-        known = dataclasses.replace(known, instruction=None, max_new_tokens=None)
+        known = known.replaced(instruction=None, max_new_tokens=None)
     return given.with_defaults(known)
 
 
-def read_settings(source: str | Path) -> CheckpointConfig:
+def read_config(source: str | Path) -> CheckpointConfig:
     """What a checkpoint's `thinkseg.json` says; nothing where there is no such file. Other keys in it are its own.
 
     Raises:
         CheckpointError: the file is not JSON, or a value is of the wrong kind.
     """
-    path = Path(source) / SETTINGS_FILE if Path(source).is_dir() else _from_hub(str(source))
+    path = Path(source) / CONFIG_FILE if Path(source).is_dir() else _from_hub(str(source))
     if path is None or not path.is_file():
         return CheckpointConfig()
     try:
@@ -97,12 +135,8 @@ def read_settings(source: str | Path) -> CheckpointConfig:
         raise CheckpointError(f"'{path}' is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"'{path}' has to hold an object of settings, found {type(content).__name__}")
-    found = {field.name: content[field.name] for field in dataclasses.fields(CheckpointConfig) if field.name in content}
-    for key, value in found.items():
-        _check(path, key, value)
-    if found.get("instruction") is not None:
-        found["instruction"] = _instruction(path, found["instruction"])
-    return CheckpointConfig(**found)
+    own = {name: value for name, value in content.items() if name in CheckpointConfig.model_fields}
+    return CheckpointConfig.checked(own, f" in '{path}'")
 
 
 def read_instruction(path: Path | str) -> Instruction:
@@ -122,42 +156,14 @@ def read_instruction(path: Path | str) -> Instruction:
         value = {"user": text.strip()}
     if not isinstance(value, dict):
         raise CheckpointError(f"'{path}' has to hold text, or an object with 'user' and 'system'")
-    return _instruction(path, value)
+    config = CheckpointConfig.checked({"instruction": value}, f" in '{path}'")
+    assert config.instruction is not None
+    return config.instruction
 
 
-def write_settings(settings: CheckpointConfig, folder: Path) -> None:
-    """Write what is known about a checkpoint into its folder, as `thinkseg.json`."""
-    content = {key: value for key, value in dataclasses.asdict(settings).items() if value is not None}
-    (folder / SETTINGS_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-_KINDS: Mapping[str, type] = {
-    "format": str,
-    "instruction": dict,
-    "max_new_tokens": int,
-    "segmenter": str,
-    "frame": str,
-    "canvas": int,
-    "min_pixels": int,
-    "max_pixels": int,
-}
-
-
-def _check(path: Path, key: str, value: Any) -> None:
-    kind = _KINDS[key]
-    if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-        raise CheckpointError(f"{key!r} in '{path}' has to be of type {kind.__name__}, found {value!r}")
-
-
-def _instruction(path: Path, value: Mapping[str, Any]) -> Instruction:
-    user, system = value.get("user"), value.get("system")
-    if not isinstance(user, str) or not (system is None or isinstance(system, str)):
-        raise CheckpointError(
-            f"'instruction' in '{path}' has to be {{\"system\": text or null, \"user\": text}}, found {value!r}"
-        )
-    if "{query}" not in user + (system or ""):
-        raise CheckpointError(f"'instruction' in '{path}' has no place for the query: write {{query}} into its text")
-    return Instruction(user=user, system=system)
+def write_config(config: CheckpointConfig, folder: Path) -> None:
+    """Write how a checkpoint is asked into its folder, as `thinkseg.json`."""
+    (folder / CONFIG_FILE).write_text(json.dumps(config.as_json(), indent=2) + "\n", encoding="utf-8")
 
 
 def _from_hub(hub_id: str) -> Path | None:
@@ -165,7 +171,7 @@ def _from_hub(hub_id: str) -> Path | None:
     from transformers.utils import cached_file
 
     try:
-        found = cached_file(hub_id, SETTINGS_FILE)
+        found = cached_file(hub_id, CONFIG_FILE)
     except OSError:
         # Most checkpoints have no such file; an unreachable hub is reported when the model itself is loaded.
         return None

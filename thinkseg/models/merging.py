@@ -10,7 +10,6 @@ its tensor, and every shape is the class's own, or nothing is written.
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from safetensors import safe_open
 
 from thinkseg.errors import CheckpointError, InputError
 from thinkseg.models import loading
-from thinkseg.models.checkpoint_config import CheckpointConfig, read_settings, settings_for, write_settings
+from thinkseg.models.checkpoint_config import CheckpointConfig, read_config, resolve_config, write_config
 from thinkseg.models.shards import adapters, distributed, ranks, zero
 
 Tensors = dict[str, torch.Tensor]
@@ -102,7 +101,7 @@ def merge(
         tensors, pieces = found.read(found.folder)
         model = model_from_tensors(tensors, described, target)
         layout = found.name
-    own = _own_settings(source, described if base is None else base, described, format)
+    own = _own_config(source, described if base is None else base, described, format)
     written = _write(model, described, own, out, max_shard_size)
     parameters = sum(weight.numel() for weight in model.parameters())
     return Merged(out, layout, pieces, written, parameters, str(model.dtype).removeprefix("torch."), own.format)
@@ -230,14 +229,14 @@ def _described(source: Path, found: Path, base: str | None) -> str:
     )
 
 
-def _own_settings(source: Path, base: str, described: str, format: str | None) -> CheckpointConfig:
+def _own_config(source: Path, base: str, described: str, format: str | None) -> CheckpointConfig:
     """How the merged model is asked: as its own folder says, else as its base is."""
-    own = read_settings(source) if source.is_dir() else CheckpointConfig()
-    given = dataclasses.replace(own, format=format) if format is not None else own
-    return settings_for(base, described, given)
+    own = read_config(source) if source.is_dir() else CheckpointConfig()
+    given = own.replaced(format=format) if format is not None else own
+    return resolve_config(base, given, source=described)
 
 
-def _write(model: Any, described: str, settings: CheckpointConfig, out: Path, max_shard_size: str) -> int:
+def _write(model: Any, described: str, config: CheckpointConfig, out: Path, max_shard_size: str) -> int:
     """Write the folder beside its place, check it, and move it there; how many tensors it holds."""
     from transformers import AutoProcessor, GenerationConfig
 
@@ -250,8 +249,8 @@ def _write(model: Any, described: str, settings: CheckpointConfig, out: Path, ma
         processor = AutoProcessor.from_pretrained(described)
         model.save_pretrained(work, max_shard_size=max_shard_size)
         processor.save_pretrained(work)
-    if settings != CheckpointConfig():
-        write_settings(settings, work)
+    if config != CheckpointConfig():
+        write_config(config, work)
     written = _check_written(model, work)
     if out.exists():
         out.rmdir()

@@ -26,13 +26,12 @@ from thinkseg.errors import CheckpointError, InputError, MalformedAnswer
 from thinkseg.imaging import load_image
 from thinkseg.models import loading
 from thinkseg.models.base import Reasoner, Segmenter
-from thinkseg.models.checkpoint_config import SETTINGS_FILE, CheckpointConfig, settings_for
+from thinkseg.models.checkpoint_config import CONFIG_FILE, CheckpointConfig, resolve_config
 from thinkseg.types import (
     Answer,
     Completion,
     Failure,
     FinishReason,
-    Instruction,
     Prediction,
     Request,
     Sample,
@@ -41,8 +40,6 @@ from thinkseg.types import (
 
 if TYPE_CHECKING:
     from thinkseg.types import ImageSource
-
-_DEFAULT_MAX_NEW_TOKENS = 512
 
 _log = logging.getLogger(__name__)
 
@@ -150,77 +147,50 @@ def _prediction(
 def load_pipeline(
     model: str | Path = loading.POCKET,
     segmenter: str | Path | Segmenter | None = None,
-    format: str | None = None,
+    config: CheckpointConfig | None = None,
     *,
-    instruction: Instruction | None = None,
     device: str = "auto",
     dtype: str = "auto",
     batch_size: int | None = None,
-    max_new_tokens: int | None = None,
-    frame: str | None = None,
-    canvas: int | None = None,
-    min_pixels: int | None = None,
-    max_pixels: int | None = None,
 ) -> Pipeline:
-    """Load a pipeline. What is not given comes from the checkpoint's `thinkseg.json`, or from what is known about it.
+    """Load a pipeline.
 
     Args:
         model: ``"pocket"``, a checkpoint folder, or a hub id.
-        segmenter: as in `load_segmenter`, or a segmenter; the pocket's when nothing else is known.
-        format: name of the answer format.
-        instruction: sentences in place of the format's own, a template with ``{query}``.
+        segmenter: as in `load_segmenter`, or a segmenter; None for the one that `config` or the checkpoint names, or
+            else the pocket's.
+        config: how to ask the model. What it leaves open comes from the checkpoint's `thinkseg.json`, or from what is
+            known about it (`resolve_config`).
         device: ``"auto"`` (a GPU if there is one), or a torch device; for both models.
         dtype: of the reasoner, as in `load_reasoner`.
         batch_size: prompts that the reasoner decodes together.
-        max_new_tokens: length limit of a completion, in tokens.
-        frame: frame rule, see `models.families`.
-        canvas: stretch images to this many pixels a side before the reasoner sees them.
-        min_pixels: smallest number of pixels that an image is resized to for the reasoner.
-        max_pixels: largest number of pixels, likewise.
 
     Raises:
         CheckpointError: a model is missing or incomplete, or nothing says in which format it answers.
         InputError: an impossible setting, or the pocket is asked for and not installed.
     """
-    given = CheckpointConfig(
-        format=format,
-        instruction=instruction,
-        max_new_tokens=max_new_tokens,
-        segmenter=str(segmenter) if isinstance(segmenter, str | Path) else None,
-        frame=frame,
-        canvas=canvas,
-        min_pixels=min_pixels,
-        max_pixels=max_pixels,
-    )
-    settings = settings_for(model, loading.locate(model, "reasoner"), given)
-    answer_format = _answer_format(model, settings)
+    given = config or CheckpointConfig()
+    if segmenter is not None:  # one that is loaded already takes the place of whichever the checkpoint names
+        given = given.replaced(segmenter=str(segmenter) if isinstance(segmenter, str | Path) else loading.POCKET)
+    config = resolve_config(model, given)
+    answer_format = _answer_format(model, config)
 
     # What is wrong with the call is known by now: only then the seconds are spent that it takes to load PyTorch.
     from thinkseg.models.reasoner import load_reasoner
     from thinkseg.models.segmenter import load_segmenter
 
-    if segmenter is None and settings.segmenter is None:
+    if config.segmenter is None:
         _log.info("nothing says which segmenter '%s' was trained with, so the pocket's is used", model)
-    reasoner = load_reasoner(
-        model,
-        device=device,
-        dtype=dtype,
-        frame=settings.frame,
-        max_new_tokens=settings.max_new_tokens or _DEFAULT_MAX_NEW_TOKENS,
-        batch_size=batch_size,
-        canvas=settings.canvas,
-        min_pixels=settings.min_pixels,
-        max_pixels=settings.max_pixels,
-    )
+    reasoner = load_reasoner(model, config, device=device, dtype=dtype, batch_size=batch_size)
     if segmenter is None or isinstance(segmenter, str | Path):
-        segmenter = load_segmenter(settings.segmenter or loading.POCKET, device)
+        segmenter = load_segmenter(config.segmenter or loading.POCKET, device)
     return Pipeline(reasoner, segmenter, answer_format)
 
 
-def _answer_format(model: str | Path, settings: CheckpointConfig) -> AnswerFormat:
-    if settings.format is None:
+def _answer_format(model: str | Path, config: CheckpointConfig) -> AnswerFormat:
+    if config.format is None:
         raise CheckpointError(
             f"nothing says in which format '{model}' answers; name the format (seg-r1, seg-zero, …), or write it into "
-            f"a {SETTINGS_FILE} in the model's folder"
+            f"a {CONFIG_FILE} in the model's folder"
         )
-    return get_format(settings.format, template=settings.instruction)
+    return get_format(config.format, template=config.instruction)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from thinkseg.errors import CheckpointError, InputError
-from thinkseg.models.checkpoint_config import SETTINGS_FILE, read_settings
+from thinkseg.models.checkpoint_config import CONFIG_FILE, read_config
 from thinkseg.models.families import FAMILIES
 
 _PICKLES = (".bin", ".ckpt", ".distcp", ".pkl", ".pickle", ".pt", ".pth")
@@ -156,10 +156,10 @@ def _check_asked(folder: Path, names: dict[str, Path]) -> None:
     within = _json(names["tokenizer_config.json"]) if "tokenizer_config.json" in names else {}
     if not names.keys() & {"chat_template.jinja", "chat_template.json"} and not within.get("chat_template"):
         raise CheckpointError(f"'{folder}' has no chat template (chat_template.jinja), so it cannot be asked")
-    if read_settings(folder).format is None:
+    if read_config(folder).format is None:
         raise CheckpointError(
             f'\'{folder}\' does not say in which format it answers: write {{"format": "seg-r1"}} or the like into '
-            f"{folder / SETTINGS_FILE}"
+            f"{folder / CONFIG_FILE}"
         )
 
 

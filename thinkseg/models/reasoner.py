@@ -22,10 +22,14 @@ from PIL import Image
 
 from thinkseg.errors import CheckpointError, ImageError, InputError
 from thinkseg.models import families, loading
+from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.types import Completion, FinishReason, Instruction, Request, Size
 
 ANSWER_TAGS = ("think", "answer", "bbox", "points", "labels")
 """Tags that stay in the text even where a tokenizer has them as special tokens."""
+
+DEFAULT_MAX_NEW_TOKENS = 512
+"""Length limit of a completion where nothing says another one."""
 
 _VISION_IDS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
 _OPENED_THINKING = re.compile(r"<think>\s*(?:</think>\s*)?$")
@@ -55,7 +59,7 @@ class TransformersReasoner:
         processor: Any,
         rule: families.FrameRule | None = None,
         *,
-        max_new_tokens: int = 512,
+        max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
         batch_size: int = 8,
         canvas: int | None = None,
     ) -> None:
@@ -237,28 +241,21 @@ def chat_messages(instruction: Instruction) -> list[Message]:
 
 def load_reasoner(
     name: str | Path,
+    config: CheckpointConfig | None = None,
     *,
     device: str = "auto",
     dtype: str = "auto",
-    frame: str | None = None,
-    max_new_tokens: int = 512,
     batch_size: int | None = None,
-    canvas: int | None = None,
-    min_pixels: int | None = None,
-    max_pixels: int | None = None,
 ) -> TransformersReasoner:
     """Load a reasoner from a folder or from the hub.
 
     Args:
         name: ``"pocket"``, a checkpoint folder, or a hub id. The model's class follows from its `config.json`.
+        config: its frame rule, canvas, limits of pixels and length of a completion; what is None is that of the family
+            and the processor, and `DEFAULT_MAX_NEW_TOKENS`. (`resolve_config` has what the folder says.)
         device: ``"auto"`` (a GPU if there is one), or a torch device.
         dtype: ``"auto"`` (the checkpoint's on a GPU, float32 on a CPU), or the name of a torch dtype.
-        frame: a rule of `models.families.FrameRule` that overrules the family's.
-        max_new_tokens: the length limit of a completion, in tokens.
         batch_size: prompts decoded together; None is 8 on a GPU and 4 on a CPU, 32 for a small model.
-        canvas: as in `TransformersReasoner`.
-        min_pixels: smallest number of pixels that an image is resized to, None for the checkpoint's own.
-        max_pixels: largest number of pixels, likewise.
 
     Raises:
         CheckpointError: the folder is missing or incomplete, the hub cannot be reached, or the family is not known.
@@ -266,20 +263,21 @@ def load_reasoner(
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
+    config = config or CheckpointConfig()
     target = loading.torch_device(device)
     source = loading.locate(name, "reasoner")
     with loading.explained(source):
-        rule = families.frame_rule(loading.model_type(source), frame)
+        rule = families.frame_rule(loading.model_type(source), config.frame)
         processor = AutoProcessor.from_pretrained(source)
-        families.set_pixel_limits(processor, min_pixels, max_pixels)
+        families.set_pixel_limits(processor, config.min_pixels, config.max_pixels)
         model = loading.load_weights(AutoModelForImageTextToText, source, dtype=loading.torch_dtype(dtype, target))
     return TransformersReasoner(
         model.to(target).eval(),
         processor,
         rule,
-        max_new_tokens=max_new_tokens,
+        max_new_tokens=config.max_new_tokens or DEFAULT_MAX_NEW_TOKENS,
         batch_size=_default_batch_size(model, target) if batch_size is None else batch_size,
-        canvas=canvas,
+        canvas=config.canvas,
     )
 
 

@@ -20,9 +20,11 @@ from typing import Any, Literal, get_args, get_type_hints
 import yaml
 
 from thinkseg.errors import RecipeError
+from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.training.builtin_recipes import find_recipe
 from thinkseg.training.parsing import alternatives, build, kind_of, parse_overrides, parse_yaml, put
 from thinkseg.training.trl_settings import Stage, check_trl, trl_fields
+from thinkseg.types import Instruction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +168,20 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _check_values(self)
+
+    def checkpoint_config(self) -> CheckpointConfig:
+        """What the recipe says about how its model is asked; what it leaves open the model's folder says."""
+        own = self.instruction
+        return CheckpointConfig(
+            format=self.format,
+            instruction=None if own is None else Instruction(own.user, own.system),
+            max_new_tokens=self.generation.max_new_tokens,
+            segmenter=self.segmenter if self.stage == "rl" else None,
+            frame=self.model.frame,
+            canvas=self.images.canvas,
+            min_pixels=self.images.min_pixels,
+            max_pixels=self.images.max_pixels,
+        )
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:

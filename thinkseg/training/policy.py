@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +11,9 @@ from typing import Any
 from thinkseg.answers import get_format
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import CheckpointError, RecipeError
-from thinkseg.models import loading
-from thinkseg.models.checkpoint_config import CheckpointConfig, settings_for, write_settings
+from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config, write_config
 from thinkseg.models.reasoner import ANSWER_TAGS, TransformersReasoner, chat_messages, load_reasoner
 from thinkseg.training.config import Recipe
-from thinkseg.types import Instruction
-
-DEFAULT_MAX_NEW_TOKENS = 512
 
 _VISION_IDS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
 _OPENED_THINKING = re.compile(r"<think>\s*$")
@@ -30,16 +25,16 @@ class Policy:
 
     reasoner: TransformersReasoner
     answer_format: AnswerFormat
-    settings: CheckpointConfig
+    config: CheckpointConfig
     """How it is asked; goes into the `thinkseg.json` of every checkpoint."""
 
-    def write_settings(self, folder: Path) -> None:
+    def write_config(self, folder: Path) -> None:
         """Write its `thinkseg.json`."""
-        write_settings(self.settings, folder)
+        write_config(self.config, folder)
 
     def describe(self, folder: Path) -> None:
         """Write all that is known beside the weights; the trainer writes its part of it only beside whole ones."""
-        self.write_settings(folder)
+        self.write_config(folder)
         if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
             self.reasoner.model.config.save_pretrained(folder)
             self.reasoner.model.generation_config.save_pretrained(folder)
@@ -53,24 +48,16 @@ def load_policy(recipe: Recipe) -> Policy:
         CheckpointError: the model cannot be loaded, or cannot be trained this way.
         RecipeError: nothing says in which format it answers.
     """
-    settings = _settings(recipe)
-    if settings.format is None:
+    config = resolve_config(recipe.model.path, recipe.checkpoint_config())
+    if config.format is None:
         raise RecipeError(
             f"nothing says in which format '{recipe.model.path}' is to answer; give the recipe a 'format'"
         )
-    reasoner = load_reasoner(
-        recipe.model.path,
-        device="cpu",
-        # Mixed precision wants its master weights whole; a recipe that has no room for them says bfloat16.
-        dtype="float32" if recipe.model.dtype == "auto" else recipe.model.dtype,
-        frame=settings.frame,
-        max_new_tokens=settings.max_new_tokens or DEFAULT_MAX_NEW_TOKENS,
-        canvas=settings.canvas,
-        min_pixels=settings.min_pixels,
-        max_pixels=settings.max_pixels,
-    )
+    # Mixed precision wants its master weights whole; a recipe that has no room for them says bfloat16.
+    dtype = "float32" if recipe.model.dtype == "auto" else recipe.model.dtype
+    reasoner = load_reasoner(recipe.model.path, config, device="cpu", dtype=dtype)
     add_tokens(reasoner.model, reasoner.processor.tokenizer, recipe.model.new_tokens or {})
-    policy = Policy(reasoner, get_format(settings.format, settings.instruction), settings)
+    policy = Policy(reasoner, get_format(config.format, config.instruction), config)
     _check_text(policy)
     _decode_plainly(reasoner.model)
     return policy
@@ -122,26 +109,6 @@ def add_stop(model: Any, token: int) -> None:
     known = stops if isinstance(stops, list) else [] if stops is None else [stops]
     if token not in known:
         model.generation_config.eos_token_id = [*known, token]
-
-
-def _settings(recipe: Recipe) -> CheckpointConfig:
-    """What the recipe says about asking the model, and else what the model's folder does."""
-    own = recipe.instruction
-    given = CheckpointConfig(
-        format=recipe.format,
-        instruction=None if own is None else Instruction(own.user, own.system),
-        max_new_tokens=recipe.generation.max_new_tokens,
-        segmenter=recipe.segmenter if recipe.stage == "rl" else None,
-        frame=recipe.model.frame,
-        canvas=recipe.images.canvas,
-        min_pixels=recipe.images.min_pixels,
-        max_pixels=recipe.images.max_pixels,
-    )
-    known = settings_for(recipe.model.path, loading.locate(recipe.model.path, "reasoner"), CheckpointConfig())
-    if recipe.format not in (None, known.format):
-        # Another format has other words, and other lengths.
-        known = dataclasses.replace(known, instruction=None, max_new_tokens=None)
-    return given.with_defaults(known)
 
 
 def _check_text(policy: Policy) -> None:

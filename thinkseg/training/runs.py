@@ -243,7 +243,7 @@ def save_final(trainer: Any, policy: Policy, output: Path) -> Path:
         trainer.save_model(str(folder))  # gathers what is spread over several devices
     if trainer.is_world_process_zero():
         (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle that only the trainer reads
-        policy.write_settings(folder)
+        policy.write_config(folder)
     return folder
 
 
