@@ -45,7 +45,7 @@ def test_a_perfect_mask_has_every_number_perfect_and_an_empty_one_less_whatever_
     Image.new("RGB", (96, 96), "teal").save(tmp_path / "images" / "a.png")
     Image.fromarray(target).save(tmp_path / "masks" / "a.png")
     benchmark, samples = load_benchmark("folder", LoadOptions(root=tmp_path))
-    options = {"measures": benchmark.measures, "details": benchmark.details}
+    options = {"measures": benchmark.measures}
     perfect = evaluate(Masker(lambda mask: mask), samples, tmp_path / "perfect", HEADER, **options).metrics
     empty = evaluate(Masker(np.zeros_like), samples, tmp_path / "empty", HEADER, **options).metrics
     higher = [
@@ -95,8 +95,14 @@ def test_a_measure_may_be_a_number_of_numpy_and_the_line_is_written_all_the_same
     tmp_path: Path, create_samples: Any, create_pipeline: Any
 ) -> None:
     """Defect 15: a NumPy integer broke the dump, and the shard was lost."""
-    details = {"pixels": np.int64(1024), "share": np.float32(0.5)}
-    evaluate(create_pipeline(), create_samples(2), tmp_path, HEADER, details=lambda *_: details)  # type: ignore[arg-type,return-value]
-    assert [record.details for record in read_records(tmp_path / "predictions.jsonl")] == [
-        {"pixels": 1024, "share": 0.5}
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n"
+        "from thinkseg.evaluation.measures.base import Measure, mean_of_extra\n"
+        "extra = {'whole': lambda pred, target: np.int64(1024), 'share': lambda pred, target: np.float32(0.5)}\n"
+        "share = Measure('share', 'A number of NumPy.', mean_of_extra('share'), extra=extra)\n"
+    )
+    run = evaluate(create_pipeline(), create_samples(2), tmp_path, HEADER, measures=[f"{tmp_path}/mine.py:share"])
+    assert [one.value for one in run.metrics.values()] == [0.5]
+    assert [record.extra for record in read_records(tmp_path / "predictions.jsonl")] == [
+        {"whole": 1024, "share": 0.5}
     ] * 2

@@ -70,13 +70,13 @@ def workshop(tmp_path: Path, create_samples: Any, create_pipeline: Any) -> Works
     start = tmp_path / "start"
     start.mkdir()
     (start / "config.json").write_text("{}")
-    return Workshop(create_samples(24), create_pipeline, start)
+    return Workshop(create_samples(36), create_pipeline, start)
 
 
 @pytest.fixture
 def settings(workshop: Workshop) -> QuickstartSettings:
     recipe = {"trl": {"learning_rate": 0.1}, "rewards": {"segment": 1.0}}
-    return QuickstartSettings(3, 24, 0, str(workshop.start), "none", recipe)
+    return QuickstartSettings(3, 36, 0, str(workshop.start), "none", recipe)
 
 
 def complete(out: Path, settings: QuickstartSettings, workshop: Workshop) -> dict[str, Any]:
@@ -89,12 +89,12 @@ def test_a_planted_gain_is_reported_with_its_interval_above_zero(
 ) -> None:
     content = complete(tmp_path / "run", settings, workshop)
     gain = content["gain"]
-    assert gain["n"] == 24
+    assert gain["n"] == 36
     assert gain["low"] > 0
     assert gain["mean"] == pytest.approx(2 / 3 * (13 / 16 - 0.5))
     assert content["gain_by_task"]["nothing"] == {"mean": 0, "low": 0, "high": 0, "n": 8}
     assert content["before"]["metrics"]["giou"]["value"] < content["after"]["metrics"]["giou"]["value"]
-    assert content["settings"] == {"training steps": 3, "scenes": 24, "segmenter": "none"}
+    assert content["settings"] == {"training steps": 3, "scenes": 36, "segmenter": "none"}
     assert list(content["seconds"]) == ["evaluate", "train", "evaluate again"]
 
 
@@ -147,7 +147,7 @@ def test_a_finished_run_is_left_alone_unless_it_is_to_be_replaced(
         claim_folder(out, settings)
     claim_folder(out, settings, overwrite=True)
     assert {path.name for path in out.iterdir()} == {"quickstart.json", "notes.txt"}
-    assert complete(out, settings, workshop)["gain"]["n"] == 24
+    assert complete(out, settings, workshop)["gain"]["n"] == 36
 
 
 def test_an_unfinished_run_with_other_settings_is_refused_and_the_difference_named(

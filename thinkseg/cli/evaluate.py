@@ -172,7 +172,6 @@ def _predict(
                 shard=shard,
                 progress=progress,
                 measures=benchmark.measures,
-                details=benchmark.details,
             )
     return device_of(pipeline)
 

@@ -15,8 +15,7 @@ from thinkseg.data.readers.counting import SUFFIXES, find_counts, list_counts
 from thinkseg.data.readers.folders import list_folders
 from thinkseg.data.synthetic.scenes import load_scenes
 from thinkseg.errors import DataError, InputError
-from thinkseg.evaluation.measures.extra_metrics import Details, dichotomous, foreground, no_extra_metrics
-from thinkseg.evaluation.measures.registry import MASK_MEASURES
+from thinkseg.evaluation.measures.registry import MASK_MEASURES, SALIENCY_MEASURES
 from thinkseg.evaluation.protocols import PROTOCOLS, ProtocolSamples, select
 from thinkseg.metrics.detection import require_detection_tools
 from thinkseg.types import Sample
@@ -47,9 +46,7 @@ class Benchmark:
     expected_count: int | None
     """How many samples the whole benchmark has; None where that is the user's."""
     measures: tuple[str, ...] = MASK_MEASURES
-    """Names in `MEASURES`, in the order of the table's columns."""
-    details: Details = no_extra_metrics
-    """What these measure of a sample besides the overlap."""
+    """Names in `MEASURES`, or references to the user's own, in the order of the table's columns."""
     protocols: tuple[str, ...] = ("default",)
     """Names in `PROTOCOLS`, of those by which its samples may be scored."""
 
@@ -57,8 +54,6 @@ class Benchmark:
 SCENES = 512
 FOLDER_QUERY = "the main object"
 
-F_AND_E_MEASURES = ("mean_f", "max_f", "adaptive_f", "mean_e", "max_e", "adaptive_e")
-SALIENCY_MEASURES = ("s_measure", "weighted_f", *F_AND_E_MEASURES, "mae", "mba", "biou")
 FOREGROUND_MEASURES = (*SALIENCY_MEASURES, "giou", "ciou", "parse_failures", "false_abstentions")
 DICHOTOMOUS_MEASURES = (*SALIENCY_MEASURES, "hce", "giou", "ciou", "parse_failures", "false_abstentions")
 PRECISION_MEASURES = ("p50", "p60", "p70", "p80", "p90")
@@ -98,7 +93,6 @@ def _on_disk(name: str, data_set: str, split: str) -> Benchmark:
     """A split of a known data set, with the data set's own words, or else the one request that it is known for."""
     record = known(data_set)
     measures: tuple[str, ...] = MASK_MEASURES
-    details: Details = no_extra_metrics
     protocols: tuple[str, ...] = ("default",)
     if data_set == "grefcoco":
         measures = GENERAL_MEASURES
@@ -107,9 +101,9 @@ def _on_disk(name: str, data_set: str, split: str) -> Benchmark:
     elif record.layout == "reasonseg":
         protocols = tuple(PROTOCOLS)
     elif data_set == "dis5k":
-        measures, details = DICHOTOMOUS_MEASURES, dichotomous
+        measures = DICHOTOMOUS_MEASURES
     else:
-        measures, details = FOREGROUND_MEASURES, foreground
+        measures = FOREGROUND_MEASURES
     return Benchmark(
         name=name,
         summary=f"{record.title}, split '{split}'",
@@ -117,7 +111,6 @@ def _on_disk(name: str, data_set: str, split: str) -> Benchmark:
         load=lambda options: load_dataset(data_set, split, _root(name, options)),
         expected_count=record.splits[split].count,
         measures=measures,
-        details=details,
         protocols=protocols,
     )
 
@@ -205,7 +198,6 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             load=_load_folder,
             expected_count=None,
             measures=FOREGROUND_MEASURES,
-            details=foreground,
         ),
         *(_on_disk(*row) for row in _ON_DISK),
         Benchmark(

@@ -57,8 +57,8 @@ class PredictionRecord:
     """How many objects there are; None where that was not annotated."""
     counted: bool = True
     """Whether it is in the denominators; only protocols that leave samples out say no."""
-    details: dict[str, float] = field(default_factory=dict)
-    """What only some benchmarks measure, by name, see `thinkseg.evaluation.measures.extra_metrics`."""
+    extra: dict[str, float] = field(default_factory=dict)
+    """What only some measures need, by name; see `Measure.extra` in `thinkseg.evaluation.measures.base`."""
 
     @property
     def abstained(self) -> bool:
@@ -144,6 +144,7 @@ def record_from_line(line: str) -> PredictionRecord:
         ValueError, KeyError, TypeError: it holds none.
     """
     values = json.loads(line)
+    values.setdefault("extra", values.get("details", {}))  # as earlier versions called it
     values["frame"] = tuple(values["frame"]) if values["frame"] is not None else None
     values["failure"] = Failure(values["failure"]) if values["failure"] is not None else None
     return PredictionRecord(**{name: values[name] for name in _FIELDS if name in values})

@@ -19,8 +19,7 @@ from typing import Protocol, runtime_checkable
 
 from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.benchmarks import BENCHMARKS, measures_of
-from thinkseg.evaluation.measures.extra_metrics import Details, no_extra_metrics
-from thinkseg.evaluation.measures.registry import MASK_MEASURES, MEASURES, measure, measure_by_task
+from thinkseg.evaluation.measures.registry import MASK_MEASURES, MEASURES, extra_metrics, measure, measure_by_task
 from thinkseg.evaluation.parallel.shards import WHOLE, Shard, found_elsewhere
 from thinkseg.evaluation.progress import Progress
 from thinkseg.evaluation.protocols import apply_to_prediction, apply_to_record, counted_records
@@ -51,7 +50,7 @@ class Run:
     records: Sequence[PredictionRecord]
     """One per sample, in order."""
     measures: tuple[str, ...] = MASK_MEASURES
-    """Names in `MEASURES`, in the order of the table."""
+    """Names in `MEASURES`, or references to the user's own, in the order of the table."""
     folder: Path | None = None
     """Where it lies; None for one that was never written."""
     shard: Shard = WHOLE
@@ -73,12 +72,13 @@ class Run:
         return cls(name or header.model, header, report, records, tuple(measures), folder, shard)
 
     @classmethod
-    def open(cls, folder: str | Path, name: str = "") -> Run:
+    def open(cls, folder: str | Path, name: str = "", measures: Sequence[str] | None = None) -> Run:
         """A finished run, measured anew from its records; no model and no image is asked for.
 
         Args:
             folder: that `thinkseg.evaluate` has written.
             name: what it is called; the folder's own name when empty.
+            measures: names in `MEASURES`, or references to the user's own; those of its benchmark when None.
 
         Raises:
             DataError: the folder holds no run, or one without predictions.
@@ -87,7 +87,7 @@ class Run:
         header, records = read_header(folder / HEADER), read_records(WHOLE.path(folder))
         if not records:
             raise DataError(f"{folder} holds no predictions yet")
-        measures = _measures_of(header, folder)
+        measures = _measures_of(header, folder) if measures is None else measures
         return cls.from_records(header, records, measures, name=name or folder.resolve().name, folder=folder)
 
     @property
@@ -125,7 +125,6 @@ def evaluate(
     shard: Shard = WHOLE,
     progress: Progress | None = None,
     measures: Sequence[str] = MASK_MEASURES,
-    details: Details = no_extra_metrics,
 ) -> Run:
     """Predict and score every sample of the shard that the folder does not hold yet, and measure all of them.
 
@@ -137,8 +136,8 @@ def evaluate(
         batch_size: how many samples the pipeline gets at a time.
         shard: which part of the samples.
         progress: told after every sample.
-        measures: names in `MEASURES` for the report.
-        details: what these need besides the overlap, measured once for every sample.
+        measures: of the report: names in `MEASURES`, or references to the user's own. What they need besides the
+            overlap is computed once for every sample.
 
     Returns:
         The shard's records and the measures over them; all are in the denominator, unless a protocol leaves some out.
@@ -148,6 +147,7 @@ def evaluate(
     """
     if batch_size < 1:
         raise InputError(f"a batch has at least 1 sample, found {batch_size}")
+    extra = extra_metrics(measures)
     if out is not None:
         claim_folder(out / HEADER, header)
     indices = shard.indices(len(samples))
@@ -161,7 +161,7 @@ def evaluate(
         for start in range(len(file.records), len(indices), batch_size):
             batch = [samples[index] for index in indices[start : start + batch_size]]
             for sample, prediction in zip(batch, pipeline.predict(batch, batch_size), strict=True):
-                record = score(sample, apply_to_prediction(sample, prediction, header.protocol), details)
+                record = score(sample, apply_to_prediction(sample, prediction, header.protocol), extra)
                 file.append(apply_to_record(record, header.protocol))
                 if progress is not None:
                     progress(len(file.records), len(indices), file.records[-1].iou)

@@ -1,26 +1,25 @@
 """One prediction against the truth: all numbers of a sample, in the record that is kept of it."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
 from thinkseg.answers.codec import prompt_to_json
 from thinkseg.errors import DataError
-from thinkseg.evaluation.measures.extra_metrics import Details, no_extra_metrics
+from thinkseg.evaluation.measures.base import ExtraMetric
+from thinkseg.evaluation.measures.pairs import score_pair
 from thinkseg.evaluation.records import PredictionRecord, boxes_to_json
-from thinkseg.imaging import rle_from_mask
-from thinkseg.metrics.overlap import count_overlap
-from thinkseg.metrics.saliency import s_measure
 from thinkseg.types import Prediction, Sample
 
 
-def score(sample: Sample, prediction: Prediction, details: Details = no_extra_metrics) -> PredictionRecord:
+def score(sample: Sample, prediction: Prediction, extra: Mapping[str, ExtraMetric] | None = None) -> PredictionRecord:
     """Hold one prediction against the truth; a failure is an empty mask.
 
     Args:
         sample: with its target.
         prediction: of the same size.
-        details: what else to measure.
+        extra: what else to measure, by name.
 
     Raises:
         DataError: the sample has no target, boxes or count, or prediction and target differ in size.
@@ -36,14 +35,9 @@ def score(sample: Sample, prediction: Prediction, details: Details = no_extra_me
             f"'{prediction.sample_id}' of {predicted.shape[1]}×{predicted.shape[0]}; its image and its target must "
             "have the same size"
         )
-    counted = target.size
-    if sample.ignore is not None:  # these pixels count neither way: empty on both sides
-        target, predicted = target & ~sample.ignore, predicted & ~sample.ignore
-        counted -= int(sample.ignore.sum())
-    counts = count_overlap(predicted, target)
     answer = prediction.answer
-    record = PredictionRecord(
-        id=sample.id,
+    record = dataclasses.replace(
+        score_pair(sample.id, predicted, target, ignore=sample.ignore, extra=extra),
         task=sample.task,
         query=sample.query,
         text=prediction.completion.text,
@@ -52,17 +46,8 @@ def score(sample: Sample, prediction: Prediction, details: Details = no_extra_me
         objects=[prompt_to_json(prompt) for prompt in answer.objects] if answer is not None else [],
         failure=prediction.failure,
         failure_detail=prediction.failure_detail,
-        intersection=counts.intersection,
-        union=counts.union,
-        iou=counts.iou,
-        s_measure=s_measure(predicted, target),
-        mae=(counts.union - counts.intersection) / max(counted, 1),
-        target_empty=not target.any(),
-        predicted_empty=not predicted.any(),
-        rle=rle_from_mask(prediction.mask),
         true_boxes=boxes_to_json(sample.boxes),
         true_count=sample.count,
-        details={name: float(value) for name, value in details(predicted, target).items()},
     )
     if sample.target is not None:
         return record

@@ -41,7 +41,7 @@ def create_boxes(create_record: CreateRecord) -> Callable[..., PredictionRecord]
 
 
 def value(name: str, records: Sequence[PredictionRecord]) -> float | None:
-    metric = MEASURES[name].of(records)
+    metric = MEASURES[name].how.metric(records)
     return None if metric is None else metric.value
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkseg.evaluation.comparison.paired import Gain
+from thinkseg.evaluation.comparison.intervals import Gain
 from thinkseg.evaluation.reporting.charts import gain_chart, line_chart, running_mean, success_chart, ticks
 
 
@@ -28,12 +28,12 @@ def test_a_chart_of_nothing_is_empty_and_one_of_a_constant_still_has_an_axis() -
 def test_a_title_cannot_break_out_of_a_chart() -> None:
     chart = line_chart('"><script>x</script>', [1, 2], [0.0, 1.0])
     assert "<script" not in chart
-    assert "<script" not in gain_chart({"<script>": Gain(0.1, 0.05, 0.2, 9)})
+    assert "<script" not in gain_chart({"<script>": Gain(0.1, 0.05, 0.2, 99)})
     assert "<script" not in success_chart({"<script>": np.array([0.5])})
 
 
 def test_a_gain_is_coloured_by_its_interval_and_not_by_its_mean() -> None:
-    gains = {"up": Gain(0.1, 0.05, 0.2, 9), "maybe": Gain(0.1, -0.05, 0.2, 9), "down": Gain(-0.1, -0.2, -0.05, 9)}
+    gains = {"up": Gain(0.1, 0.05, 0.2, 99), "maybe": Gain(0.1, -0.05, 0.2, 99), "down": Gain(-0.1, -0.2, -0.05, 99)}
     chart = ElementTree.fromstring(gain_chart(gains))
     kinds = ["risen", "undecided", "fallen"]
     assert [circle.attrib["class"] for circle in chart.iter("circle")] == [f"mean {kind}" for kind in kinds]

@@ -1,27 +1,14 @@
-"""Two or more runs over the same samples, side by side: every number, and how sure its difference is.
-
-For a mean the difference is taken sample by sample; for a ratio of sums or a maximum over thresholds there is no such
-thing. So the samples are drawn again with replacement, the same ones for all runs, and every number is worked out anew
-from the sums of its terms: the middle 95 % of the differences are the interval (paired percentile bootstrap).
-"""
+"""Two or more runs over the same samples, side by side: every number, and how sure its difference is."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from jaxtyping import Float64
-
 from thinkseg.errors import DataError
-from thinkseg.evaluation.comparison.paired import Gain
-from thinkseg.evaluation.measures.registry import MEASURES
-from thinkseg.evaluation.measures.terms import TERMS, Terms
-from thinkseg.evaluation.records import PredictionRecord
+from thinkseg.evaluation.comparison.intervals import RESAMPLES, Gain, differences
+from thinkseg.evaluation.measures.registry import get_measure
 from thinkseg.evaluation.run import Run
 from thinkseg.types import Metric
 
-RESAMPLES = 10_000
-CHUNK_DRAWS = 4_000_000
-"""How many drawn samples are in memory at a time."""
 TOLD = 3
 """So many samples that are missing on one side are named."""
 ALL = "all"
@@ -36,6 +23,18 @@ class ComparedMeasure:
     """In the order of the runs."""
     gains: tuple[Gain | None, ...]
     """Of every run but the first over the first; None for a measure that is no ratio of sums."""
+
+    @property
+    def count(self) -> int:
+        """How many samples the numbers rest on, at most."""
+        return max(metric.count for metric in self.metrics)
+
+    def is_better(self, place: int) -> bool | None:
+        """Whether the difference of a run is for the better; None where that cannot be told."""
+        gain = self.gains[place]
+        if gain is None or gain.verdict not in ("risen", "fallen"):
+            return None
+        return get_measure(self.measure).is_better(gain.mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,8 @@ def compare_runs(runs: Sequence[Run], seed: int = 0, resamples: int = RESAMPLES)
         indices = [i for i, record in enumerate(aligned[0].records) if group in (ALL, record.task)]
         measured = [_metrics_of(run, group) for run in aligned]
         names = [name for name in metrics if all(name in found for found in measured)]
-        gains = _gains([[run.records[i] for i in indices] for run in aligned], names, seed, resamples)
+        first, *others = ([run.records[i] for i in indices] for run in aligned)
+        gains = [differences(names, first, other, seed=seed, resamples=resamples) for other in others]
         lines[group] = tuple(
             ComparedMeasure(name, tuple(found[name] for found in measured), tuple(one.get(name) for one in gains))
             for name in names
@@ -104,62 +104,6 @@ def _metrics_of(run: Run, group: str) -> Mapping[str, Metric]:
     return run.report.metrics if group == ALL else run.report.by_task.get(group, {})
 
 
-def _gains(
-    records: Sequence[Sequence[PredictionRecord]], names: Sequence[str], seed: int, resamples: int
-) -> list[dict[str, Gain]]:
-    """For every run but the first, the gains of the named measures over it."""
-    names = [name for name in names if name in TERMS]
-    terms = [[_counted(TERMS[name](one), one) for name in names] for one in records]
-    widths = [block.shape[1] for block in terms[0]]
-    table = np.concatenate([block for run in terms for block in run], axis=1) if names else np.zeros((1, 0))
-    whole, drawn = table.sum(axis=0, keepdims=True), bootstrap_sums(table, resamples, seed)
-    values = [_values(sums, widths, len(records)) for sums in (whole, drawn)]
-    gains: list[dict[str, Gain]] = []
-    for run in range(1, len(records)):
-        of_run: dict[str, Gain] = {}
-        for place, name in enumerate(names):
-            mean, *draws = (value[run, place] - value[0, place] for value in values)
-            known = draws[0][np.isfinite(draws[0])]
-            if known.size:
-                low, high = np.quantile(known, [0.025, 0.975])
-                count = int(np.count_nonzero(terms[0][place][:, -1]))
-                of_run[name] = Gain(float(mean[0]), float(low), float(high), count)
-        gains.append(of_run)
-    return gains
-
-
-def _counted(terms: Terms, records: Sequence[PredictionRecord]) -> Terms:
-    """Terms without those of records that a protocol leaves out of the denominator."""
-    return terms * np.array([record.counted for record in records], dtype=np.float64)[:, None]
-
-
-def _values(
-    sums: Float64[np.ndarray, "draws terms"], widths: Sequence[int], runs: int
-) -> Float64[np.ndarray, "runs measures draws"]:
-    """Every measure of every run from the sums of its terms, as `terms.value_of` has it."""
-    ends = np.cumsum([*widths] * runs)
-    blocks = np.split(sums, ends[:-1], axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values = [block[:, :-1].max(axis=1) / block[:, -1] for block in blocks]
-    return np.stack(values).reshape(runs, len(widths), len(sums))
-
-
-def bootstrap_sums(
-    table: Float64[np.ndarray, "samples terms"], resamples: int, seed: int
-) -> Float64[np.ndarray, "resamples terms"]:
-    """The sums of the columns over samples drawn with replacement, so many of them as there are, again and again."""
-    rng = np.random.default_rng(seed)
-    count = len(table)
-    rows = max(1, CHUNK_DRAWS // count)
-    sums = []
-    for start in range(0, resamples, rows):
-        size = min(rows, resamples - start)
-        drawn = rng.integers(count, size=(size, count)) + np.arange(size)[:, None] * count
-        times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
-        sums.append(times.astype(np.float64) @ table)
-    return np.concatenate(sums)
-
-
 def to_json(comparison: Comparison) -> dict[str, object]:
     """The comparison as plain values."""
     return {
@@ -179,10 +123,3 @@ def to_json(comparison: Comparison) -> dict[str, object]:
             for group, lines in comparison.lines.items()
         },
     }
-
-
-def better(measure: str, gain: Gain) -> bool | None:
-    """Whether a difference is for the better; None where its interval holds zero."""
-    if gain.low <= 0 <= gain.high:
-        return None
-    return (gain.mean > 0) == MEASURES[measure].higher_is_better

@@ -1,33 +1,43 @@
-"""What only some benchmarks measure of a sample: done once, when it is scored, and written into its record."""
+"""What some measures need of a sample besides the counts that every record has: computed once, when it is scored.
 
-from collections.abc import Callable, Mapping
+A measure names them itself (`Measure.extra`), so that a benchmark names its measures and nothing else.
+"""
+
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from thinkseg.metrics.boundary import boundary_accuracy, boundary_iou, correction_effort
-from thinkseg.metrics.weighted import weighted_f
+from thinkseg.errors import InputError
+from thinkseg.evaluation.measures.base import ExtraMetric, Measure
 from thinkseg.types import Mask
 
-Details = Callable[[Mask, Mask], Mapping[str, float]]
-"""From prediction and target, without the pixels that are to be ignored, numbers by their names."""
+
+def count_pixels(_pred: Mask, target: Mask) -> float:
+    """All pixels of the image."""
+    return target.size
 
 
-def no_extra_metrics(_pred: Mask, _target: Mask) -> dict[str, float]:
-    """Benchmarks whose measures need the overlap alone."""
-    return {}
+def count_target(_pred: Mask, target: Mask) -> float:
+    """The pixels of the target."""
+    return int(np.count_nonzero(target))
 
 
-def foreground(pred: Mask, target: Mask) -> dict[str, float]:
-    """The counts from which F and E follow, the weighted F and the outline measures."""
-    return {
-        "pixels": target.size,
-        "target": int(np.count_nonzero(target)),
-        "weighted_f": weighted_f(pred, target),
-        "mba": boundary_accuracy(pred, target),
-        "biou": boundary_iou(pred, target),
-    }
+COUNTS: Mapping[str, ExtraMetric] = {"pixels": count_pixels, "target": count_target}
+"""With intersection and union, all that F and E of a mask follow from."""
 
 
-def dichotomous(pred: Mask, target: Mask) -> dict[str, float]:
-    """The same, and the human correction effort, for which DIS5K was made."""
-    return {**foreground(pred, target), "hce": correction_effort(pred, target)}
+def extra_metrics_of(measures: Iterable[Measure]) -> dict[str, ExtraMetric]:
+    """The extra metrics of several measures by their names, each once.
+
+    Raises:
+        InputError: two measures have different ones under one name.
+    """
+    found: dict[str, ExtraMetric] = {}
+    for measure in measures:
+        for name, of in measure.extra.items():
+            if found.setdefault(name, of) is not of:
+                raise InputError(
+                    f"two measures need different numbers under the name '{name}' (one is '{measure.label}'): "
+                    "give one of them another name in 'extra'"
+                )
+    return found

@@ -1,53 +1,51 @@
-"""Measures of objects rather than pixels: no-target and target accuracy, boxes, and counts, from records to a number.
+"""Measures of objects rather than pixels: of boxes and of counts.
 
 Boxes are those that the model wrote, carried over to the image; an object without a box has none. An unreadable
 answer has no boxes and the count 0, and stays in the denominator.
 """
 
 import operator
-from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
+from thinkseg.evaluation.measures.base import OverAll, Records
 from thinkseg.evaluation.records import PredictionRecord
 from thinkseg.geometry import box_iou, pairwise_box_iou
 from thinkseg.metrics.detection import Detections, DetectionScores, detection_scores
 from thinkseg.types import Box, Metric, Size
 
-Records = Sequence[PredictionRecord]
-
 BOX_IOU = 0.5
 """From this IoU on a box is right."""
 
 
-def no_target_accuracy(records: Records) -> Metric | None:
-    """N-acc of gRefCOCO: the share of the samples without a target whose mask is empty, TP / (TP + FN)."""
-    return _share([record.predicted_empty for record in records if record.target_empty])
+def first_box_is_right(record: PredictionRecord) -> bool | None:
+    """Whether the first box has an IoU of at least 0.5 with the true one; None without exactly one true box."""
+    if not _has_one_box(record):
+        return None
+    boxes = _boxes(record)
+    return len(boxes) > 0 and box_iou(Box(*boxes[0]), Box(*_true_boxes(record)[0])) >= BOX_IOU
 
 
-def target_accuracy(records: Records) -> Metric | None:
-    """T-acc of gRefCOCO: the share of the samples with a target whose mask is not empty, TN / (TN + FP)."""
-    return _share([not record.predicted_empty for record in records if not record.target_empty])
-
-
-def box_accuracy(records: Records) -> Metric | None:
-    """The share of the samples whose first box has an IoU of at least 0.5 with the true one."""
-    known = [record for record in records if record.true_boxes is not None and len(record.true_boxes) == 1]
-    return _share([_first_box_is_right(record) for record in known])
-
-
-def any_box_accuracy(records: Records) -> Metric | None:
+def any_box_is_right(record: PredictionRecord) -> bool | None:
     """The same as VisionReasoner counts it: one box of the answer, in whole pixels, has an IoU above 0.5."""
-    known = [record for record in records if record.true_boxes is not None and len(record.true_boxes) == 1]
-    right = []
-    for record in known:
-        ious = pairwise_box_iou(np.floor(_boxes(record) + 0.5), _true_boxes(record))
-        right.append(bool((ious > BOX_IOU).any()))
-    return _share(right)
+    if not _has_one_box(record):
+        return None
+    ious = pairwise_box_iou(np.floor(_boxes(record) + 0.5), _true_boxes(record))
+    return bool((ious > BOX_IOU).any())
 
 
-def detection(name: str, *, by_area: bool = False) -> Callable[[Records], Metric | None]:
+def count_is_right(record: PredictionRecord) -> bool | None:
+    """Whether the number of objects is the true one."""
+    return None if record.true_count is None else len(record.objects) == record.true_count
+
+
+def count_error(record: PredictionRecord) -> float | None:
+    """The absolute difference between the number of objects of the answer and the true one."""
+    return None if record.true_count is None else abs(len(record.objects) - record.true_count)
+
+
+def detection(name: str, *, by_area: bool = False) -> OverAll:
     """A measure of boxes against all true objects of a category, in images that show one.
 
     Args:
@@ -63,27 +61,11 @@ def detection(name: str, *, by_area: bool = False) -> Callable[[Records], Metric
         value = getattr(_detection_scores(known, by_area), name)
         return None if value is None else Metric(value, len(known))
 
-    return of
+    return OverAll(of, "COCO's matching of all boxes, by pycocotools")
 
 
-def exact_counts(records: Records) -> Metric | None:
-    """The share of the samples with the right number of objects."""
-    return _share([len(record.objects) == record.true_count for record in records if record.true_count is not None])
-
-
-def count_error(records: Records) -> Metric | None:
-    """The mean absolute difference between the number of objects of the answer and the true one."""
-    errors = [abs(len(record.objects) - record.true_count) for record in records if record.true_count is not None]
-    return Metric(float(np.mean(errors)), len(errors)) if errors else None
-
-
-def _share(right: Sequence[bool]) -> Metric | None:
-    return Metric(sum(right) / len(right), len(right)) if right else None
-
-
-def _first_box_is_right(record: PredictionRecord) -> bool:
-    boxes = _boxes(record)
-    return len(boxes) > 0 and box_iou(Box(*boxes[0]), Box(*_true_boxes(record)[0])) >= BOX_IOU
+def _has_one_box(record: PredictionRecord) -> bool:
+    return record.true_boxes is not None and len(record.true_boxes) == 1
 
 
 def _boxes(record: PredictionRecord) -> Float[np.ndarray, "boxes 4"]:

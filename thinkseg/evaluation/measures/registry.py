@@ -1,202 +1,226 @@
-"""From records to the numbers of a report. Every sample is in the denominator of every number that it can speak to.
+"""The measures by their names: the one table from which reports, comparisons, papers' rows and `thinkseg metrics` read.
 
-Rules, the same for every run: a parse failure counts as an empty mask and is counted as a failure besides; an empty
-prediction on an empty target has IoU 1 (as in LISA and gRefCOCO). Counts come first and ratios last, so the
-records of shards may be put together in any order.
+Rules, the same for every run: every sample is in the denominator of every number that it can speak to; a parse failure
+counts as an empty mask and is counted as a failure besides; an empty prediction on an empty target has IoU 1 (as in
+LISA and gRefCOCO). A number that no sample can speak to is None, not 0.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
-from thinkseg.evaluation.measures.objects import (
-    any_box_accuracy,
-    box_accuracy,
-    count_error,
-    detection,
-    exact_counts,
-    no_target_accuracy,
-    target_accuracy,
+from thinkseg.evaluation.measures.base import (
+    ExtraMetric,
+    Measure,
+    Records,
+    check_measure,
+    mean,
+    mean_of_extra,
+    ratio_of,
 )
-from thinkseg.evaluation.measures.terms import metric
-from thinkseg.evaluation.records import PredictionRecord
+from thinkseg.evaluation.measures.extra_metrics import COUNTS, extra_metrics_of
+from thinkseg.evaluation.measures.objects import (
+    any_box_is_right,
+    count_error,
+    count_is_right,
+    detection,
+    first_box_is_right,
+)
+from thinkseg.evaluation.measures.thresholds import Kind, Letter, at_thresholds
+from thinkseg.extension import resolve
+from thinkseg.metrics.boundary import boundary_accuracy, boundary_iou, correction_effort
+from thinkseg.metrics.weighted import weighted_f
 from thinkseg.types import Metric
 
-Records = Sequence[PredictionRecord]
+
+def _is_above(threshold: float) -> Measure:
+    return Measure(
+        f"P@{threshold}",
+        f"Share of the samples whose IoU is above {threshold}.",
+        mean(lambda record: record.iou > threshold),
+        unit="share",
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """One number of a report."""
-
-    label: str
-    """The head of its column."""
-    meaning: str
-    """What it is, in a sentence."""
-    of: Callable[[Records], Metric | None]
-    """The value over the records that it can speak to; None where there is none."""
-    is_share: bool = False
-    """Whether it is printed in per cent."""
-    higher_is_better: bool = True
+def _at_thresholds(letter: Letter, kind: Kind) -> Measure:
+    title = {"f": "F with β² = 0.3", "e": "Enhanced alignment of mask and target"}[letter]
+    where = {
+        "mean": "the mean over 256 thresholds",
+        "max": "the maximum of the mean curve over 256 thresholds",
+        "adaptive": "at twice the mean value",
+    }[kind]
+    return Measure(f"{kind} {letter.upper()}", f"{title}, {where}.", at_thresholds(letter, kind), extra=COUNTS)
 
 
-def _mean(values: Sequence[float]) -> Metric | None:
-    return Metric(math.fsum(values) / len(values), len(values)) if values else None
-
-
-def _ciou(records: Records) -> Metric | None:
-    if all(record.target_empty for record in records):
-        return None  # there is no pixel that could be right
-    union = sum(record.union for record in records)
-    return Metric(sum(record.intersection for record in records) / union, len(records))
+def _boxes(
+    label: str, meaning: str, name: str, *, by_area: bool = False, unit: Literal["plain", "share"] = "plain"
+) -> Measure:
+    return Measure(label, meaning, detection(name, by_area=by_area), unit=unit, from_masks=False)
 
 
 MEASURES: Mapping[str, Measure] = {
     "giou": Measure(
         "mean IoU",
         "Mean over the samples of intersection over union (gIoU); 1 where both are empty.",
-        lambda records: _mean([record.iou for record in records]),
+        mean(lambda record: record.iou),
     ),
-    "ciou": Measure("cIoU", "Sum of all intersections over the sum of all unions: large objects weigh more.", _ciou),
+    "ciou": Measure(
+        "cIoU",
+        "Sum of all intersections over the sum of all unions: large objects weigh more.",
+        ratio_of(lambda record: (record.intersection, record.union)),
+    ),
     "s_measure": Measure(
         "S-measure",
         "Structural similarity of mask and target, by region and by object (α = 0.5).",
-        lambda records: _mean([record.s_measure for record in records]),
+        mean(lambda record: record.s_measure),
     ),
-    **{
-        f"p{percent}": Measure(
-            f"P@0.{percent // 10}",
-            f"Share of the samples whose IoU is above 0.{percent // 10}.",
-            partial(metric, f"p{percent}"),
-            is_share=True,
-        )
-        for percent in (50, 60, 70, 80, 90)
-    },
+    **{f"p{round(100 * threshold)}": _is_above(threshold) for threshold in (0.5, 0.6, 0.7, 0.8, 0.9)},
     "weighted_f": Measure(
         "weighted F",
         "F with misses weighed by their surroundings and false alarms by their distance from the object.",
-        partial(metric, "weighted_f"),
+        mean_of_extra("weighted_f"),
+        extra={"weighted_f": weighted_f},
     ),
-    **{
-        f"{kind}_{letter.lower()}": Measure(
-            f"{kind} {letter}", f"{title}, {where}.", partial(metric, f"{kind}_{letter.lower()}")
-        )
-        for letter, title in (("F", "F with β² = 0.3"), ("E", "Enhanced alignment of mask and target"))
-        for kind, where in (
-            ("mean", "the mean over 256 thresholds"),
-            ("max", "the maximum of the mean curve over 256 thresholds"),
-            ("adaptive", "at twice the mean value"),
-        )
-    },
+    "mean_f": _at_thresholds("f", "mean"),
+    "max_f": _at_thresholds("f", "max"),
+    "adaptive_f": _at_thresholds("f", "adaptive"),
+    "mean_e": _at_thresholds("e", "mean"),
+    "max_e": _at_thresholds("e", "max"),
+    "adaptive_e": _at_thresholds("e", "adaptive"),
     "mae": Measure(
         "MAE",
         "Mean absolute error: the share of pixels that are wrong.",
-        lambda records: _mean([record.mae for record in records]),
-        higher_is_better=False,
+        mean(lambda record: record.mae),
+        better="lower",
     ),
     "mba": Measure(
         "MBA",
         "Mean boundary accuracy: share of right pixels in five rims around the target's outline.",
-        partial(metric, "mba"),
+        mean_of_extra("mba"),
+        extra={"mba": boundary_accuracy},
     ),
     "biou": Measure(
-        "boundary IoU", "IoU of the inner rims of mask and target, 2 % of the diagonal wide.", partial(metric, "biou")
+        "boundary IoU",
+        "IoU of the inner rims of mask and target, 2 % of the diagonal wide.",
+        mean_of_extra("biou"),
+        extra={"biou": boundary_iou},
     ),
     "hce": Measure(
         "HCE",
         "Human correction effort: the clicks that it takes to put the mask right.",
-        partial(metric, "hce"),
-        higher_is_better=False,
+        mean_of_extra("hce"),
+        better="lower",
+        extra={"hce": correction_effort},
     ),
     "parse_failures": Measure(
-        "parse_failures",
+        "parse failures",
         "Share of answers that could not be read; each counts as an empty mask.",
-        lambda records: _mean([float(record.failure is not None) for record in records]),
-        is_share=True,
-        higher_is_better=False,
+        mean(lambda record: record.failure is not None),
+        unit="share",
+        better="lower",
+        from_masks=False,
     ),
     "correct_abstentions": Measure(
         "correct abstentions",
         'Share of the samples without a target that were answered with "nothing there".',
-        lambda records: _mean([float(record.abstained) for record in records if record.target_empty]),
-        is_share=True,
+        mean(lambda record: record.abstained if record.target_empty else None),
+        unit="share",
+        from_masks=False,
     ),
     "false_abstentions": Measure(
         "false abstentions",
         'Share of the samples with a target that were answered with "nothing there".',
-        lambda records: _mean([float(record.abstained) for record in records if not record.target_empty]),
-        is_share=True,
-        higher_is_better=False,
+        mean(lambda record: None if record.target_empty else record.abstained),
+        unit="share",
+        better="lower",
+        from_masks=False,
     ),
     "n_acc": Measure(
         "N-acc",
-        "Share of the samples without a target whose mask is empty (gRefCOCO).",
-        no_target_accuracy,
-        is_share=True,
+        "Share of the samples without a target whose mask is empty (gRefCOCO): TP / (TP + FN).",
+        mean(lambda record: record.predicted_empty if record.target_empty else None),
+        unit="share",
     ),
     "t_acc": Measure(
         "T-acc",
-        "Share of the samples with a target whose mask is not empty (gRefCOCO).",
-        target_accuracy,
-        is_share=True,
+        "Share of the samples with a target whose mask is not empty (gRefCOCO): TN / (TN + FP).",
+        mean(lambda record: None if record.target_empty else not record.predicted_empty),
+        unit="share",
     ),
     "box_accuracy": Measure(
         "box accuracy",
         "Share of the samples whose first box has an IoU of at least 0.5 with the true box.",
-        box_accuracy,
-        is_share=True,
+        mean(first_box_is_right),
+        unit="share",
+        from_masks=False,
     ),
     "any_box_accuracy": Measure(
         "any box right",
         "Share of the samples with a box, whichever, of an IoU above 0.5 with the true box (VisionReasoner).",
-        any_box_accuracy,
-        is_share=True,
+        mean(any_box_is_right),
+        unit="share",
+        from_masks=False,
     ),
-    "ap": Measure(
+    "ap": _boxes(
         "AP",
         "Average precision of boxes, IoU 0.50…0.95; without confidences it is precision up to the recall reached.",
-        detection("ap"),
+        "ap",
     ),
-    "ap50": Measure("AP50", "The same at IoU 0.50.", detection("ap50")),
-    "ap75": Measure("AP75", "The same at IoU 0.75.", detection("ap75")),
-    "ap_by_area": Measure(
+    "ap50": _boxes("AP50", "The same at IoU 0.50.", "ap50"),
+    "ap75": _boxes("AP75", "The same at IoU 0.75.", "ap75"),
+    "ap_by_area": _boxes(
         "AP by area",
         "Average precision of boxes, IoU 0.50…0.95, the largest box taken for the surest (VisionReasoner).",
-        detection("ap", by_area=True),
+        "ap",
+        by_area=True,
     ),
-    "ap50_by_area": Measure("AP50 by area", "The same at IoU 0.50.", detection("ap50", by_area=True)),
-    "ap75_by_area": Measure("AP75 by area", "The same at IoU 0.75.", detection("ap75", by_area=True)),
-    "box_precision": Measure(
-        "precision",
-        "Share of the boxes that have an object of their own at IoU 0.50.",
-        detection("precision50"),
-        is_share=True,
+    "ap50_by_area": _boxes("AP50 by area", "The same at IoU 0.50.", "ap50", by_area=True),
+    "ap75_by_area": _boxes("AP75 by area", "The same at IoU 0.75.", "ap75", by_area=True),
+    "box_precision": _boxes(
+        "precision", "Share of the boxes that have an object of their own at IoU 0.50.", "precision50", unit="share"
     ),
-    "box_recall": Measure(
-        "recall",
-        "Share of the true objects that have a box of their own at IoU 0.50.",
-        detection("recall50"),
-        is_share=True,
+    "box_recall": _boxes(
+        "recall", "Share of the true objects that have a box of their own at IoU 0.50.", "recall50", unit="share"
     ),
     "exact_count": Measure(
-        "exact count", "Share of the samples with the right number of objects.", exact_counts, is_share=True
+        "exact count",
+        "Share of the samples with the right number of objects.",
+        mean(count_is_right),
+        unit="share",
+        from_masks=False,
     ),
     "count_error": Measure(
         "count MAE",
         "Mean absolute difference between the number of objects and the true one.",
-        count_error,
-        higher_is_better=False,
+        mean(count_error),
+        better="lower",
+        from_masks=False,
     ),
 }
 
 MASK_MEASURES = ("giou", "ciou", "s_measure", "mae", "parse_failures", "correct_abstentions", "false_abstentions")
 """What a report of masks has, where a benchmark names no others."""
+F_AND_E_MEASURES = ("mean_f", "max_f", "adaptive_f", "mean_e", "max_e", "adaptive_e")
+SALIENCY_MEASURES = ("s_measure", "weighted_f", *F_AND_E_MEASURES, "mae", "mba", "biou")
+"""What papers on foreground segmentation have, but for HCE, which takes seconds for a large image."""
+
+
+def get_measure(name: str) -> Measure:
+    """A measure of the table, or one of the user's own by its reference.
+
+    Raises:
+        InputError: there is none, or what the reference names is no measure.
+    """
+    return resolve(name, MEASURES, "measure", check_measure)
+
+
+def extra_metrics(names: Iterable[str]) -> dict[str, ExtraMetric]:
+    """What is to be computed of every sample so that the named measures can be taken of its record."""
+    return extra_metrics_of(get_measure(name) for name in names)
 
 
 def measure(records: Records, names: Sequence[str] = MASK_MEASURES) -> dict[str, Metric]:
     """The named measures of the records; one that has nothing to speak to is left out."""
-    metrics = {name: MEASURES[name].of(records) for name in names} if records else {}
+    metrics = {name: get_measure(name).how.metric(records) for name in names} if records else {}
     return {name: metric for name, metric in metrics.items() if metric is not None}
 
 
@@ -208,6 +232,4 @@ def measure_by_task(records: Records, names: Sequence[str] = MASK_MEASURES) -> d
 
 def format_value(name: str, metric: Metric | None) -> str:
     """A value as a table prints it, three decimals or per cent; a dash where there is none."""
-    if metric is None:
-        return "–"
-    return f"{100 * metric.value:.1f} %" if MEASURES[name].is_share else f"{metric.value:.3f}"
+    return "–" if metric is None else get_measure(name).format(metric.value)

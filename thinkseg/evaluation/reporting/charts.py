@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from markupsafe import Markup
 
-from thinkseg.evaluation.comparison.paired import Gain
+from thinkseg.evaluation.comparison.intervals import Gain
 
 WIDTH, HEIGHT = 340, 190
 LEFT, RIGHT, TOP, BOTTOM = 44, 52, 10, 28
@@ -99,8 +99,8 @@ def success_chart(curves: Mapping[str, Float[np.ndarray, " samples"]]) -> Markup
 
 
 def gain_chart(gains: Mapping[str, Gain]) -> Markup:
-    """Every gain with its interval, on one axis with zero in view: risen, fallen, or undecided where it holds zero."""
-    ends = [value for gain in gains.values() for value in (gain.low, gain.high)]
+    """Every gain with its interval, on one axis with zero in view: risen, fallen, or undecided."""
+    ends = [value for gain in gains.values() for value in _ends(gain)]
     axis = ticks(min(0.0, *ends), max(0.0, *ends), most=6)
     width, height = 720, ROW_HEIGHT * len(gains) + 34
     span = width - LABEL_WIDTH - VALUE_WIDTH
@@ -116,23 +116,35 @@ def gain_chart(gains: Mapping[str, Gain]) -> Markup:
         text = Markup('<text class="tick" text-anchor="middle" x="{:.1f}" y="{}">{}</text>')
         parts.append(text.format(x, bottom + 17, "0" if kind == "zero" else _signed(tick, ".3g")))
     for row, (name, gain) in enumerate(gains.items()):
+        low, high = _ends(gain)
         parts.append(
             _GAIN_ROW.format(
-                kind="risen" if gain.low > 0 else "fallen" if gain.high < 0 else "undecided",
+                kind=gain.verdict if gain.verdict != "too few" else "undecided",
                 name=name,
                 label_x=LABEL_WIDTH - 16,
                 value_x=width - VALUE_WIDTH + 22,
-                low_x=across(gain.low),
+                low_x=across(low),
                 mean_x=across(gain.mean),
-                high_x=across(gain.high),
+                high_x=across(high),
                 y=4 + ROW_HEIGHT * (row + 0.5),
                 text_y=4 + ROW_HEIGHT * (row + 0.5) + 4,
                 mean=_signed(gain.mean, ".3f"),
-                interval=f"{_signed(gain.low, '.3f')} … {_signed(gain.high, '.3f')}",
+                interval=_interval(gain),
             )
         )
-    spoken = "; ".join(f"{name} {gain.mean:+.3f}, {gain.low:+.3f} to {gain.high:+.3f}" for name, gain in gains.items())
+    spoken = "; ".join(f"{name} {_signed(gain.mean, '.3f')}, {_interval(gain)}" for name, gain in gains.items())
     return _svg(width, height, f"Gain in mean IoU with 95 % intervals: {spoken}", parts)
+
+
+def _ends(gain: Gain) -> tuple[float, float]:
+    """The ends of the line that is drawn: of no length where there is no interval."""
+    return gain.mean if gain.low is None else gain.low, gain.mean if gain.high is None else gain.high
+
+
+def _interval(gain: Gain) -> str:
+    if gain.low is None or gain.high is None:
+        return "no interval"
+    return f"{_signed(gain.low, '.3f')} … {_signed(gain.high, '.3f')}"
 
 
 def _signed(value: float, digits: str) -> str:

@@ -6,17 +6,18 @@ from typing import Any
 
 from markupsafe import Markup
 
-from thinkseg.evaluation.comparison.paired import Gain
-from thinkseg.evaluation.comparison.runs import ALL, ComparedMeasure, Comparison, better
-from thinkseg.evaluation.measures.registry import MEASURES, format_value
+from thinkseg.evaluation.comparison.intervals import Gain
+from thinkseg.evaluation.comparison.runs import ALL, ComparedMeasure, Comparison
+from thinkseg.evaluation.measures.registry import format_value, get_measure
 from thinkseg.evaluation.reporting.charts import gain_chart
 from thinkseg.evaluation.reporting.gallery import choose_cases, render_case
 from thinkseg.evaluation.reporting.report import iou_charts, render_page
+from thinkseg.evaluation.reporting.text_table import aligned
 from thinkseg.types import Sample
 
-MARKS = {True: "better", False: "worse", None: ""}
 KINDS = {True: "risen", False: "fallen", None: "undecided"}
 """The classes of the style sheet."""
+TOO_FEW = "too few to tell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +35,37 @@ def text_table(comparison: Comparison) -> str:
     """For the terminal: a line per measure with each run's value and, but for the first, its difference to that."""
     first, *others = [run.name for run in comparison.runs]
     head = ["", first, *others, *(f"{name} − {first}" for name in others)]
-    blocks = []
+    table = [head]
     for group, lines in comparison.lines.items():
-        title = f"{group} ({lines[0].metrics[0].count} samples)" if lines else group
-        blocks.append([title, *[""] * (len(head) - 1)])
-        blocks += [
+        count = max((line.count for line in lines), default=0)
+        table.append([f"{group} ({count} samples)" if lines else group, *[""] * (len(head) - 1)])
+        table += [
             [
-                f"  {MEASURES[line.measure].label}",
+                f"  {get_measure(line.measure).label}",
                 *(format_value(line.measure, metric) for metric in line.metrics),
-                *(_difference(line.measure, gain) for gain in line.gains),
+                *(_difference(line, place) for place in range(len(others))),
             ]
             for line in lines
         ]
-    widths = [max(len(row[place]) for row in (head, *blocks)) for place in range(len(head))]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in (head, *blocks)
-    )
+    return aligned(table)
 
 
-def _difference(measure: str, gain: Gain | None) -> str:
+def _difference(line: ComparedMeasure, place: int) -> str:
     """A difference with its interval, and whether it is for the better."""
+    gain = line.gains[place]
     if gain is None:
         return "no interval"
-    return f"{_interval(measure, gain)} {MARKS[better(measure, gain)]:6}"
+    better = line.is_better(place)
+    mark = TOO_FEW if gain.verdict == "too few" else {True: "better", False: "worse", None: ""}[better]
+    return f"{_interval(line.measure, gain)} {mark:6}"
 
 
 def _interval(measure: str, gain: Gain) -> str:
-    scale, digits = (100, 1) if MEASURES[measure].is_share else (1, 3)
-    mean, low, high = (f"{scale * value:+.{digits}f}" for value in (gain.mean, gain.low, gain.high))
-    return f"{mean} [{low}, {high}]".replace("-", "−")
+    scale, digits = (100, 1) if get_measure(measure).unit == "share" else (1, 3)
+    mean, *ends = (
+        "" if value is None else f"{scale * value:+.{digits}f}" for value in (gain.mean, gain.low, gain.high)
+    )
+    return (f"{mean} [{ends[0]}, {ends[1]}]" if all(ends) else mean).replace("-", "−")
 
 
 def comparison_html(comparison: Comparison, context: Context) -> str:
@@ -80,7 +83,8 @@ def comparison_html(comparison: Comparison, context: Context) -> str:
         gain_charts=[(run.name, _gain_chart(comparison, place)) for place, run in enumerate(others)],
         iou_charts=iou_charts(comparison.runs),
         meanings=[
-            (MEASURES[line.measure].label, MEASURES[line.measure].meaning) for line in comparison.lines.get(ALL, ())
+            (get_measure(line.measure).label, get_measure(line.measure).meaning)
+            for line in comparison.lines.get(ALL, ())
         ],
         tasks=_images(comparison, context),
         image_note="For each task the samples with the largest gains of "
@@ -103,7 +107,7 @@ def _verdicts(comparison: Comparison) -> list[str]:
     if line is None:
         return []
     return [
-        f"{run.name}: {gain.in_words(MEASURES[line.measure].label)}"
+        f"{run.name}: {gain.in_words(get_measure(line.measure).label)}"
         for run, gain in zip(comparison.runs[1:], line.gains, strict=True)
         if gain is not None
     ]
@@ -111,15 +115,19 @@ def _verdicts(comparison: Comparison) -> list[str]:
 
 def _row(line: ComparedMeasure) -> dict[str, Any]:
     return {
-        "label": MEASURES[line.measure].label,
+        "label": get_measure(line.measure).label,
         "values": [format_value(line.measure, metric) for metric in line.metrics],
-        "gains": [
-            {"text": _interval(line.measure, gain), "kind": KINDS[better(line.measure, gain)]}
-            if gain is not None
-            else {"text": "–", "kind": ""}
-            for gain in line.gains
-        ],
+        "gains": [_gain_cell(line, place) for place in range(len(line.gains))],
     }
+
+
+def _gain_cell(line: ComparedMeasure, place: int) -> dict[str, str]:
+    gain = line.gains[place]
+    if gain is None:
+        return {"text": "–", "kind": ""}
+    text = _interval(line.measure, gain)
+    text = f"{text} ({TOO_FEW})" if gain.verdict == "too few" else text
+    return {"text": text, "kind": KINDS[line.is_better(place)]}
 
 
 def _gain_chart(comparison: Comparison, place: int) -> Markup:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from thinkseg.evaluation.measures.registry import MEASURES
+from thinkseg.evaluation.measures.registry import get_measure
 from thinkseg.types import Metric, Report
 
 LATEX_LETTERS = {
@@ -34,7 +34,7 @@ def write_rows(out: Path, rows: Rows, measures: Sequence[str]) -> None:
 
 def markdown(rows: Rows, measures: Sequence[str]) -> str:
     """A table with a line per row and a column per measure."""
-    heads = [f"{MEASURES[name].label} {_arrow(name, '↑', '↓')}" for name in measures]
+    heads = [f"{get_measure(name).label} {_arrow(name, '↑', '↓')}" for name in measures]
     lines = [["model", *heads], ["---", *["---:"] * len(heads)]]
     lines += [[_plain(name), *_cells(metrics, measures, "–")] for name, metrics in rows.items()]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
@@ -42,7 +42,7 @@ def markdown(rows: Rows, measures: Sequence[str]) -> str:
 
 def latex(rows: Rows, measures: Sequence[str]) -> str:
     """The same as a ``tabular`` with the rules of ``booktabs``."""
-    heads = [f"{_escaped(MEASURES[name].label)} {_arrow(name, UP, DOWN)}" for name in measures]
+    heads = [f"{_escaped(get_measure(name).label)} {_arrow(name, UP, DOWN)}" for name in measures]
     body = [[_escaped(name), *_cells(metrics, measures, "--")] for name, metrics in rows.items()]
     head, *lines = (" & ".join(line) + r" \\" for line in (["Model", *heads], *body))
     begin = rf"\begin{{tabular}}{{l{'r' * len(heads)}}}"
@@ -55,14 +55,14 @@ def _cells(metrics: Mapping[str, Metric], measures: Sequence[str], nothing: str)
         nothing
         if name not in metrics
         else f"{100 * metrics[name].value:.1f}"
-        if MEASURES[name].is_share
+        if get_measure(name).unit == "share"
         else f"{metrics[name].value:.3f}"
         for name in measures
     ]
 
 
 def _arrow(name: str, up: str, down: str) -> str:
-    return up if MEASURES[name].higher_is_better else down
+    return up if get_measure(name).better == "higher" else down
 
 
 def _plain(name: str) -> str:

@@ -16,8 +16,8 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from thinkseg.evaluation.comparison.paired import Gain, compare
-from thinkseg.evaluation.measures.registry import MASK_MEASURES, MEASURES, format_value
+from thinkseg.evaluation.comparison.intervals import Gain, compare
+from thinkseg.evaluation.measures.registry import MASK_MEASURES, format_value, get_measure
 from thinkseg.evaluation.record_file import write_json
 from thinkseg.evaluation.reporting.charts import gain_chart, histogram_chart, line_chart, success_chart
 from thinkseg.evaluation.reporting.gallery import choose_cases, render_case
@@ -121,13 +121,13 @@ def report_html(context: ReportContext, gains: Mapping[str, Gain]) -> str:
         paired=context.paired,
         tiles=[_tile(name, context) for name in TILES if name in last.report.metrics],
         verdict=gains["all"].in_words() if gains else "",
-        heads=[MEASURES[name].label for name in context.measures],
+        heads=[get_measure(name).label for name in context.measures],
         rows=table_rows(first.report, last.report if context.paired else None, context.measures),
         gain_chart=gain_chart({"all tasks" if task == "all" else task: gain for task, gain in gains.items()})
         if gains
         else Markup(""),
         iou_charts=iou_charts(context.runs),
-        meanings=[(MEASURES[name].label, _meaning(name, last.report)) for name in context.measures],
+        meanings=[(get_measure(name).label, _meaning(name, last.report)) for name in context.measures],
         curves=[(title, line_chart(title, *points)) for title, points in context.curves.items()],
         step_count=max((len(steps) for steps, _ in context.curves.values()), default=0),
         tasks=_image_tasks(context),
@@ -169,7 +169,7 @@ def _tile(name: str, context: ReportContext) -> dict[str, str]:
         if context.paired
         else f"{new.count} samples"
     )
-    return {"name": MEASURES[name].label, "now": format_value(name, new), "was": was}
+    return {"name": get_measure(name).label, "now": format_value(name, new), "was": was}
 
 
 def _image_tasks(context: ReportContext) -> list[dict[str, Any]]:
@@ -213,7 +213,7 @@ def _meaning(name: str, report: Report) -> str:
     """What a measure is, and on how many samples it rests."""
     metric = report.metrics.get(name)
     rests = "no sample can speak to it" if metric is None else f"{metric.count:,} samples"
-    return f"{MEASURES[name].meaning} ({rests})"
+    return f"{get_measure(name).meaning} ({rests})"
 
 
 def _facts(context: ReportContext, first: Run, last: Run) -> list[tuple[str, str]]:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from thinkseg.evaluation.comparison.paired import Gain
-from thinkseg.evaluation.measures.registry import MASK_MEASURES, MEASURES, format_value
+from thinkseg.evaluation.comparison.intervals import Gain
+from thinkseg.evaluation.measures.registry import MASK_MEASURES, format_value, get_measure
+from thinkseg.evaluation.reporting.text_table import aligned
 from thinkseg.types import Metric, Report
 
 
@@ -49,7 +50,7 @@ def _cell(name: str, old: Metric | None, new: Metric | None, paired: bool) -> Ce
     if not paired or old is None or new is None:
         return Cell(now)
     was = format_value(name, old)
-    better = (new.value > old.value) == MEASURES[name].higher_is_better
+    better = get_measure(name).is_better(new.value - old.value)
     return Cell(now, was.removesuffix(" %"), "" if was == now else "risen" if better else "fallen")
 
 
@@ -63,20 +64,19 @@ def text_table(
     rows = table_rows(before, after, measures)
     lines = [["", *(row.name for row in rows)], ["samples", *(str(row.count) for row in rows)]]
     for place, name in enumerate(measures):
-        lines.append([MEASURES[name].label, *(_compact(row.cells[place]) for row in rows)])
+        lines.append([get_measure(name).label, *(_compact(row.cells[place]) for row in rows)])
     if gains:
         lines.append(["gain in mean IoU", *(_signed(gains[row.name].mean) for row in rows)])
-        ends = ((gains[row.name].low, gains[row.name].high) for row in rows)
-        lines.append(["  95 % interval", *(f"{_signed(low)}…{_signed(high)}" for low, high in ends)])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
-    )
+        lines.append(["  95 % interval", *(_interval(gains[row.name]) for row in rows)])
+    return aligned(lines)
 
 
 def _compact(cell: Cell) -> str:
     return cell.now if cell.was is None else f"{cell.was}→{cell.now}"
+
+
+def _interval(gain: Gain) -> str:
+    return "–" if gain.low is None or gain.high is None else f"{_signed(gain.low)}…{_signed(gain.high)}"
 
 
 def _signed(value: float) -> str:
