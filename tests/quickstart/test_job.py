@@ -92,7 +92,7 @@ def test_a_planted_gain_is_reported_with_its_interval_above_zero(
     assert gain["n"] == 36
     assert gain["low"] > 0
     assert gain["mean"] == pytest.approx(2 / 3 * (13 / 16 - 0.5))
-    assert content["gain_by_task"]["nothing"] == {"mean": 0, "low": 0, "high": 0, "n": 8}
+    assert content["gain_by_task"]["nothing"] == {"mean": 0, "low": 0, "high": 0, "n": 12}
     assert content["before"]["metrics"]["giou"]["value"] < content["after"]["metrics"]["giou"]["value"]
     assert content["settings"] == {"training steps": 3, "scenes": 36, "segmenter": "none"}
     assert list(content["seconds"]) == ["evaluate", "train", "evaluate again"]
