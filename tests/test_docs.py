@@ -90,3 +90,14 @@ def defined_names():
                 yield node.name
             elif isinstance(node, ast.AnnAssign):
                 yield ast.unparse(node.target)
+
+
+def test_every_defect_on_its_page_is_cited_by_a_test_and_every_one_cited_is_on_it():
+    page = (REPOSITORY / "docs/defects.md").read_text(encoding="utf-8")
+    listed = [int(number) for number in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)]
+    assert listed == list(range(1, len(listed) + 1))
+    cited = set()
+    for path in (REPOSITORY / "tests").rglob("*.py"):
+        for numbers in re.findall(r"\b[Dd]efects? ((?:\d+(?:, | and )?)+)", path.read_text(encoding="utf-8")):
+            cited |= {int(number) for number in re.findall(r"\d+", numbers)}
+    assert cited == set(listed)
