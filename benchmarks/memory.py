@@ -41,7 +41,7 @@ MODELS: dict[str, dict[str, int]] = {
 """As in the published ``config.json``."""
 
 TARGETS = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
-"""The modules that get adapters, the default of `thinkseg.training.config.Lora`."""
+"""The modules that get adapters, those of the Qwen families in `thinkseg.models.families`."""
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ def test_weights_and_adapters_are_those_of_the_published_models(memory, reposito
 
 
 def test_the_targets_are_those_that_recipes_train(memory):
-    from thinkseg.training.config import Lora
+    from thinkseg.models.families import FAMILIES
 
-    assert Lora().target_modules == memory.TARGETS
+    assert all(FAMILIES[kind].lora_targets == memory.TARGETS for kind in ("qwen2_vl", "qwen2_5_vl"))
 
 
 def test_3b_fits_one_card_of_24_gb_as_documented(memory, repository, monkeypatch):

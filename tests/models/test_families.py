@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,8 @@ from PIL import Image
 from thinkseg import testing
 from thinkseg.answers import get_format
 from thinkseg.errors import CheckpointError, ImageError, InputError
-from thinkseg.models.families import FrameRule, frame_of, frame_rule, set_pixel_limits
+from thinkseg.models.families import FAMILIES, Family, family_of
+from thinkseg.models.frames import FrameRule, frame_by_rule, frame_rule
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.models.reasoner import TransformersReasoner
 from thinkseg.testing import FakeSegmenter
@@ -115,41 +117,71 @@ def test_the_frame_is_the_grid_that_a_real_run_of_the_processor_gives(size: tupl
     _, rows, columns = processor.image_processor(images=[Image.new("RGB", size)], return_tensors="pt")[
         "image_grid_thw"
     ][0].tolist()
-    assert frame_of(FrameRule.RESIZED_PIXELS, processor, Size(*size)) == Size(columns * 14, rows * 14)
+    assert frame_by_rule(FrameRule.RESIZED_PIXELS, processor, Size(*size)) == Size(columns * 14, rows * 14)
 
 
 @pytest.mark.parametrize(("side", "seen"), [(768, 756), (1024, 1036), (840, 840), (560, 560)])
 def test_a_square_is_measured_in_what_the_model_saw_and_not_in_what_was_asked_for(side: int, seen: int) -> None:
     """The published code calls 768 what the model saw as 756 (defect 3)."""
     _, processor = testing.tiny_qwen2_5_vl(max_pixels=2000 * 28 * 28)
-    assert frame_of(FrameRule.RESIZED_PIXELS, processor, Size(side, side)) == Size(seen, seen)
+    assert frame_by_rule(FrameRule.RESIZED_PIXELS, processor, Size(side, side)) == Size(seen, seen)
 
 
 def test_a_canvas_is_measured_after_the_processor_too(tiny_reasoner: Callable[..., TransformersReasoner]) -> None:
     reasoner = tiny_reasoner("qwen2_5_vl", canvas=768)
-    set_pixel_limits(reasoner.processor, None, 1280 * 28 * 28)
+    FAMILIES["qwen2_5_vl"].set_pixel_limits(reasoner.processor, None, 1280 * 28 * 28)
     assert reasoner.frame_of(Image.new("RGB", (640, 427))) == Size(756, 756)
     assert seen_by_model(reasoner, inputs_for(reasoner, Image.new("RGB", (640, 427)))).shape == (756, 756)
 
 
 def test_a_family_is_known_by_its_model_type() -> None:
-    assert frame_rule("qwen2_vl") is FrameRule.RELATIVE_1000
-    assert frame_rule("qwen2_5_vl") is FrameRule.RESIZED_PIXELS
-    assert frame_rule("qwen2_5_vl", override="relative-1000") is FrameRule.RELATIVE_1000
+    assert family_of("qwen2_vl").frame_rule is FrameRule.RELATIVE_1000
+    assert family_of("qwen2_5_vl").frame_rule is FrameRule.RESIZED_PIXELS
 
 
-def test_an_unknown_family_needs_to_be_told_its_frame() -> None:
-    with pytest.raises(CheckpointError, match=r"models of the kind 'llava'.*thinkseg\.json"):
-        frame_rule("llava")
-    assert frame_rule("llava", override="relative-1000") is FrameRule.RELATIVE_1000
+def test_a_name_wins_over_the_model_type() -> None:
+    assert family_of("qwen9_vl", "qwen2_5_vl") is FAMILIES["qwen2_5_vl"]
+    with pytest.raises(
+        InputError, match=r"no family of models 'qwen2_5vl': did you mean 'qwen2_5_vl'\? .*FILE\.py:NAME"
+    ):
+        family_of("qwen2_5_vl", "qwen2_5vl")
+
+
+def test_an_unknown_kind_needs_to_be_told_its_frame_or_its_family() -> None:
+    with pytest.raises(CheckpointError, match=r"models of the kind 'llava'.*thinkseg\.json.*--family"):
+        family_of("llava")
+    assert type(family_of("llava", frame=FrameRule.RELATIVE_1000)) is Family
+
+
+def test_a_rule_that_does_not_exist_is_refused() -> None:
+    assert frame_rule("resized-pixels") is FrameRule.RESIZED_PIXELS
     with pytest.raises(InputError, match="'relative-1000' or 'resized-pixels', found 'pixels'"):
-        frame_rule("llava", override="pixels")
+        frame_rule("pixels")
+
+
+def test_a_rule_overrules_the_family(tiny_reasoner: Callable[..., TransformersReasoner]) -> None:
+    image = Image.new("RGB", (64, 64))
+    assert tiny_reasoner("qwen2_5_vl").frame_of(image) == Size(56, 56)
+    assert tiny_reasoner("qwen2_5_vl", rule=FrameRule.RELATIVE_1000).frame_of(image) == Size(1000, 1000)
+
+
+def test_adapters_go_to_the_language_model_and_not_to_the_vision_tower(
+    family: str, tiny_reasoner: Callable[..., TransformersReasoner]
+) -> None:
+    model = tiny_reasoner(family).model
+    pattern = re.compile(FAMILIES[family].lora_targets)
+    adapted = {name for name, _ in model.named_modules() if pattern.fullmatch(name)}
+    text = {name for name, _ in model.get_decoder().named_modules()}
+    assert adapted
+    assert not [name for name in adapted if not any(name.endswith(own) for own in text if own)]
+    assert not [name for name in adapted if "visual" in name or "vision" in name]
+    assert not [name for name in adapted if name.endswith("lm_head")]
 
 
 def test_a_rule_that_needs_a_grid_refuses_a_processor_without_one() -> None:
     _, processor = testing.tiny_internvl()
     with pytest.raises(CheckpointError, match="GotOcr2ImageProcessor does not"):
-        frame_of(FrameRule.RESIZED_PIXELS, processor, Size(100, 100))
+        frame_by_rule(FrameRule.RESIZED_PIXELS, processor, Size(100, 100))
 
 
 def test_a_shape_that_the_processor_refuses_is_told_in_a_sentence(
@@ -157,7 +189,7 @@ def test_a_shape_that_the_processor_refuses_is_told_in_a_sentence(
 ) -> None:
     _, processor = testing.tiny_qwen2_5_vl()
     with pytest.raises(ImageError, match="refuses an image of 1000×2"):
-        frame_of(FrameRule.RESIZED_PIXELS, processor, Size(1000, 2))
+        frame_by_rule(FrameRule.RESIZED_PIXELS, processor, Size(1000, 2))
     reasoner = tiny_reasoner("qwen2_vl")
     with pytest.raises(ImageError, match="refuses an image among those of 1000×2"):
         reasoner.complete([Request(Image.new("RGB", (1000, 2)), Instruction("where?"))])
@@ -167,17 +199,17 @@ def test_a_processor_on_pil_gives_the_same_frame() -> None:
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     _, processor = testing.tiny_qwen2_5_vl()
-    expected = frame_of(FrameRule.RESIZED_PIXELS, processor, Size(300, 200))
+    expected = frame_by_rule(FrameRule.RESIZED_PIXELS, processor, Size(300, 200))
     processor.image_processor = Qwen2VLImageProcessorPil(size=dict(processor.image_processor.size))
-    assert frame_of(FrameRule.RESIZED_PIXELS, processor, Size(300, 200)) == expected
+    assert frame_by_rule(FrameRule.RESIZED_PIXELS, processor, Size(300, 200)) == expected
 
 
 def test_pixel_limits_change_what_the_model_sees() -> None:
     _, processor = testing.tiny_qwen2_5_vl(max_pixels=1280 * 28 * 28)
-    set_pixel_limits(processor, 56 * 56, 112 * 112)
-    assert frame_of(FrameRule.RESIZED_PIXELS, processor, Size(640, 640)) == Size(112, 112)
-    set_pixel_limits(processor, 224 * 224, 1280 * 28 * 28)
-    assert frame_of(FrameRule.RESIZED_PIXELS, processor, Size(30, 30)) == Size(224, 224)
+    FAMILIES["qwen2_5_vl"].set_pixel_limits(processor, 56 * 56, 112 * 112)
+    assert frame_by_rule(FrameRule.RESIZED_PIXELS, processor, Size(640, 640)) == Size(112, 112)
+    FAMILIES["qwen2_5_vl"].set_pixel_limits(processor, 224 * 224, 1280 * 28 * 28)
+    assert frame_by_rule(FrameRule.RESIZED_PIXELS, processor, Size(30, 30)) == Size(224, 224)
 
 
 @pytest.mark.parametrize(
@@ -187,11 +219,11 @@ def test_pixel_limits_change_what_the_model_sees() -> None:
 def test_impossible_pixel_limits_are_refused(limits: tuple[Any, Any], reason: str) -> None:
     _, processor = testing.tiny_qwen2_5_vl()
     with pytest.raises(InputError, match=reason):
-        set_pixel_limits(processor, *limits)
+        FAMILIES["qwen2_5_vl"].set_pixel_limits(processor, *limits)
 
 
 def test_pixel_limits_are_refused_where_the_processor_has_none() -> None:
     _, processor = testing.tiny_internvl()
     with pytest.raises(InputError, match="GotOcr2ImageProcessor has the sizes"):
-        set_pixel_limits(processor, None, 1000)
-    set_pixel_limits(processor, None, None)
+        FAMILIES["internvl"].set_pixel_limits(processor, None, 1000)
+    FAMILIES["internvl"].set_pixel_limits(processor, None, None)

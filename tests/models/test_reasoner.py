@@ -10,7 +10,8 @@ from tokenizers import AddedToken
 from thinkseg import testing
 from thinkseg.errors import CheckpointError, InputError
 from thinkseg.models.checkpoint_config import CheckpointConfig
-from thinkseg.models.families import FrameRule
+from thinkseg.models.families import FAMILIES
+from thinkseg.models.frames import FrameRule
 from thinkseg.models.reasoner import TransformersReasoner, load_reasoner
 from thinkseg.testing.tiny_reasoners import CHAT_TEMPLATE
 from thinkseg.types import Completion, FinishReason, Instruction, Request, Size
@@ -222,7 +223,7 @@ def test_the_class_follows_from_the_config_and_not_from_the_folders_name(
     folder = testing.save(tmp_path / "Qwen2.5-VL-run" / "checkpoint-40", tiny)
     reasoner = load_reasoner(folder, CheckpointConfig(max_new_tokens=12), device="cpu")
     assert type(reasoner.model).__name__ == "Qwen3VLForConditionalGeneration"
-    assert reasoner.rule is FrameRule.RELATIVE_1000
+    assert reasoner.family is FAMILIES["qwen3_vl"]
     assert not reasoner.model.training
     assert reasoner.model.dtype == torch.float32
     assert reasoner.complete(requests) == TransformersReasoner(*tiny, max_new_tokens=12).complete(requests)

@@ -10,10 +10,12 @@ from transformers import AutoModelForImageTextToText
 from transformers.utils import logging
 
 from thinkseg.errors import CheckpointError, RecipeError
+from thinkseg.models.families import FAMILIES
 from thinkseg.models.merging import merge
 from thinkseg.testing import save, tiny_qwen2_5_vl
-from thinkseg.training.policy import load_policy, vision_token_ids
-from thinkseg.training.runs import quiet_libraries
+from thinkseg.training.config import Lora
+from thinkseg.training.policy import load_policy
+from thinkseg.training.runs import lora_config, quiet_libraries
 from thinkseg.types import Instruction
 
 from .conftest import written_settings
@@ -93,7 +95,15 @@ def test_a_checkpoints_own_penalties_are_not_trained_with_and_not_passed_on(rl_r
 
 def test_all_tokens_that_stand_for_images_are_known(reasoner):
     names = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
-    assert set(vision_token_ids(reasoner)) == set(reasoner.processor.tokenizer.convert_tokens_to_ids(names))
+    assert reasoner.vision_token_ids == set(reasoner.processor.tokenizer.convert_tokens_to_ids(names))
+
+
+def test_the_family_says_which_modules_get_an_adapter_unless_the_recipe_does():
+    qwen, smol = FAMILIES["qwen2_5_vl"], FAMILIES["smolvlm"]
+    assert lora_config(None, qwen) is None
+    assert lora_config(Lora(r=4), qwen).target_modules == qwen.lora_targets
+    assert lora_config(Lora(r=4), smol).target_modules == smol.lora_targets != qwen.lora_targets
+    assert lora_config(Lora(target_modules=".*q_proj"), qwen).target_modules == ".*q_proj"
 
 
 def test_a_checkpoint_of_shards_says_all_that_merging_it_needs(rl_recipe, tmp_path):

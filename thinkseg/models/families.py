@@ -1,148 +1,242 @@
-"""The frame in which each family of multimodal models writes coordinates: the commonest source of wrong masks.
+"""Families of multimodal models: all that ThinkSeg has to know about models of one kind, in one object.
 
-A model never sees the image itself: the processor resizes it first. Some families write coordinates relative to the
-image (0 to 1000 along each side), others in pixels of what is left *after* that resizing, whose size follows from
-the image's and from the processor's settings (768 becomes 756 where sides are multiples of 28). So nothing here
-computes a frame from a wish: the grid is read back from the processor itself.
-
-A family is known by the ``model_type`` of its ``config.json``, so a folder can have any name. To add one, add a row to
-`FAMILIES`; for a model of your own, write ``"frame"`` into the ``thinkseg.json`` beside its weights.
+A family is known by the ``model_type`` of its ``config.json``, so a folder can have any name. `FAMILIES` is the table;
+a family of your own needs no place in it: see `Family`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from enum import StrEnum
+import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from PIL import Image
 
-from thinkseg.errors import CheckpointError, ImageError, InputError
+from thinkseg.errors import CheckpointError, InputError
+from thinkseg.extension import resolve
+from thinkseg.models.frames import RULES, FrameRule, frame_by_rule
 from thinkseg.types import Size
 
 
-class FrameRule(StrEnum):
-    """How a family's coordinates are measured."""
+class Family:
+    """What is true of all models of one kind, and the base of a family of your own.
 
-    RELATIVE_1000 = "relative-1000"
-    """0…1000 along each side of the image, whatever its shape."""
-    RESIZED_PIXELS = "resized-pixels"
-    """Pixels of the image after the processor has resized it, read back from its `image_grid_thw`."""
+    Every attribute and method has a sound default, for a model whose images are left to its processor. Say what
+    differs, in a class of a file of yours, and name it as ``my_family.py:MyFamily`` wherever a family is named: with
+    ``--family``, in `thinkseg.load`, as ``model.family`` of a recipe::
+
+        from thinkseg.models.families import Family
+        from thinkseg.types import Size
+
+        class MyFamily(Family):
+            "Writes coordinates from 0 to 100, and is adapted in its attention alone."
+
+            lora_targets = ".*language_model.*self_attn.*_proj"
+
+            def frame_of(self, processor, size):
+                return Size(100, 100)
+
+    A family whose images come as a grid of patches, as Qwen's do, derives from `PatchGridFamily` instead. Objects of a
+    family have no state: one serves every model.
+    """
+
+    frame_rule: FrameRule = FrameRule.RELATIVE_1000
+    """How coordinates are measured, as far as `frame_of` goes by it."""
+
+    vision_tokens: tuple[str, ...] = (
+        "image_token_id",
+        "video_token_id",
+        "vision_start_token_id",
+        "vision_end_token_id",
+    )
+    """Names under which the model's config or its processor has the tokens that stand for images."""
+
+    image_token: str = "image_token_id"
+    """Name under which the model's config has the token that stands for a piece of an image."""
+
+    lora_targets: str = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
+    """Regular expression over the names of the modules that get an adapter: the language model's projections."""
+
+    def frame_of(self, processor: Any, size: Size) -> Size:
+        """The frame in which the model's text gives coordinates of an image.
+
+        Args:
+            processor: the model's, set up as for the model's input.
+            size: the image's, in pixels.
+
+        Returns:
+            Width and height of the frame, in the units of the text; (1000, 1000) for coordinates relative to the image.
+
+        Raises:
+            ImageError: the processor refuses images of this shape (Qwen: an aspect ratio of 200 or more).
+            CheckpointError: the rule needs a grid and the processor has none.
+        """
+        return frame_by_rule(self.frame_rule, processor, size)
+
+    def vision_token_ids(self, config: Any, processor: Any) -> frozenset[int]:
+        """Tokens that stand for images: one of them in a completion would break the next forward pass."""
+        ids = {getattr(holder, name, None) for holder in (config, processor) for name in self.vision_tokens}
+        return frozenset(token for token in ids if isinstance(token, int))
+
+    def image_token_id(self, config: Any) -> int | None:
+        """The token that stands for a piece of an image in a prompt; None where there is none."""
+        token: int | None = getattr(config, self.image_token, None)
+        return token
+
+    def set_pixel_limits(self, processor: Any, min_pixels: int | None, max_pixels: int | None) -> None:
+        """Make the processor resize images to between this many pixels in all (width × height), in place.
+
+        Raises:
+            InputError: the limits contradict each other, or this processor has no such limits.
+        """
+        if min_pixels is None and max_pixels is None:
+            return
+        images = processor.image_processor
+        size = {key: value for key, value in dict(images.size or {}).items() if value is not None}
+        merge = getattr(images, "merge_size", None)
+        if set(size) != {"shortest_edge", "longest_edge"} or merge is None:
+            raise InputError(
+                f"min_pixels and max_pixels need a processor that resizes by pixel count (the Qwen families); "
+                f"{type(images).__name__} has the sizes {size}"
+            )
+        # These two hold pixel counts in spite of their names.
+        low = size["shortest_edge"] if min_pixels is None else min_pixels
+        high = size["longest_edge"] if max_pixels is None else max_pixels
+        smallest = (images.patch_size * merge) ** 2
+        if not 0 < low <= high or high < smallest:
+            raise InputError(
+                f"an image's pixels must have 0 < min_pixels ≤ max_pixels and max_pixels ≥ {smallest} (one token), "
+                f"found {low} and {high}"
+            )
+        images.size = {"shortest_edge": low, "longest_edge": high}
+
+    def final_size(self, processor: Any, size: Size) -> Size | None:
+        """The size that the processor resizes an image to, where it may be resized beforehand, which saves memory.
+
+        Args:
+            processor: the model's.
+            size: the image's, in pixels.
+
+        Returns:
+            A size from which the processor, given the image resized by torchvision's antialiased bicubic filter, makes
+            what it makes of the image itself; None where resizing has to be left to it.
+        """
+        return None
+
+    def encoding_once(self, model: Any) -> AbstractContextManager[None]:
+        """While this is open, the model encodes equal images of a batch once, if that can be done.
+
+        Results and gradients stay the same. By default nothing is changed.
+        """
+        return nullcontext()
 
 
-FAMILIES: Mapping[str, FrameRule] = {
-    "qwen2_vl": FrameRule.RELATIVE_1000,
-    "qwen2_5_vl": FrameRule.RESIZED_PIXELS,
-    "qwen3_vl": FrameRule.RELATIVE_1000,
-    "qwen3_vl_moe": FrameRule.RELATIVE_1000,
-    "qwen3_5": FrameRule.RELATIVE_1000,
-    "qwen3_5_moe": FrameRule.RELATIVE_1000,
-    "internvl": FrameRule.RELATIVE_1000,
-    # SmolVLM was not taught coordinates: relative ones are what ThinkSeg teaches it.
-    "smolvlm": FrameRule.RELATIVE_1000,
+class PatchGridFamily(Family):
+    """Families whose processor resizes an image to a whole number of patches, and says which grid: the Qwen line."""
+
+    def final_size(self, processor: Any, size: Size) -> Size | None:
+        """Patches in pixels, where resizing the resized image would leave it as it is."""
+        if processor.image_processor.resample != Image.Resampling.BICUBIC:
+            return None
+        try:
+            final = frame_by_rule(FrameRule.RESIZED_PIXELS, processor, size)
+            again = frame_by_rule(FrameRule.RESIZED_PIXELS, processor, final)
+        except InputError:
+            return None
+        # With tight limits a resized image can be resized once more (300×448 to 84×112 to 112×140).
+        return final if again == final else None
+
+    def encoding_once(self, model: Any) -> AbstractContextManager[None]:
+        """Equal images have equal patches: each is encoded where it comes first."""
+        from thinkseg.models.vision_cache import images_encoded_once
+
+        return images_encoded_once(model)
+
+
+class ResizedPixelsFamily(PatchGridFamily):
+    """Qwen2.5-VL, which measures in pixels of the image that it sees."""
+
+    frame_rule = FrameRule.RESIZED_PIXELS
+
+
+class SmolVLMFamily(Family):
+    """SmolVLM, which was not taught coordinates: relative ones are what ThinkSeg teaches it."""
+
+    lora_targets = r".*text_model.*\.(q|k|v|o|gate|up|down)_proj"
+
+
+FAMILIES: Mapping[str, Family] = {
+    "qwen2_vl": PatchGridFamily(),
+    "qwen2_5_vl": ResizedPixelsFamily(),
+    "qwen3_vl": PatchGridFamily(),
+    "qwen3_vl_moe": PatchGridFamily(),
+    "qwen3_5": PatchGridFamily(),
+    "qwen3_5_moe": PatchGridFamily(),
+    "internvl": Family(),
+    "smolvlm": SmolVLMFamily(),
 }
+"""Every family that is known, by the `model_type` of its config."""
 
-_RELATIVE_FRAME = Size(1000, 1000)
 
-
-def frame_rule(model_type: str, override: str | None = None) -> FrameRule:
-    """The frame rule of a family, by the `model_type` of its config.
+def family_of(model_type: str, name: str | None = None, *, frame: FrameRule | None = None) -> Family:
+    """The family of a model.
 
     Args:
-        model_type: as in `config.json`, e.g. ``"qwen2_5_vl"``.
-        override: a rule's name from a flag or from `thinkseg.json`; wins over the table.
+        model_type: as in the model's `config.json`, e.g. ``"qwen2_5_vl"``.
+        name: a name in `FAMILIES` or a reference to one of the user's own (``FILE.py:NAME``), where the model_type
+            is not to decide.
+        frame: the frame rule that the reasoner is to go by, if any; with it a model of an unknown kind can be used.
 
     Raises:
-        InputError: the override is not the name of a rule.
-        CheckpointError: the family is not in the table and there is no override.
+        InputError: there is no family of this name, or it breaks the contract of `Family`.
+        CheckpointError: the kind of model is not in the table, and nothing says in which frame it writes.
     """
-    names = " or ".join(repr(rule.value) for rule in FrameRule)
-    if override is not None:
-        try:
-            return FrameRule(override)
-        except ValueError:
-            raise InputError(f"a frame rule is {names}, found {override!r}") from None
-    if model_type not in FAMILIES:
+    if name is not None:
+        return resolve(name, FAMILIES, "family of models", check_family)
+    if model_type in FAMILIES:
+        return FAMILIES[model_type]
+    if frame is None:
         raise CheckpointError(
             f"it is not known in which frame models of the kind {model_type!r} write coordinates (known: "
-            f'{", ".join(FAMILIES)}); write "frame": {names} into the thinkseg.json of its folder'
+            f'{", ".join(FAMILIES)}); write "frame": {RULES} into the thinkseg.json of its folder, or name a family '
+            "with --family: one of these, or FILE.py:NAME for one of your own"
         )
-    return FAMILIES[model_type]
+    return Family()
 
 
-def frame_of(rule: FrameRule, processor: Any, size: Size) -> Size:
-    """The frame of an image of this size.
+def check_family(value: Any, name: str) -> Family:
+    """The family that a reference names, held against the contract.
 
     Args:
-        rule: the family's rule.
-        processor: the model's processor, set up as for the model's input.
-        size: the image's size in pixels.
+        value: what it names.
+        name: the reference, for the sentence.
 
     Raises:
-        ImageError: the processor refuses images of this shape (Qwen: an aspect ratio of 200 or more).
-        CheckpointError: the rule needs a grid and the processor has none.
+        InputError: it is no `Family`, or an attribute is of the wrong kind.
     """
-    if rule is FrameRule.RELATIVE_1000:
-        return _RELATIVE_FRAME
-    grid = _grid_thw(processor.image_processor, size)
-    if grid is None:
-        raise CheckpointError(
-            f"the frame rule {rule.value!r} needs a processor that returns image_grid_thw, and "
-            f"{type(processor.image_processor).__name__} does not; use {FrameRule.RELATIVE_1000.value!r}"
-        )
-    return frame_of_grid(processor, grid)
-
-
-def frame_of_grid(processor: Any, grid_thw: Sequence[int]) -> Size:
-    """The size of the resized image: its grid of patches (time, height, width) times the processor's patch size."""
-    patch = int(processor.image_processor.patch_size)
-    _, rows, columns = grid_thw
-    return Size(int(columns) * patch, int(rows) * patch)
-
-
-def _grid_thw(image_processor: Any, size: Size) -> list[int] | None:
-    """The grid (time, height, width) that the image processor makes of an image of this size, or None."""
-    import torch
-
-    # The real processor runs, so the answer cannot disagree with what the model gets to see; on the meta device a
-    # tensor is a shape without pixels, so that a photograph of 12 megapixels costs milliseconds and not a second.
-    image: Any = torch.empty((3, size.height, size.width), dtype=torch.uint8, device="meta")
-    try:
+    family = value
+    if isinstance(value, type) and issubclass(value, Family):
         try:
-            features = image_processor(images=[image], return_tensors="pt")
-        except (NotImplementedError, RuntimeError, TypeError):
-            # Processors that work with PIL or NumPy cannot take a tensor without pixels.
-            features = image_processor(images=[Image.new("RGB", size.wh)], return_tensors="pt")
-    except ValueError as error:
-        raise ImageError(f"the model's processor refuses an image of {size.width}×{size.height}: {error}") from error
-    if "image_grid_thw" not in features:
-        return None
-    grid: list[int] = features["image_grid_thw"][0].tolist()
-    return grid
-
-
-def set_pixel_limits(processor: Any, min_pixels: int | None, max_pixels: int | None) -> None:
-    """Make the processor resize images to between this many pixels in all (width × height), in place.
-
-    Raises:
-        InputError: the limits contradict each other, or this processor has no such limits.
-    """
-    if min_pixels is None and max_pixels is None:
-        return
-    image_processor = processor.image_processor
-    size = {key: value for key, value in dict(image_processor.size or {}).items() if value is not None}
-    if set(size) != {"shortest_edge", "longest_edge"} or not hasattr(image_processor, "merge_size"):
+            family = value()
+        except TypeError as error:
+            raise InputError(f"the family '{name}' should be made without arguments: {error}") from error
+    if not isinstance(family, Family):
+        kind = f"the class {value.__name__}" if isinstance(value, type) else f"an object of {type(value).__name__}"
         raise InputError(
-            f"min_pixels and max_pixels need a processor that resizes by pixel count (the Qwen families); "
-            f"{type(image_processor).__name__} has the sizes {size}"
+            f"the family '{name}' should be a class derived from thinkseg.models.families.Family, or an object of one; "
+            f"found {kind}"
         )
-    # These two hold pixel counts in spite of their names.
-    low = size["shortest_edge"] if min_pixels is None else min_pixels
-    high = size["longest_edge"] if max_pixels is None else max_pixels
-    smallest = (image_processor.patch_size * image_processor.merge_size) ** 2
-    if not 0 < low <= high or high < smallest:
+    if not isinstance(family.frame_rule, FrameRule):
+        raise InputError(f"'frame_rule' of the family '{name}' should be a FrameRule, found {family.frame_rule!r}")
+    tokens = family.vision_tokens
+    if not isinstance(tokens, tuple) or not all(isinstance(token, str) for token in tokens):
+        raise InputError(f"'vision_tokens' of the family '{name}' should be a tuple of names, found {tokens!r}")
+    try:
+        re.compile(family.lora_targets)
+    except (re.error, TypeError) as error:
         raise InputError(
-            f"an image's pixels must have 0 < min_pixels ≤ max_pixels and max_pixels ≥ {smallest} (one token), "
-            f"found {low} and {high}"
-        )
-    image_processor.size = {"shortest_edge": low, "longest_edge": high}
+            f"'lora_targets' of the family '{name}' should be a regular expression, found {family.lora_targets!r}: "
+            f"{error}"
+        ) from error
+    return family

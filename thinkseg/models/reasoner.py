@@ -21,8 +21,10 @@ import torch
 from PIL import Image
 
 from thinkseg.errors import CheckpointError, ImageError, InputError
-from thinkseg.models import families, loading
+from thinkseg.models import loading
 from thinkseg.models.checkpoint_config import CheckpointConfig
+from thinkseg.models.families import Family, family_of
+from thinkseg.models.frames import FrameRule, frame_by_rule, frame_rule
 from thinkseg.types import Completion, FinishReason, Instruction, Request, Size
 
 ANSWER_TAGS = ("think", "answer", "bbox", "points", "labels")
@@ -31,7 +33,6 @@ ANSWER_TAGS = ("think", "answer", "bbox", "points", "labels")
 DEFAULT_MAX_NEW_TOKENS = 512
 """Length limit of a completion where nothing says another one."""
 
-_VISION_IDS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
 _OPENED_THINKING = re.compile(r"<think>\s*(?:</think>\s*)?$")
 
 _SMALL_MODEL = 100_000_000
@@ -46,7 +47,8 @@ class TransformersReasoner:
     Args:
         model: the model, in evaluation mode on its device.
         processor: its processor: image processor, tokenizer and chat template; not to be changed afterwards.
-        rule: in which frame the model writes coordinates; by its family when None.
+        family: what is true of models of its kind; by the `model_type` of its config when None.
+        rule: in which frame the model writes coordinates, if that is not its family's.
         max_new_tokens: the length limit of a completion, in tokens.
         batch_size: how many prompts are decoded together; changes the speed, not the text.
         canvas: stretch every image to this many pixels a side before the processor sees it (some checkpoints were
@@ -57,8 +59,9 @@ class TransformersReasoner:
         self,
         model: Any,
         processor: Any,
-        rule: families.FrameRule | None = None,
+        family: Family | None = None,
         *,
+        rule: FrameRule | None = None,
         max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
         batch_size: int = 8,
         canvas: int | None = None,
@@ -69,7 +72,8 @@ class TransformersReasoner:
             )
         self.model = model
         self.processor = processor
-        self.rule = rule if rule is not None else families.frame_rule(model.config.model_type)
+        self.family = family_of(model.config.model_type, frame=rule) if family is None else family
+        self.rule = rule
         self.max_new_tokens = max_new_tokens
         self.batch_size = batch_size
         self.canvas = canvas
@@ -82,12 +86,22 @@ class TransformersReasoner:
         return device
 
     def frame_of(self, image: Image.Image) -> Size:
-        """The frame of this image's coordinates, read back from the processor (see `models.families`)."""
+        """The frame of this image's coordinates, read back from the processor (see `models.frames`)."""
         size = Size(*image.size)
         if size not in self._frames:
             seen = size if self.canvas is None else Size(self.canvas, self.canvas)
-            self._frames[size] = families.frame_of(self.rule, self.processor, seen)
+            self._frames[size] = (
+                self.family.frame_of(self.processor, seen)
+                if self.rule is None
+                else frame_by_rule(self.rule, self.processor, seen)
+            )
         return self._frames[size]
+
+    def on_canvas(self, image: Image.Image) -> Image.Image:
+        """The image as it is handed to the processor: stretched over the canvas, if there is one."""
+        if self.canvas is None:
+            return image
+        return image.resize((self.canvas, self.canvas), Image.Resampling.BICUBIC)
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """One greedy completion per request, in order."""
@@ -146,11 +160,9 @@ class TransformersReasoner:
 
     def _inputs(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> Any:
         """The model's inputs, padded on the left, on the model's device."""
-        if self.canvas is not None:
-            images = [image.resize((self.canvas, self.canvas), Image.Resampling.BICUBIC) for image in images]
         try:
             inputs = self.processor(
-                images=[[image] for image in images],
+                images=[[self.on_canvas(image)] for image in images],
                 text=list(prompts),
                 padding=True,
                 padding_side="left",
@@ -175,7 +187,7 @@ class TransformersReasoner:
             max_new_tokens=self.max_new_tokens,
             eos_token_id=sorted(self._stop_ids),
             pad_token_id=self._pad_id,
-            suppress_tokens=sorted(self._vision_ids) or None,
+            suppress_tokens=sorted(self.vision_token_ids) or None,
         )
         rows: list[list[int]] = tokens[:, inputs["input_ids"].shape[1] :].tolist()
         return [self._until_stop(row) for row in rows]
@@ -198,11 +210,9 @@ class TransformersReasoner:
         )
 
     @cached_property
-    def _vision_ids(self) -> frozenset[int]:
-        """Tokens that stand for images: one of them in a completion would break the next forward pass."""
-        holders = (self.model.config, self.processor)
-        ids = {getattr(holder, name, None) for holder in holders for name in _VISION_IDS}
-        return frozenset(token for token in ids if isinstance(token, int))
+    def vision_token_ids(self) -> frozenset[int]:
+        """Tokens that stand for images, which no completion has."""
+        return self.family.vision_token_ids(self.model.config, self.processor)
 
     @cached_property
     def _stop_ids(self) -> frozenset[int]:
@@ -224,7 +234,7 @@ class TransformersReasoner:
         tokenizer = self.processor.tokenizer
         tags = {form.format(tag) for tag in ANSWER_TAGS for form in ("<{}>", "</{}>")}
         added = {token: entry.content for token, entry in tokenizer.added_tokens_decoder.items() if entry.special}
-        vision = {token: str(tokenizer.convert_ids_to_tokens(token)) for token in self._vision_ids}
+        vision = {token: str(tokenizer.convert_ids_to_tokens(token)) for token in self.vision_token_ids}
         return {token: text for token, text in {**added, **vision}.items() if text not in tags}
 
 
@@ -267,14 +277,16 @@ def load_reasoner(
     target = loading.torch_device(device)
     source = loading.locate(name, "reasoner")
     with loading.explained(source):
-        rule = families.frame_rule(loading.model_type(source), config.frame)
+        rule = None if config.frame is None else frame_rule(config.frame)
+        family = family_of(loading.model_type(source), frame=rule)
         processor = AutoProcessor.from_pretrained(source)
-        families.set_pixel_limits(processor, config.min_pixels, config.max_pixels)
+        family.set_pixel_limits(processor, config.min_pixels, config.max_pixels)
         model = loading.load_weights(AutoModelForImageTextToText, source, dtype=loading.torch_dtype(dtype, target))
     return TransformersReasoner(
         model.to(target).eval(),
         processor,
-        rule,
+        family,
+        rule=rule,
         max_new_tokens=config.max_new_tokens or DEFAULT_MAX_NEW_TOKENS,
         batch_size=_default_batch_size(model, target) if batch_size is None else batch_size,
         canvas=config.canvas,

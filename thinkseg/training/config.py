@@ -37,8 +37,8 @@ class Lora:
     """Scale of the update: alpha / r."""
     dropout: float = 0.05
     """Share of an adapter's inputs that is dropped, 0…1."""
-    target_modules: str = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
-    """Regular expression over the names of the modules that get an adapter; not the output layer."""
+    target_modules: str | None = None
+    """Regular expression over the names of the modules that get an adapter; null for its family's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class ReasonerSettings:
     dtype: str = "auto"
     """dtype of the weights: ``auto`` (the checkpoint's on a GPU, float32 on a CPU), float32, bfloat16 or float16."""
     frame: str | None = None
-    """How its coordinates are measured, a rule of `thinkseg.models.families`; null for its family's."""
+    """How its coordinates are measured, a rule of `thinkseg.models.frames`; null for its family's."""
     lora: Lora | None = None
     """Adapters to train; null trains every weight."""
     new_tokens: dict[str, str] | None = None

@@ -24,11 +24,10 @@ from thinkseg.rewards.rubric import Rubric
 from thinkseg.training import runs
 from thinkseg.training.callbacks import OnStep
 from thinkseg.training.config import Recipe
-from thinkseg.training.policy import Policy, load_policy, vision_token_ids
+from thinkseg.training.policy import Policy, load_policy
 from thinkseg.training.rows import RowBuilder, Rows, Schedule
 from thinkseg.training.sources import load_samples
 from thinkseg.training.trl_settings import never_sampled, refuse_missing_vllm
-from thinkseg.training.vision_cache import images_encoded_once
 from thinkseg.training.vllm_rollouts import (
     collapse_image_tokens,
     refuse_grown_vocabulary,
@@ -95,7 +94,7 @@ def _train(
     if segmenter is None and Rubric(policy.answer_format, recipe.rewards).needs_masks:
         segmenter = load_segmenter(recipe.segmenter, device=str(args.device))
     trainer = _create_trainer(recipe, args, policy, samples, segmenter, plan)
-    with images_encoded_once(policy.reasoner.model):
+    with policy.reasoner.family.encoding_once(policy.reasoner.model):
         runs.run_trainer(trainer, recipe, policy, checkpoint, on_step, plan.resumable_every)
     return runs.save_final(trainer, policy, recipe.output)
 
@@ -146,7 +145,7 @@ def _complete(args: Any, recipe: Recipe, policy: Policy, plan: Plan) -> None:
     args.max_steps = plan.steps
     args.save_steps = recipe.save_every or plan.steps
     args.max_completion_length = policy.reasoner.max_new_tokens
-    never = never_sampled(args.use_vllm, vision_token_ids(policy.reasoner))
+    never = never_sampled(args.use_vllm, sorted(policy.reasoner.vision_token_ids))
     args.generation_kwargs = {**never, **(args.generation_kwargs or {})}
 
 
@@ -158,16 +157,17 @@ def _create_trainer(
 
     rubric = Rubric(policy.answer_format, recipe.rewards, segmenter)
     schedule = Schedule(len(samples), recipe.seed, recipe.data.shuffle)
-    builder = RowBuilder(samples, schedule, policy.answer_format, policy.reasoner)
+    reasoner = policy.reasoner
+    builder = RowBuilder(samples, schedule, policy.answer_format, reasoner)
     with vllm_explained(args.vllm_mode):
         trainer = GRPOTrainer(
-            model=policy.reasoner.model,
-            processing_class=policy.reasoner.processor,
+            model=reasoner.model,
+            processing_class=reasoner.processor,
             reward_funcs=rubric.reward_functions(),
             args=args,
             train_dataset=Rows(builder, plan.rows),
-            peft_config=runs.lora_config(recipe),
+            peft_config=runs.lora_config(recipe.model.lora, reasoner.family),
         )
     if args.use_vllm and args.vllm_mode == "colocate":
-        collapse_image_tokens(trainer.vllm_generation, getattr(policy.reasoner.model.config, "image_token_id", None))
+        collapse_image_tokens(trainer.vllm_generation, reasoner.family.image_token_id(reasoner.model.config))
     return trainer

@@ -15,7 +15,6 @@ from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config, 
 from thinkseg.models.reasoner import ANSWER_TAGS, TransformersReasoner, chat_messages, load_reasoner
 from thinkseg.training.config import Recipe
 
-_VISION_IDS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
 _OPENED_THINKING = re.compile(r"<think>\s*$")
 
 
@@ -61,13 +60,6 @@ def load_policy(recipe: Recipe) -> Policy:
     _check_text(policy)
     _decode_plainly(reasoner.model)
     return policy
-
-
-def vision_token_ids(reasoner: TransformersReasoner) -> list[int]:
-    """Tokens that stand for images: a sampled one would break the forward pass."""
-    holders = (reasoner.model.config, reasoner.processor)
-    ids = {getattr(holder, name, None) for holder in holders for name in _VISION_IDS}
-    return sorted(token for token in ids if isinstance(token, int))
 
 
 def add_tokens(model: Any, tokenizer: Any, texts: Mapping[str, str]) -> None:

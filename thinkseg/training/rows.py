@@ -21,10 +21,9 @@ from jaxtyping import Int64
 from PIL import Image
 
 from thinkseg.answers.base import AnswerFormat
-from thinkseg.errors import DataError, ImageError, InputError
+from thinkseg.errors import DataError, ImageError
 from thinkseg.geometry import reference_answer
 from thinkseg.imaging import load_image
-from thinkseg.models import families
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
 from thinkseg.types import Answer, Mask, Masks, ObjectPrompt, Sample, Size
 
@@ -173,33 +172,16 @@ class ImageResizer:
 
     def __init__(self, reasoner: TransformersReasoner) -> None:
         self._reasoner = reasoner
-        self._processor = reasoner.processor
         self._sizes: dict[Size, Size | None] = {}
 
     def resize(self, image: Image.Image) -> Image.Image:
         """The image to hand to the processor in place of this one; the processor makes the same of both."""
-        canvas = self._reasoner.canvas
-        if canvas is not None:
-            image = image.resize((canvas, canvas), Image.Resampling.BICUBIC)
+        image = self._reasoner.on_canvas(image)
         size = Size(*image.size)
         if size not in self._sizes:
-            self._sizes[size] = self._final_size(size)
+            self._sizes[size] = self._reasoner.family.final_size(self._reasoner.processor, size)
         final = self._sizes[size]
         return image if final is None or final == size else _resized(image, final)
-
-    def _final_size(self, size: Size) -> Size | None:
-        """The size after the processor's resizing; None where it has to be left to the processor."""
-        image_processor = self._processor.image_processor
-        bicubic = getattr(image_processor, "resample", None) == Image.Resampling.BICUBIC
-        if not bicubic or not hasattr(image_processor, "merge_size"):
-            return None
-        try:
-            final = families.frame_of(families.FrameRule.RESIZED_PIXELS, self._processor, size)
-            again = families.frame_of(families.FrameRule.RESIZED_PIXELS, self._processor, final)
-        except InputError:
-            return None
-        # With tight limits a resized image can be resized once more (300×448 to 84×112 to 112×140).
-        return final if again == final else None
 
 
 def _resized(image: Image.Image, size: Size) -> Image.Image:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from thinkseg.errors import RecipeError
+from thinkseg.models.families import Family
 from thinkseg.training.callbacks import CheckpointFiles, OnStep, OrderlyStop, ProgressBar, RunLog
-from thinkseg.training.config import Recipe, write_recipe
+from thinkseg.training.config import Lora, Recipe, write_recipe
 from thinkseg.training.policy import Policy
 from thinkseg.training.trl_settings import trl_config_name
 
@@ -247,9 +248,13 @@ def save_final(trainer: Any, policy: Policy, output: Path) -> Path:
     return folder
 
 
-def lora_config(recipe: Recipe) -> Any:
-    """The recipe's adapters as PEFT wants them, or None."""
-    lora = recipe.model.lora
+def lora_config(lora: Lora | None, family: Family) -> Any:
+    """A recipe's adapters as PEFT wants them, or None.
+
+    Args:
+        lora: what the recipe says.
+        family: says which modules get an adapter where the recipe does not.
+    """
     if lora is None:
         return None
     from peft import LoraConfig
@@ -259,5 +264,5 @@ def lora_config(recipe: Recipe) -> Any:
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=lora.target_modules,
+        target_modules=family.lora_targets if lora.target_modules is None else lora.target_modules,
     )

@@ -76,7 +76,7 @@ def _train(recipe: Recipe, samples: Sequence[Sample], on_step: OnStep | None, re
         args=args,
         train_dataset=Rows(builder, steps * per_step),
         data_collator=collator,
-        peft_config=runs.lora_config(recipe),
+        peft_config=runs.lora_config(recipe.model.lora, policy.reasoner.family),
     )
     # Every token of a step counts the same, in whichever process or part of the step it is. The models say that they
     # take no count of the tokens, but the loss is TRL's and does.

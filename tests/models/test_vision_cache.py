@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 
 from thinkseg import testing
+from thinkseg.models.families import FAMILIES
 from thinkseg.models.reasoner import chat_messages
-from thinkseg.training.vision_cache import images_encoded_once
+from thinkseg.models.vision_cache import images_encoded_once
 from thinkseg.types import Instruction
 
 TINY = [testing.tiny_qwen2_vl, testing.tiny_qwen2_5_vl, testing.tiny_qwen3_vl, testing.tiny_qwen3_5]
@@ -78,5 +79,12 @@ def test_afterwards_the_model_is_as_before():
 
 def test_a_family_without_grids_is_left_as_it_is():
     model, _ = testing.tiny_internvl()
-    with images_encoded_once(model):
+    with FAMILIES["internvl"].encoding_once(model):
         assert "get_image_features" not in vars(model.model)
+
+
+@pytest.mark.parametrize("tiny", TINY)
+def test_families_with_grids_encode_once(tiny):
+    model, _ = tiny()
+    with FAMILIES[model.config.model_type].encoding_once(model):
+        assert "get_image_features" in vars(model.model)

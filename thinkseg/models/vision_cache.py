@@ -18,13 +18,10 @@ def images_encoded_once(model: Any) -> Iterator[None]:
     """While this is open, the model encodes equal images of a batch once; results and gradients stay the same.
 
     Args:
-        model: of `AutoModelForImageTextToText`. A family whose images do not come with a grid is left as it is.
+        model: of `AutoModelForImageTextToText`, of a family whose images come with a grid of patches.
     """
-    core: Any = getattr(model, "model", None)
-    encode = getattr(core, "get_image_features", None)
-    if encode is None or not hasattr(getattr(core, "visual", None), "spatial_merge_size"):
-        yield
-        return
+    core: Any = model.model
+    encode = core.get_image_features
 
     def encode_distinct(pixel_values: Any, image_grid_thw: Any = None, **options: Any) -> Any:
         images = torch.split(pixel_values, image_grid_thw.prod(-1).tolist())
@@ -34,9 +31,8 @@ def images_encoded_once(model: Any) -> Iterator[None]:
         output = encode(torch.cat([images[index] for index in first]), image_grid_thw[first], **options)
         tokens = [len(image) for image in output.pooler_output]
         output.pooler_output = _spread(output.pooler_output, tokens, position)
-        levels = getattr(output, "deepstack_features", None)
-        if levels is not None:
-            output.deepstack_features = [_spread(level, tokens, position) for level in levels]
+        if "deepstack_features" in output:  # what the tower's early layers see, of Qwen3-VL
+            output.deepstack_features = [_spread(level, tokens, position) for level in output.deepstack_features]
         return output
 
     core.get_image_features = encode_distinct
