@@ -25,6 +25,23 @@ def test_the_worked_examples_give_what_the_page_says(page: str) -> None:
         exec(compile(block, "protocols.md", "exec"), names)
 
 
+def test_every_benchmark_has_its_row_with_its_number_of_samples() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    told: dict[str, str] = {}
+    for names, counts in re.findall(r"^\| (`.*?) \| (.*?) \|", text.partition("## Benchmarks")[2], re.MULTILINE):
+        found = re.findall(r"`([a-z0-9+-]+)`", names)
+        if "…" in names:
+            found = [f"{found[0][:-1]}{number}" for number in range(1, int(found[1][-1]) + 1)]
+        stem = found[0].rpartition("-")[0]
+        numbers = re.findall(r"\d[\d,]*\d", counts) or [""]
+        for number, name in enumerate(found):
+            told[stem + name if name.startswith("-") else name] = numbers[number % len(numbers)]
+    assert set(BENCHMARKS) <= set(told)
+    for name, benchmark in BENCHMARKS.items():
+        if benchmark.expected_count is not None:
+            assert told[name] == f"{benchmark.expected_count:,}", name
+
+
 def test_every_protocol_has_its_column(page: str) -> None:
     heads = next(line for line in page.splitlines() if line.startswith("| | `default`"))
     assert re.findall(r"`([a-z0-9-]+)`", heads) == list(PROTOCOLS)

@@ -11,13 +11,16 @@ import argparse
 import json
 import os
 import sys
+import textwrap
 import time
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkseg.cli.model_flags import add_model_flags, asked_of, load_models
+from thinkseg.data.discovery.catalog import benchmark_splits
 from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,22 +30,30 @@ if TYPE_CHECKING:
     from thinkseg.evaluation.records import PredictionRecord
     from thinkseg.types import Sample
 
-EXAMPLE = """\
+
+def known_benchmarks() -> str:
+    """The benchmarks that are splits of known data sets, by their kind, and the names of all splits of a data set."""
+    tasks: dict[str, list[str]] = {}
+    splits = Counter(data_set.name for _, data_set, _ in benchmark_splits())
+    for name, data_set, _ in benchmark_splits():
+        tasks.setdefault("several, none" if data_set.measured_as == "several" else data_set.task, []).append(name)
+    tasks["all splits"] = [name for name, count in splits.items() if count > 1]
+    return "\n".join(
+        textwrap.fill(" ".join(names), 78, initial_indent=f"  {task:14}", subsequent_indent=" " * 16,
+                      break_on_hyphens=False)
+        for task, names in tasks.items()
+    )  # fmt: skip
+
+
+EXAMPLE = f"""\
 benchmarks:
   scenes    pocket scenes that no training scene shares a cut-out or background with (512; offline)
   folder    your own: images in ROOT/images, masks in ROOT/masks; asks for the main object
 
 data sets that lie below ROOT ('thinkseg data list' tells where to get them, and how they have to lie):
-  camouflaged   cod10k camo chameleon nc4k
-  dichotomous   dis-vd dis-te1 dis-te2 dis-te3 dis-te4
-  salient       duts dut-omron hku-is ecssd
-  referring     refcoco-val refcoco-testa refcoco-testb refcoco+-val refcoco+-testa refcoco+-testb
-                refcocog-val refcocog-test
-  several, none grefcoco-val grefcoco-testa grefcoco-testb
-  reasoning     reasonseg-val reasonseg-test
+{known_benchmarks()}
   boxes         coco-detection (COCO val2017); folder-detection (ROOT/annotations.json, ROOT/images)
   counts        pixmo-count pixmo-count-val countbench
-  all splits    dis5k refcoco refcoco+ refcocog grefcoco reasonseg
 
 protocols, to hold a number against a table that was not made by the benchmark's rules (docs/protocols.md):
   referring, reasoning: lisa (as the default), seg-zero, vision-reasoner, seg-r1

@@ -1,4 +1,5 @@
-"""The benchmarks, one record each. To add one: write a loader, add a line to the table.
+"""The benchmarks, one record each. A split of a known data set is one when its record in the catalog gives it a name;
+to add another, write a loader and add a line to the table.
 
 A loader gives a sequence of samples whose targets are known, the same ones in the same order for the same options.
 """
@@ -8,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinkseg.data.discovery.catalog import known
+from thinkseg.data.discovery.catalog import DataSet, MeasuredAs, benchmark_splits, known
 from thinkseg.data.discovery.load import load_dataset
 from thinkseg.data.readers.coco import list_coco
 from thinkseg.data.readers.counting import SUFFIXES, find_counts, list_counts
@@ -89,29 +90,36 @@ def _root(name: str, options: LoadOptions) -> Path:
     return options.root
 
 
-def _on_disk(name: str, data_set: str, split: str) -> Benchmark:
-    """A split of a known data set, with the data set's own words, or else the one request that it is known for."""
-    record = known(data_set)
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the benchmarks of one kind have in common."""
+
     measures: tuple[str, ...] = MASK_MEASURES
     protocols: tuple[str, ...] = ("default",)
-    if data_set == "grefcoco":
-        measures = GENERAL_MEASURES
-    elif record.layout == "refcoco":
-        measures, protocols = REFERRING_MEASURES, tuple(PROTOCOLS)
-    elif record.layout == "reasonseg":
-        protocols = tuple(PROTOCOLS)
-    elif data_set == "dis5k":
-        measures = DICHOTOMOUS_MEASURES
-    else:
-        measures = FOREGROUND_MEASURES
+
+
+MEASURED_AS: Mapping[MeasuredAs, Measured] = {
+    "masks": Measured(),
+    "foreground": Measured(FOREGROUND_MEASURES),
+    "dichotomous": Measured(DICHOTOMOUS_MEASURES),
+    "referring": Measured(REFERRING_MEASURES, protocols=tuple(PROTOCOLS)),
+    "several": Measured(GENERAL_MEASURES),
+    "reasoning": Measured(protocols=tuple(PROTOCOLS)),
+}
+"""By the kind that a record of the catalog names."""
+
+
+def _on_disk(name: str, data_set: DataSet, split: str) -> Benchmark:
+    """A split of a known data set, with the data set's own words, or else the one request that it is known for."""
+    measured = MEASURED_AS[data_set.measured_as]
     return Benchmark(
         name=name,
-        summary=f"{record.title}, split '{split}'",
-        task=record.task,
-        load=lambda options: load_dataset(data_set, split, _root(name, options)),
-        expected_count=record.splits[split].count,
-        measures=measures,
-        protocols=protocols,
+        summary=f"{data_set.title}, split '{split}'",
+        task=data_set.task,
+        load=lambda options: load_dataset(data_set.name, split, _root(name, options)),
+        expected_count=data_set.splits[split].count,
+        measures=measured.measures,
+        protocols=measured.protocols,
     )
 
 
@@ -148,36 +156,6 @@ def _counts(name: str, title: str, folder: str, split: str, source: str) -> Benc
     )
 
 
-_ON_DISK = (
-    ("cod10k", "cod10k", "test"),
-    ("camo", "camo", "test"),
-    ("chameleon", "chameleon", "test"),
-    ("nc4k", "nc4k", "test"),
-    ("dis-vd", "dis5k", "vd"),
-    ("dis-te1", "dis5k", "te1"),
-    ("dis-te2", "dis5k", "te2"),
-    ("dis-te3", "dis5k", "te3"),
-    ("dis-te4", "dis5k", "te4"),
-    ("duts", "duts", "test"),
-    ("dut-omron", "dut-omron", "test"),
-    ("hku-is", "hku-is", "test"),
-    ("ecssd", "ecssd", "test"),
-    ("refcoco-val", "refcoco", "val"),
-    ("refcoco-testa", "refcoco", "testA"),
-    ("refcoco-testb", "refcoco", "testB"),
-    ("refcoco+-val", "refcoco+", "val"),
-    ("refcoco+-testa", "refcoco+", "testA"),
-    ("refcoco+-testb", "refcoco+", "testB"),
-    ("refcocog-val", "refcocog", "val"),
-    ("refcocog-test", "refcocog", "test"),
-    ("grefcoco-val", "grefcoco", "val"),
-    ("grefcoco-testa", "grefcoco", "testA"),
-    ("grefcoco-testb", "grefcoco", "testB"),
-    ("reasonseg-val", "reasonseg", "val"),
-    ("reasonseg-test", "reasonseg", "test"),
-)
-"""Benchmark, data set, split."""
-
 PIXMO = "https://huggingface.co/datasets/allenai/pixmo-count (images by their addresses, or a copy that has them)"
 COUNTBENCH = "https://teaching-clip-to-count.github.io, with CountBenchQA's questions"
 
@@ -199,7 +177,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             expected_count=None,
             measures=FOREGROUND_MEASURES,
         ),
-        *(_on_disk(*row) for row in _ON_DISK),
+        *(_on_disk(*row) for row in benchmark_splits()),
         Benchmark(
             name="coco-detection",
             summary="COCO 2017, split 'val2017': boxes of all objects of a category, in images that show one",
@@ -228,8 +206,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 def benchmark_names(words: Sequence[str]) -> list[str]:
     """The benchmarks that are meant, each once: a data set with several splits stands for all of them."""
     splits: dict[str, list[str]] = {}
-    for name, data_set, _ in _ON_DISK:
-        splits.setdefault(data_set, []).append(name)
+    for name, data_set, _ in benchmark_splits():
+        splits.setdefault(data_set.name, []).append(name)
     return list(
         dict.fromkeys(name for word in words for name in ([word] if word in BENCHMARKS else splits.get(word, [word])))
     )

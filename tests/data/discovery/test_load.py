@@ -145,5 +145,5 @@ def test_every_record_is_complete():
         assert data_set.source.startswith("http")
         assert data_set.licence
         if data_set.layout == "folders":
-            assert all(split.places and split.count for split in data_set.splits.values())
+            assert all(split.patterns and split.count for split in data_set.splits.values())
     assert DATA_SETS["refcoco"].splits["val"].count == 10_834

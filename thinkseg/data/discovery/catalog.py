@@ -1,10 +1,14 @@
-"""The data sets that are known, one record each. To add one, add a record: `discovery.load` does the rest."""
+"""The data sets that are known, one record each. To add one, add a record.
+
+All else reads it: `discovery.load` finds the copy on disk, `thinkseg data list` prints it, and each split that names a
+benchmark is one of ``thinkseg evaluate``, with the measures of its kind.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from thinkseg.data.discovery.tree import Place
+from thinkseg.data.discovery.patterns import DirectoryPattern
 from thinkseg.errors import DataError
 
 PRIMARY = "all the primary objects"
@@ -13,14 +17,20 @@ PRIMARY = "all the primary objects"
 Layout = Literal["folders", "refcoco", "reasonseg", "coco", "lvis", "rows"]
 
 
+MeasuredAs = Literal["masks", "foreground", "dichotomous", "referring", "several", "reasoning"]
+"""The kinds of benchmarks; `thinkseg.evaluation.benchmarks` says which measures and protocols each has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """One split of a data set."""
 
     count: int | None = None
     """How many were published, in the data set's unit; None when no number is known."""
-    places: tuple[Place, ...] = ()
-    """Where it may lie, for "folders"; for "coco" the folder of images, for "rows" the folder of files, as `home`."""
+    patterns: tuple[DirectoryPattern, ...] = ()
+    """Where it may lie, for "folders"; for "coco" the folder of images, for "rows" the folder of files, as `root`."""
+    benchmark: str = ""
+    """The name of the benchmark that it is; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +63,24 @@ class DataSet:
     """For "refcoco": its folder and the file of references."""
     absent: bool = False
     """For "lvis": whether it asks for what is known not to be in the images."""
+    measured_as: MeasuredAs = "masks"
+    """By what its benchmarks are measured."""
 
 
-def _places(*homes: str) -> tuple[Place, ...]:
-    return tuple(map(Place, homes))
+def _roots(*roots: str) -> tuple[DirectoryPattern, ...]:
+    return tuple(map(DirectoryPattern, roots))
 
 
 _COD_TRAIN = ("COD10K*/Train*", "COD10K*Train*", "TrainDataset", "TrainValDataset")
 _COD_TEST = ("COD10K*/Test*", "TestDataset/COD10K*", "COD10K*Test*")
+_CAMO_TRAIN = (
+    DirectoryPattern("CAMO*", "Images/Train", "GT"), DirectoryPattern("CAMO*", "Train/Im*", "Train/GT*"),
+    *_roots("TrainDataset", "TrainValDataset"),
+)  # fmt: skip
+_CAMO_TEST = (
+    DirectoryPattern("CAMO*", "Images/Test", "GT"), DirectoryPattern("CAMO*", "Test/Im*", "Test/GT*"),
+    *_roots("TestDataset/CAMO*"),
+)  # fmt: skip
 _UNSTATED = "none stated; made for research"
 _COCO_TERMS = "annotations CC BY 4.0; images under the terms of Flickr"
 _ROW_TERMS = "see its page; images under the terms of Flickr"
@@ -72,79 +92,83 @@ DATA_SETS: Mapping[str, DataSet] = {
     for data_set in (
         DataSet(
             "cod10k", "COD10K, its images with a camouflaged object", "folders", "camouflaged",
-            {"train": Split(3_040, _places(*_COD_TRAIN)), "test": Split(2_026, _places(*_COD_TEST))},
+            {"train": Split(3_040, _roots(*_COD_TRAIN)), "test": Split(2_026, _roots(*_COD_TEST), "cod10k")},
             "https://github.com/DengPingFan/SINet", _UNSTATED, only=("COD10K-*",), without=("*NonCAM*",),
+            measured_as="foreground",
         ),
         DataSet(
             "cod10k-all", "COD10K, with the images that show no object", "folders", "camouflaged",
-            {"train": Split(6_000, _places(*_COD_TRAIN)), "test": Split(4_000, _places(*_COD_TEST))},
+            {"train": Split(6_000, _roots(*_COD_TRAIN)), "test": Split(4_000, _roots(*_COD_TEST))},
             "https://github.com/DengPingFan/SINet", _UNSTATED, only=("COD10K-*",), no_object=("*NonCAM*",),
             on_request=True,
         ),
         DataSet(
             "camo", "CAMO", "folders", "camouflaged",
             {
-                "train": Split(1_000, (Place("CAMO*", "Images/Train", "GT"), Place("CAMO*", "Train/Im*", "Train/GT*"),
-                                       *_places("TrainDataset", "TrainValDataset"))),
-                "test": Split(250, (Place("CAMO*", "Images/Test", "GT"), Place("CAMO*", "Test/Im*", "Test/GT*"),
-                                    *_places("TestDataset/CAMO*"))),
+                "train": Split(1_000, _CAMO_TRAIN),
+                "test": Split(250, _CAMO_TEST, "camo"),
             },
             "https://sites.google.com/view/ltnghia/research/camo", _UNSTATED,
-            only=("camo*",), shared_masks=True,
+            only=("camo*",), shared_masks=True, measured_as="foreground",
         ),
         DataSet(
-            "chameleon", "CHAMELEON", "folders", "camouflaged", {"test": Split(76, _places("CHAMELEON*"))},
-            "https://github.com/DengPingFan/SINet (with the test data)", _UNSTATED,
+            "chameleon", "CHAMELEON", "folders", "camouflaged", {"test": Split(76, _roots("CHAMELEON*"), "chameleon")},
+            "https://github.com/DengPingFan/SINet (with the test data)", _UNSTATED, measured_as="foreground",
         ),
         DataSet(
-            "nc4k", "NC4K", "folders", "camouflaged", {"test": Split(4_121, _places("NC4K*"))},
-            "https://github.com/JingZhang617/COD-Rank-Localize-and-Segment", _UNSTATED,
+            "nc4k", "NC4K", "folders", "camouflaged", {"test": Split(4_121, _roots("NC4K*"), "nc4k")},
+            "https://github.com/JingZhang617/COD-Rank-Localize-and-Segment", _UNSTATED, measured_as="foreground",
         ),
         DataSet(
             "dis5k", "DIS5K", "folders", "dichotomous",
             {
-                "tr": Split(3_000, _places("DIS*TR", "DIS*/TR")), "vd": Split(470, _places("DIS*VD", "DIS*/VD")),
-                "te1": Split(500, _places("DIS*TE1")), "te2": Split(500, _places("DIS*TE2")),
-                "te3": Split(500, _places("DIS*TE3")), "te4": Split(500, _places("DIS*TE4")),
+                "tr": Split(3_000, _roots("DIS*TR", "DIS*/TR")),
+                "vd": Split(470, _roots("DIS*VD", "DIS*/VD"), "dis-vd"),
+                "te1": Split(500, _roots("DIS*TE1"), "dis-te1"), "te2": Split(500, _roots("DIS*TE2"), "dis-te2"),
+                "te3": Split(500, _roots("DIS*TE3"), "dis-te3"), "te4": Split(500, _roots("DIS*TE4"), "dis-te4"),
             },
             "https://github.com/xuebinqin/DIS", "terms of use of its own, beside the download",
+            measured_as="dichotomous",
         ),
         DataSet(
             "duts", "DUTS", "folders", "salient",
             {
-                "train": Split(10_553, _places("DUTS*TR", "DUTS*/Train*", "DUTS*Train*")),
-                "test": Split(5_019, _places("DUTS*TE", "DUTS*/Test*", "DUTS*Test*")),
+                "train": Split(10_553, _roots("DUTS*TR", "DUTS*/Train*", "DUTS*Train*")),
+                "test": Split(5_019, _roots("DUTS*TE", "DUTS*/Test*", "DUTS*Test*"), "duts"),
             },
-            "http://saliencydetection.net/duts/", _UNSTATED,
+            "http://saliencydetection.net/duts/", _UNSTATED, measured_as="foreground",
         ),
         DataSet(
             "dut-omron", "DUT-OMRON", "folders", "salient",
-            {"test": Split(5_168, (*_places("DUT-OMRON*", "OMRON*"),
-                                   Place("*", "DUT-OMRON-image*", "pixelwiseGT-new-PNG*")))},
-            "http://saliencydetection.net/dut-omron/", _UNSTATED,
+            {"test": Split(5_168, (*_roots("DUT-OMRON*", "OMRON*"),
+                                   DirectoryPattern("*", "DUT-OMRON-image*", "pixelwiseGT-new-PNG*")), "dut-omron")},
+            "http://saliencydetection.net/dut-omron/", _UNSTATED, measured_as="foreground",
         ),
         DataSet(
-            "hku-is", "HKU-IS", "folders", "salient", {"test": Split(4_447, _places("HKU-IS*", "HKUIS*"))},
-            "https://i.cs.hku.hk/~gbli/deep_saliency.html", _UNSTATED,
+            "hku-is", "HKU-IS", "folders", "salient", {"test": Split(4_447, _roots("HKU-IS*", "HKUIS*"), "hku-is")},
+            "https://i.cs.hku.hk/~gbli/deep_saliency.html", _UNSTATED, measured_as="foreground",
         ),
         DataSet(
-            "ecssd", "ECSSD", "folders", "salient", {"test": Split(1_000, _places("ECSSD*"))},
-            "https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html", _UNSTATED,
+            "ecssd", "ECSSD", "folders", "salient", {"test": Split(1_000, _roots("ECSSD*"), "ecssd")},
+            "https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html", _UNSTATED, measured_as="foreground",
         ),
         DataSet(
             "refcoco", "RefCOCO (UNC)", "refcoco", "referring",
-            {"train": Split(120_624), "val": Split(10_834), "testA": Split(5_657), "testB": Split(5_095)},
-            _REFER, _COCO_TERMS, refs=("refcoco", "refs(unc).p"),
+            {"train": Split(120_624), "val": Split(10_834, benchmark="refcoco-val"),
+             "testA": Split(5_657, benchmark="refcoco-testa"), "testB": Split(5_095, benchmark="refcoco-testb")},
+            _REFER, _COCO_TERMS, refs=("refcoco", "refs(unc).p"), measured_as="referring",
         ),
         DataSet(
             "refcoco+", "RefCOCO+ (UNC)", "refcoco", "referring",
-            {"train": Split(120_191), "val": Split(10_758), "testA": Split(5_726), "testB": Split(4_889)},
-            _REFER, _COCO_TERMS, refs=("refcoco+", "refs(unc).p"),
+            {"train": Split(120_191), "val": Split(10_758, benchmark="refcoco+-val"),
+             "testA": Split(5_726, benchmark="refcoco+-testa"), "testB": Split(4_889, benchmark="refcoco+-testb")},
+            _REFER, _COCO_TERMS, refs=("refcoco+", "refs(unc).p"), measured_as="referring",
         ),
         DataSet(
             "refcocog", "RefCOCOg (UMD)", "refcoco", "referring",
-            {"train": Split(80_512), "val": Split(4_896), "test": Split(9_602)},
-            _REFER, _COCO_TERMS, refs=("refcocog", "refs(umd).p"),
+            {"train": Split(80_512), "val": Split(4_896, benchmark="refcocog-val"),
+             "test": Split(9_602, benchmark="refcocog-test")},
+            _REFER, _COCO_TERMS, refs=("refcocog", "refs(umd).p"), measured_as="referring",
         ),
         DataSet(
             "refcocog-google", "RefCOCOg (Google)", "refcoco", "referring",
@@ -153,17 +177,20 @@ DATA_SETS: Mapping[str, DataSet] = {
         ),
         DataSet(
             "grefcoco", "gRefCOCO: several objects, or none", "refcoco", "referring",
-            {"train": Split(), "val": Split(), "testA": Split(), "testB": Split()},
+            {"train": Split(), "val": Split(benchmark="grefcoco-val"), "testA": Split(benchmark="grefcoco-testa"),
+             "testB": Split(benchmark="grefcoco-testb")},
             "https://github.com/henghuiding/gRefCOCO", _COCO_TERMS, refs=("grefcoco", "grefs(unc).json"),
+            measured_as="several",
         ),
         DataSet(
             "reasonseg", "ReasonSeg", "reasonseg", "reasoning",
-            {"train": Split(239), "val": Split(200), "test": Split(779)},
-            "https://github.com/dvlab-research/LISA", _UNSTATED, unit="images",
+            {"train": Split(239), "val": Split(200, benchmark="reasonseg-val"),
+             "test": Split(779, benchmark="reasonseg-test")},
+            "https://github.com/dvlab-research/LISA", _UNSTATED, unit="images", measured_as="reasoning",
         ),
         DataSet(
             "coco", "COCO 2017, all objects of a category", "coco", "instances",
-            {"train2017": Split(118_287, _places("train2017")), "val2017": Split(5_000, _places("val2017"))},
+            {"train2017": Split(118_287, _roots("train2017")), "val2017": Split(5_000, _roots("val2017"))},
             "https://cocodataset.org", _COCO_TERMS, query="{}", unit="images",
         ),
         DataSet(
@@ -179,7 +206,7 @@ DATA_SETS: Mapping[str, DataSet] = {
         *(
             DataSet(
                 name, title, "rows", "referring",
-                {"train": Split(places=_places(f"*{repository}*"))},
+                {"train": Split(patterns=_roots(f"*{repository}*"))},
                 f"https://huggingface.co/datasets/Ricky06662/{repository}", _ROW_TERMS,
             )
             for name, title, repository in (
@@ -204,6 +231,16 @@ def known(name: str) -> DataSet:
     return DATA_SETS[name]
 
 
+def benchmark_splits() -> list[tuple[str, DataSet, str]]:
+    """The splits that are benchmarks: the benchmark's name, the data set, the split."""
+    return [
+        (split.benchmark, data_set, name)
+        for data_set in DATA_SETS.values()
+        for name, split in data_set.splits.items()
+        if split.benchmark
+    ]
+
+
 def expected_tree(data_set: DataSet) -> Sequence[str]:
     """The folders and files that a data set is looked for in, a line each."""
     if data_set.layout == "refcoco":
@@ -217,11 +254,13 @@ def expected_tree(data_set: DataSet) -> Sequence[str]:
         folders = "train2017/*.jpg, val2017/*.jpg  (in one folder, anywhere below ROOT; both splits show both)"
         return [*(f"lvis_v1_{split}.json" for split in data_set.splits), folders]
     if data_set.layout == "rows":
-        homes = [place.home for split in data_set.splits.values() for place in split.places]
-        return [f"{home}/data/train-*-of-*.parquet, or *.arrow" for home in homes]
+        roots = [pattern.root for split in data_set.splits.values() for pattern in split.patterns]
+        return [f"{root}/data/train-*-of-*.parquet, or *.arrow" for root in roots]
     lines = []
     for name, split in data_set.splits.items():
-        for number, place in enumerate(split.places):
-            images, masks = place.images or "IMAGES", place.masks or "MASKS"
-            lines.append(f"{name if not number else ' or':6}  {place.home}/{images} with {place.home}/{masks}")
+        for number, pattern in enumerate(split.patterns):
+            images, masks = (
+                f"{pattern.root}/{below}" for below in (pattern.images or "IMAGES", pattern.masks or "MASKS")
+            )
+            lines.append(f"{name if not number else ' or':6}  {images} with {masks}")
     return [*lines, "IMAGES is called image, imgs, im, …; MASKS gt, mask, GT_Object, ground_truth_mask, …"]

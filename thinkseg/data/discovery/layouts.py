@@ -41,8 +41,8 @@ class Wanted:
 
 def _folders(wanted: Wanted) -> Listing | None:
     data_set = wanted.data_set
-    places = data_set.splits[wanted.split].places
-    pair = find_pair(wanted.tree, places, root_is_data_set=wanted.root_is_data_set, single=len(data_set.splits) == 1)
+    patterns = data_set.splits[wanted.split].patterns
+    pair = find_pair(wanted.tree, patterns, root_is_data_set=wanted.root_is_data_set, single=len(data_set.splits) == 1)
     if pair is None:
         return None
     listing = list_folders(
@@ -98,11 +98,11 @@ def _lvis(wanted: Wanted) -> Listing | None:
 
 def _rows(wanted: Wanted) -> Listing | None:
     tree = wanted.tree
-    patterns = [place.home for place in wanted.data_set.splits[wanted.split].places]
-    homes = [folder for pattern in patterns for folder in tree.find(pattern)]
-    homes += [tree.root] if wanted.root_is_data_set and not homes and holds_rows(tree.root) else []
-    home = next((folder for folder in homes if row_files(folder, wanted.split)), None)
-    return list_rows(home, wanted.split, name=wanted.name) if home else None
+    patterns = wanted.data_set.splits[wanted.split].patterns
+    folders = [folder for pattern in patterns for folder in tree.find(pattern.root)]
+    folders += [tree.root] if wanted.root_is_data_set and not folders and holds_rows(tree.root) else []
+    found = next((folder for folder in folders if row_files(folder, wanted.split)), None)
+    return list_rows(found, wanted.split, name=wanted.name) if found else None
 
 
 LAYOUTS: Mapping[Layout, Callable[[Wanted], Listing | None]] = {
@@ -119,8 +119,8 @@ LAYOUTS: Mapping[Layout, Callable[[Wanted], Listing | None]] = {
 def _refs_file(wanted: Wanted) -> Path | None:
     """The file of references, in the data set's folder or in ``annotations`` below it."""
     folder_name, file_name = wanted.data_set.refs
-    homes = [*wanted.tree.find(folder_name), *([wanted.tree.root] if wanted.root_is_data_set else [])]
-    files = (folder / file_name for home in homes for folder in (home, home / "annotations"))
+    roots = [*wanted.tree.find(folder_name), *([wanted.tree.root] if wanted.root_is_data_set else [])]
+    files = (folder / file_name for root in roots for folder in (root, root / "annotations"))
     return next((file for file in files if file.is_file()), None)
 
 

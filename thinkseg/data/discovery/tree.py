@@ -8,11 +8,11 @@ the folder of all data sets, the one of this data set, or the very folder that i
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
+from thinkseg.data.discovery.patterns import DirectoryPattern
 from thinkseg.errors import DataError
 from thinkseg.imaging import IMAGE_SUFFIXES
 
@@ -27,18 +27,6 @@ MASK_WORDS = (
     "annotation", "annotations", "segmentation", "segmentations", "segmentationclass", "target", "targets", "matte",
 )  # fmt: skip
 """What folders of masks are called; the name, or its last word. Earlier ones are preferred."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the images and masks of a split may lie."""
-
-    home: str
-    """Pattern of the folder that holds both."""
-    images: str = ""
-    """Pattern of the folder of images, from the home on; when empty, it is found by `IMAGE_WORDS`."""
-    masks: str = ""
-    """The same for masks, by `MASK_WORDS`."""
 
 
 class Tree:
@@ -62,18 +50,18 @@ class Tree:
             if len(names) == len(parts) and all(map(fnmatchcase, names, parts)):
                 yield folder
 
-    def below(self, home: Path, pattern: str) -> Iterator[Path]:
-        """The folders that a pattern names from a home on."""
-        found = [home]
+    def below(self, start: Path, pattern: str) -> Iterator[Path]:
+        """The folders that a pattern names from a folder on."""
+        found = [start]
         for part in _parts(pattern):
             found = [child for folder in found for child in self._children[folder]
                      if fnmatchcase(self._keys[child][-1], part)]  # fmt: skip
         yield from found
 
-    def named(self, home: Path, words: Sequence[str], depth: int) -> Path | None:
-        """The folder below a home, at most so deep, with images and a name of these words; earlier words first."""
+    def named(self, start: Path, words: Sequence[str], depth: int) -> Path | None:
+        """The folder below another, at most so deep, with images and a name of these words; earlier words first."""
         near: list[Path] = []
-        level = [home]
+        level = [start]
         for _ in range(depth):
             level = [child for folder in level for child in self._children[folder]]
             near += level
@@ -85,26 +73,27 @@ class Tree:
 
 
 def find_pair(
-    tree: Tree, places: Sequence[Place], *, root_is_data_set: bool = False, single: bool = False
+    tree: Tree, patterns: Sequence[DirectoryPattern], *, root_is_data_set: bool = False, single: bool = False
 ) -> tuple[Path, Path] | None:
-    """The folder of images and the folder of masks of the first place that exists.
+    """The folder of images and the folder of masks of the first pattern that fits.
 
     Args:
         tree: where to look.
-        places: in order of preference.
-        root_is_data_set: whether, if there is no folder of such a name, the root may be what the home begins with.
+        patterns: in order of preference.
+        root_is_data_set: whether, if there is no folder of such a name, the tree's root may be what a pattern's begins
+            with.
         single: whether there is only one split, so that two folders right below a root without a name are the ones.
     """
-    for place in places:
-        for home in tree.find(place.home):
-            found = _pair_in(tree, home, place, depth=3)
+    for pattern in patterns:
+        for folder in tree.find(pattern.root):
+            found = _pair_in(tree, folder, pattern, depth=3)
             if found:
                 return found
-    for place in places if root_is_data_set else ():
-        _, _, rest = place.home.partition("/")
-        homes: Iterable[Path] = tree.below(tree.root, rest) if rest else (tree.root,)
-        for home in homes if rest or place.images or single else ():
-            found = _pair_in(tree, home, place, depth=3 if rest else 1)
+    for pattern in patterns if root_is_data_set else ():
+        _, _, rest = pattern.root.partition("/")
+        folders: Iterable[Path] = tree.below(tree.root, rest) if rest else (tree.root,)
+        for folder in folders if rest or pattern.images or single else ():
+            found = _pair_in(tree, folder, pattern, depth=3 if rest else 1)
             if found:
                 return found
     return None
@@ -124,14 +113,16 @@ def has_images(folder: Path) -> bool:
     return any(map(has_images, below))
 
 
-def _pair_in(tree: Tree, home: Path, place: Place, depth: int) -> tuple[Path, Path] | None:
-    images = _first_with_images(tree, home, place.images) if place.images else tree.named(home, IMAGE_WORDS, depth)
-    masks = _first_with_images(tree, home, place.masks) if place.masks else tree.named(home, MASK_WORDS, depth)
+def _pair_in(tree: Tree, folder: Path, pattern: DirectoryPattern, depth: int) -> tuple[Path, Path] | None:
+    images, masks = (
+        _first_with_images(tree, folder, below) if below else tree.named(folder, words, depth)
+        for below, words in ((pattern.images, IMAGE_WORDS), (pattern.masks, MASK_WORDS))
+    )
     return (images, masks) if images and masks and images != masks else None
 
 
-def _first_with_images(tree: Tree, home: Path, pattern: str) -> Path | None:
-    return next(filter(has_images, tree.below(home, pattern)), None)
+def _first_with_images(tree: Tree, folder: Path, pattern: str) -> Path | None:
+    return next(filter(has_images, tree.below(folder, pattern)), None)
 
 
 def _folders_below(root: Path) -> Iterator[Path]:
