@@ -103,7 +103,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class ObjectPrompt:
-    """What the segmenter is told about one object: a box, points, or both."""
+    """What the segmenter gets about one object: a box, points, or both."""
 
     box: Box | None = None
     points: tuple[Point, ...] = ()
@@ -160,12 +160,12 @@ class TrueBox:
     area: float
     """Pixels of the object itself."""
     crowd: bool = False
-    """Whether it stands for a crowd that was not told apart: boxes on it count neither way."""
+    """Whether it stands for a crowd, whose objects were not annotated one by one: boxes on it count neither way."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One image and one request, with the truth where it is known."""
+    """One image and one query, with the truth where it is known."""
 
     id: str
     """Unique within its data set."""
@@ -176,11 +176,11 @@ class Sample:
     ignore: Mask | None = None
     """Pixels that count neither way, or None."""
     reference: Answer | None = None
-    """A worked answer to imitate, in any frame, or None."""
+    """A reference answer to imitate, in any frame, or None."""
     instances: Masks | None = None
     """The true objects one by one, or None when only their union is known."""
     task: str = ""
-    """The kind of request (salient, camouflaged, referring, …) by which a report groups; may be empty."""
+    """The kind of query (salient, camouflaged, referring, …) by which a report groups; may be empty."""
     boxes: tuple[TrueBox, ...] | None = None
     """The true objects as they were annotated with boxes, or None when they were not."""
     count: int | None = None
@@ -189,7 +189,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """What the reasoner is asked, in words: an optional system message and the user's text (the image comes first)."""
+    """The prompt in words: an optional system message and the user's text (the image comes first)."""
 
     user: str
     system: str | None = None

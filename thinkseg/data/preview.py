@@ -1,4 +1,4 @@
-"""Samples as an image to look at: what is asked, the true masks, boxes, points, and the circle around each point.
+"""Samples as a contact sheet: query, true masks, boxes, points, and the circle around each point.
 
 A circle reaches from a point to the rim of its object; around the centre of the largest inscribed circle it touches
 the rim on all sides. So coordinates that were written in another frame than the image's are seen at once: the box

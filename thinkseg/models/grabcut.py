@@ -1,4 +1,4 @@
-"""GrabCut: a segmenter without weights, for anyone who has none, and the mark that a learned one has to beat.
+"""GrabCut: a segmenter without weights, for anyone who has none, and the baseline that a learned one has to beat.
 
 Rother, Kolmogorov, Blake: "GrabCut: interactive foreground extraction using iterated graph cuts", SIGGRAPH 2004, as in
 OpenCV. It knows colours and edges and nothing else, so it wants a box.

@@ -1,6 +1,6 @@
 """Fakes and tiny real models, for tests of ThinkSeg and of what is built on it. Nothing here needs a network.
 
-* `FakeReasoner` says what it is told to say; `FakeSegmenter` fills boxes. Both keep count of what they were asked.
+* `FakeReasoner` replays given completions; `FakeSegmenter` fills boxes. Both keep count of their calls.
 * ``tiny_…`` builds a real model of transformers and its processor from a config, with random weights, in a fraction
   of a second: the whole machinery with none of the skill. `save` writes one as a checkpoint folder.
 

@@ -1,4 +1,4 @@
-"""A reasoner that says what it is told to say, and a segmenter that fills boxes; both keep count."""
+"""A reasoner that replays given completions, and a segmenter that fills boxes; both keep count of their calls."""
 
 from __future__ import annotations
 

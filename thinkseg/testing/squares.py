@@ -1,4 +1,4 @@
-"""Small scenes with a known truth, and a pipeline that can be told how well to do: for tests of what is evaluated."""
+"""Small scenes with a known truth, and a pipeline of a given quality: for tests of evaluation."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,6 +1,6 @@
 """A sample as one row of plain values, with its image and its masks encoded, and back.
 
-ThinkSeg's own schema keeps all that a sample has; the two published ones are told in `thinkseg.data.prepared.schemas`.
+ThinkSeg's own schema keeps all that a sample has; the two published ones are in `thinkseg.data.prepared.schemas`.
 """
 
 import io

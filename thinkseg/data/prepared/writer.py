@@ -7,7 +7,7 @@ starts again goes on with the first file that is missing. The source is only rea
 Columns of ThinkSeg's own schema: ``id``, ``image``, ``query``, ``task``, ``target`` (the true mask, None if it is not
 known), ``ignore`` (or None), ``instances`` (one mask per object, or None), ``reference`` (boxes and points with their
 frame as JSON, or None), ``width``, ``height``, and ``original_width``, ``original_height`` (before resizing). Masks are
-PNGs of 0 and 255. The published schemas are told in `thinkseg.data.prepared.schemas`.
+PNGs of 0 and 255. The published schemas are described in `thinkseg.data.prepared.schemas`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Worked answers to imitate: rows of an image, a request, the thinking and the answer in Seg-R1's tags (FCoT).
+"""Demonstrations to imitate: rows of an image, a query, the thinking and the answer in Seg-R1's tags (FCoT).
 
 A row has the published columns ``problem`` (the request), ``image``, ``thinking`` and ``solution`` (boxes, points and
 labels in tags), or ``image`` and a talk, ``messages`` or ``conversations``, of which the first turn of a user is the
