@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from thinkseg import cli
+from thinkseg.data.synthetic.scenes import load_scenes
 
 REPOSITORY = Path(__file__).parent.parent
 PAGES = sorted(
@@ -101,3 +102,15 @@ def test_every_defect_on_its_page_is_cited_by_a_test_and_every_one_cited_is_on_i
         for numbers in re.findall(r"\b[Dd]efects? ((?:\d+(?:, | and )?)+)", path.read_text(encoding="utf-8")):
             cited |= {int(number) for number in re.findall(r"\d+", numbers)}
     assert cited == set(listed)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/coordinates.md", "docs/models.md", "docs/pocket.md"])
+def test_the_python_of_a_page_runs_and_prints_what_stands_beside_it(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    load_scenes("test", count=1, seed=1, size=224)[0].image.save("photo.jpg")
+    blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, page, "exec"), {})
+        promised = re.findall(r"^print\(.*\)  # (.+)$", block, re.MULTILINE)
+        assert capsys.readouterr().out.splitlines() == promised
