@@ -10,8 +10,7 @@ import pytest
 
 from thinkseg import cli
 from thinkseg.errors import RecipeError
-from thinkseg.training import builtin_recipes as shelf
-from thinkseg.training.builtin_recipes import builtin_recipes, find_recipe
+from thinkseg.training.builtin_recipes import builtin_recipes, find_recipe, recipes_folder
 from thinkseg.training.config import load_recipe
 
 
@@ -35,10 +34,9 @@ def test_a_name_that_is_nearly_right_is_put_right():
         find_recipe("seg_r1/prarl")
 
 
-def test_an_installation_without_recipes_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(shelf, "__file__", str(tmp_path / "thinkseg" / "training" / "shelf.py"))
+def test_an_installation_without_recipes_says_so(tmp_path):
     with pytest.raises(RecipeError, match=r"neither in .*thinkseg/recipes"):
-        find_recipe("pocket/rl")
+        recipes_folder(tmp_path / "thinkseg")
 
 
 def test_every_recipe_is_listed_with_its_stage_and_a_title(capsys):

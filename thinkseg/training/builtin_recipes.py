@@ -14,13 +14,14 @@ from pathlib import Path
 
 from thinkseg.errors import RecipeError
 
+PACKAGE = Path(__file__).resolve().parents[1]
 LAUNCHERS = "accelerate"
-"""The folder on the shelf that holds configurations of ``accelerate launch``, which are no recipes."""
+"""The folder among the recipes that holds configurations of ``accelerate launch``, which are no recipes."""
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltinRecipe:
-    """A recipe on the shelf, as a list shows it."""
+    """A recipe that comes with ThinkSeg, as a list shows it."""
 
     name: str
     """Folder and file without suffix, such as ``seg_r1/rl``."""
@@ -31,13 +32,12 @@ class BuiltinRecipe:
     """The first sentence of its comment."""
 
 
-def recipes_folder() -> Path:
-    """The folder of the recipes.
+def recipes_folder(package: Path = PACKAGE) -> Path:
+    """The folder of the recipes: inside the package, or beside it.
 
     Raises:
         RecipeError: the installation lacks it.
     """
-    package = Path(__file__).resolve().parents[1]
     places = [package / "recipes", package.parent / "recipes"]
     for place in places:
         if place.is_dir():
@@ -49,7 +49,7 @@ def recipes_folder() -> Path:
 
 
 def builtin_recipes() -> Sequence[BuiltinRecipe]:
-    """All recipes on the shelf, by name."""
+    """All recipes that come with ThinkSeg, by name."""
     root = recipes_folder()
     paths = sorted(path for path in root.rglob("*.yaml") if path.relative_to(root).parts[0] != LAUNCHERS)
     return [_builtin(path.relative_to(root).with_suffix("").as_posix(), path) for path in paths]
@@ -59,7 +59,7 @@ def find_recipe(name: Path | str) -> Path:
     """The file of a recipe.
 
     Args:
-        name: a file, or what a recipe on the shelf is called, with or without ``recipes/`` before and ``.yaml`` behind.
+        name: a file, or the name of a built-in recipe, with or without ``recipes/`` before and ``.yaml`` behind.
 
     Raises:
         RecipeError: it is neither; the sentence has the nearest names.
