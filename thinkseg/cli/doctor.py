@@ -47,6 +47,11 @@ def run(args: argparse.Namespace) -> int:
     """Print the findings; 1 when something that is always needed is missing or of the wrong version."""
     findings = examine(declared_requirements())
     print(json.dumps(findings, indent=2) if args.json else render(findings))
+    return exit_code(findings)
+
+
+def exit_code(findings: dict[str, Any]) -> int:
+    """1 when something has to be put right before ThinkSeg works, else 0."""
     return 1 if findings["problems"] else 0
 
 
@@ -58,18 +63,29 @@ def declared_requirements() -> list[str] | None:
         return None
 
 
-def examine(requirements: Iterable[str] | None) -> dict[str, Any]:
+def installed_version(name: str) -> str | None:
+    """The version of an installed package, read from its metadata without importing it."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def examine(
+    requirements: Iterable[str] | None, version_of: Callable[[str], str | None] = installed_version
+) -> dict[str, Any]:
     """Look at the machine and at the packages that the requirements name.
 
     Args:
         requirements: as in package metadata, such as ``torch<3,>=2.11`` or ``ruff>=0.14; extra == "dev"``; None when
             ThinkSeg itself is not installed.
+        version_of: the installed version of a package by its name, or None.
 
     Returns:
         A JSON object; ``problems`` has a sentence for each thing that must be put right, ``hints`` for what may be.
     """
-    packages = check_packages(requirements or (), installed_version)
-    pocket = installed_version("thinkseg-pocket")
+    packages = check_packages(requirements or (), version_of)
+    pocket = version_of("thinkseg-pocket")
     problems = [
         f"{p.name} {_state(p)}. Install it with: pip install '{p.name}{p.wanted}'" for p in packages if _fails(p)
     ]
@@ -80,7 +96,7 @@ def examine(requirements: Iterable[str] | None) -> dict[str, Any]:
         "system": platform.platform(),
         "cpus": _cpus(),
         "memory_gib": _memory_gib(),
-        "thinkseg": installed_version("thinkseg"),
+        "thinkseg": version_of("thinkseg"),
         "pocket": pocket,
         "hub": "offline" if _hub_is_offline() else "online",
         "devices": _devices(),
@@ -106,14 +122,6 @@ def check_packages(requirements: Iterable[str], version_of: Callable[[str], str 
         fits = found is not None and requirement.specifier.contains(found, prereleases=True)
         packages.append(Package(requirement.name, str(requirement.specifier), found, fits, extra))
     return sorted(packages, key=lambda package: (package.extra, package.name))
-
-
-def installed_version(name: str) -> str | None:
-    """The version of an installed package, read from its metadata without importing it."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def render(findings: dict[str, Any]) -> str:
