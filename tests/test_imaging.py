@@ -138,12 +138,10 @@ def test_an_image_with_too_many_pixels_is_refused(tmp_path, warning):
     path = tmp_path / "bomb.png"  # a hundred bytes that say how many pixels follow
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(b"")) + png_chunk(b"IEND", b""))
     for load in (load_image, load_mask):
-        with (
-            warnings.catch_warnings(),
-            pytest.raises(ImageError, match=f"bomb.png' has more than {MAX_PIXELS:,} pixels"),
-        ):
+        with warnings.catch_warnings():
             warnings.simplefilter(warning, Image.DecompressionBombWarning)  # Pillow looks at the number, too
-            load(path)
+            with pytest.raises(ImageError, match=f"bomb.png' has more than {MAX_PIXELS:,} pixels"):
+                load(path)
 
 
 @pytest.mark.parametrize(
