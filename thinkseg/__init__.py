@@ -16,6 +16,8 @@ from thinkseg.errors import ThinkSegError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thinkseg.api.evaluate import evaluate
+    from thinkseg.evaluation.run import Run
     from thinkseg.models.base import Segmenter
     from thinkseg.models.pipeline import Pipeline
     from thinkseg.types import Answer, Box, Completion, Instruction, ObjectPrompt, Point, Prediction, Sample, Size
@@ -30,10 +32,12 @@ __all__ = [
     "ObjectPrompt",
     "Point",
     "Prediction",
+    "Run",
     "Sample",
     "Size",
     "ThinkSegError",
     "__version__",
+    "evaluate",
     "load",
 ]
 
@@ -96,10 +100,14 @@ def load(
     return load_pipeline(model, segmenter, config, device=device, dtype=dtype, batch_size=batch_size)
 
 
+_HOMES = {"Run": "thinkseg.evaluation.run", "evaluate": "thinkseg.api.evaluate"}
+"""Where public names come from that are not values of `thinkseg.types`."""
+
+
 def __getattr__(name: str) -> Any:
-    """The value types of `thinkseg.types`, imported at their first use."""
+    """The public calls and values, imported at their first use."""
     if name not in __all__:
         raise AttributeError(f"module 'thinkseg' has no attribute {name!r}")
-    import thinkseg.types
+    from importlib import import_module
 
-    return getattr(thinkseg.types, name)
+    return getattr(import_module(_HOMES.get(name, "thinkseg.types")), name)

@@ -16,7 +16,7 @@ ANSWER = "<think>a square</think><bbox>[2,2,{end},5]</bbox><points>[[3,3]]</poin
 
 
 @pytest.fixture
-def create_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[int]], list[Path]]:
+def create_runs(tmp_path: Path) -> Callable[[Sequence[int]], list[Path]]:
     """Evaluations of the same six images by models whose boxes end sooner or later; 5 is right."""
     root = tmp_path / "images"
     (root / "images").mkdir(parents=True)
@@ -32,10 +32,9 @@ def create_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Se
         folders = []
         for end in ends:
             pipeline = Pipeline(FakeReasoner([ANSWER.format(end=end)] * 6), FakeSegmenter(), get_format("seg-r1"))
-            monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", lambda *_w, p=pipeline, **_o: p)
             folders.append(tmp_path / f"run{end}")
             words = ["folder", "--model", tmp_path / "model", "--data", root, "--out", folders[-1]]
-            assert main(["evaluate", *map(str, words)]) == 0
+            assert main(["evaluate", *map(str, words)], load=lambda *_words, p=pipeline, **_options: p) == 0
         return folders
 
     return create

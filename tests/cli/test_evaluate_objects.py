@@ -29,17 +29,16 @@ def said(*boxes: tuple[float, float, float, float]) -> str:
 
 
 @pytest.fixture
-def evaluate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Evaluate:
+def evaluate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Evaluate:
     """Runs the verb with a model in VisionReasoner's format and returns the report."""
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
 
     def run(benchmark: str, say: Say, *words: str) -> dict[str, Any]:
         pipeline = Pipeline(FakeReasoner(say), FakeSegmenter(), get_format("vision-reasoner"))
-        monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", lambda *_words, **_options: pipeline)
         out = tmp_path / "-".join(("out", benchmark, *words))
         usual = ["--data", tmp_path / "data", "--model", tmp_path / "model", "--out", out, "--json"]
-        assert main(["evaluate", benchmark, *words, *map(str, usual)]) == 0
+        assert main(["evaluate", benchmark, *words, *map(str, usual)], load=lambda *_words, **_options: pipeline) == 0
         report: dict[str, Any] = json.loads(capsys.readouterr().out)
         page = (out / "report.html").read_text(encoding="utf-8")
         assert "Share of samples that reach an IoU" in page or benchmark in ("pixmo-count", "countbench")

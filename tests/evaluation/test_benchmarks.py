@@ -57,7 +57,7 @@ def test_an_image_without_a_mask_is_refused_since_it_would_shrink_the_denominato
 
 
 def test_a_wrong_name_protocol_limit_or_place_is_told_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no benchmark 'scene'; there are: scenes"):
+    with pytest.raises(InputError, match="no benchmark 'scene': did you mean 'scenes'"):
         load_benchmark("scene", LoadOptions())
     with pytest.raises(InputError, match="no protocol 'lisa'; it has: default"):
         load_benchmark("scenes", LoadOptions(), "lisa")

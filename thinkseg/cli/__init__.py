@@ -4,7 +4,8 @@ Each verb is the module of its name in this package, imported only when it is as
 answers at once. A verb's module has
 
 * ``EXAMPLE``: the example at the end of its ``--help``,
-* ``add_arguments(parser)`` and ``run(args) -> int``, the exit code,
+* ``add_arguments(parser)`` and ``run(args) -> int``, the exit code; `run` may take more,
+  each with a default, which a test gives in by `main`,
 * ``PARSE_KNOWN = True`` if flags that it does not declare are to reach it as ``args.overrides``, a list of words.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0 done; 1 the work failed; 2 the input or the call is
@@ -16,8 +17,9 @@ import difflib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from typing import Any
 
 from thinkseg import __version__
 from thinkseg.errors import InputError
@@ -40,11 +42,12 @@ VERBS = {
 DONE, FAILED, WRONG_INPUT, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, **parts: Any) -> int:
     """Run one verb.
 
     Args:
         argv: the words after ``thinkseg``; those of the process when None.
+        parts: what the verb's `run` takes besides its arguments, in place of its own, such as what loads the models.
 
     Returns:
         The exit code, as in the module's docstring. Nothing but a bug in this function raises.
@@ -52,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     verbose = "-v" in words or "--verbose" in words
     try:
-        code = _dispatch(words)
+        code = _dispatch(words, parts)
         sys.stdout.flush()
     except SystemExit as stop:  # argparse ends this way, after --help and after a wrong call
         return _flushed(stop.code if isinstance(stop.code, int) else FAILED)
@@ -96,7 +99,7 @@ def create_parser(verb: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def _dispatch(words: list[str]) -> int:
+def _dispatch(words: list[str], parts: Mapping[str, Any]) -> int:
     """Find the verb, parse its arguments and run it."""
     verb_at = next((index for index, word in enumerate(words) if not word.startswith("-")), len(words))
     parser = create_parser()
@@ -116,7 +119,7 @@ def _dispatch(words: list[str]) -> int:
         args.overrides = overrides
     else:
         args = verb_parser.parse_args(rest)
-    code: int = module.run(args)
+    code: int = module.run(args, **parts)
     return code
 
 

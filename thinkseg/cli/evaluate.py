@@ -9,26 +9,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import textwrap
-import time
 from collections import Counter
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thinkseg.cli.model_flags import add_model_flags, asked_of, load_models
+from thinkseg.cli.model_flags import add_model_flags, config_from_flags, load_aloud
 from thinkseg.data.discovery.catalog import benchmark_splits
-from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
-    from thinkseg.evaluation.benchmarks import Benchmark
-    from thinkseg.evaluation.parallel.processes import Tell
-    from thinkseg.evaluation.parallel.shards import Shard
-    from thinkseg.evaluation.records import PredictionRecord
-    from thinkseg.types import Sample
+    from thinkseg.evaluation.plan import EvaluationPlan
 
 
 def known_benchmarks() -> str:
@@ -94,180 +86,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_flags(parser)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Evaluate every benchmark named and print a table, or JSON, for each."""
-    from thinkseg.evaluation.parallel.shards import WHOLE, Shard, merge_shards, wait_for_shards
+def run(args: argparse.Namespace, load: Callable[..., Any] = load_aloud) -> int:
+    """Evaluate every benchmark named and print a table, or JSON, for each; the models are loaded by `load`."""
+    from thinkseg.evaluation.job import run_plan
+    from thinkseg.evaluation.reporting.tables import text_table
 
-    if args.batch_size < 1:
-        raise InputError(f"a batch has at least 1 sample, found {args.batch_size}")
-    if args.processes < 1:
-        raise InputError(f"--processes is at least 1, found {args.processes}")
-    given = Shard.parse(args.shard) if args.shard is not None else None
-    launched = None if given is not None else Shard.of_environment()
-    shard = given or launched or WHOLE
-    if args.processes > 1 and shard.count > 1:
-        raise InputError("--processes starts the parts by itself; leave out --shard, torchrun and accelerate launch")
-    benchmarks = _load_benchmarks(args)  # before a model is loaded
-    began = time.monotonic()
-    device = _predict_in_processes(args, benchmarks) if args.processes > 1 else _predict(args, benchmarks, shard)
-    seconds = time.monotonic() - began
-    if launched is not None and launched.index > 1:
-        return DONE  # the first part waits for the others and reports
-    parts = max(args.processes, shard.count)
-    printed = {}
-    for benchmark, samples, out in benchmarks:
-        if launched is not None:
-            wait_for_shards(out, parts, len(samples))
-        if parts > 1 and merge_shards(out, parts, len(samples)) is None:
-            print(f"part {shard.index} of {parts} is done; the last part to end writes the report", file=sys.stderr)
-            continue
-        printed[benchmark.name] = _report(args, benchmark, samples, out, device, seconds)
+    printed, evaluated = {}, run_plan(plan_from_flags(args, load))
+    for one in evaluated:
+        run, shard = one.run, one.run.shard
+        if one.report is not None:
+            printed[run.header.benchmark] = one.report
+            if not args.json:
+                assert run.folder is not None
+                print(text_table(run.report, measures=run.measures))
+                print(f"\nreport: {run.folder / 'report.html'}")
+        elif args.shard is not None:
+            told = f"part {shard.index} of {shard.count} is done; the last part to end writes the report"
+            print(told, file=sys.stderr)
     if args.json and printed:
-        print(json.dumps(printed if len(benchmarks) > 1 else next(iter(printed.values())), ensure_ascii=False))
+        print(json.dumps(printed if len(evaluated) > 1 else next(iter(printed.values())), ensure_ascii=False))
     return DONE
 
 
-def _load_benchmarks(args: argparse.Namespace) -> list[tuple[Benchmark, Sequence[Sample], Path]]:
-    """What is to be evaluated, and where to."""
-    from thinkseg.evaluation.benchmarks import LoadOptions, benchmark_names, load_benchmark
-
-    names = benchmark_names(args.benchmarks)
-    options = LoadOptions(args.limit, args.seed, args.data)
-    loaded = [load_benchmark(name, options, args.protocol) for name in names]
-    return [
-        (benchmark, samples, args.out / benchmark.name if len(names) > 1 else args.out) for benchmark, samples in loaded
-    ]
-
-
-def _predict(
-    args: argparse.Namespace,
-    benchmarks: Sequence[tuple[Benchmark, Sequence[Sample], Path]],
-    shard: Shard,
-    tell: Tell | None = None,
-) -> str:
-    """Load the models, do one part of every benchmark, and return the device that they ran on.
-
-    Args:
-        args: the call.
-        benchmarks: what to evaluate.
-        shard: which part.
-        tell: told of every sample, in place of a bar.
-    """
-    from thinkseg.evaluation.progress import ProgressBar
-    from thinkseg.evaluation.provenance import device_of, reasoner_revision
-    from thinkseg.evaluation.records import RunHeader
-    from thinkseg.evaluation.run import evaluate
-
-    asked = asked_of(args)
-    pipeline = load_models(args, batch_size=args.batch_size)
-    for benchmark, samples, out in benchmarks:
-        header = RunHeader(
-            benchmark=benchmark.name,
-            model=args.model,
-            model_revision=reasoner_revision(args.model),
-            segmenter=args.segmenter or "the model's own",
-            seed=args.seed,
-            answer_format=pipeline.answer_format.name,
-            protocol=args.protocol,
-            data="" if args.data is None else str(args.data.resolve()),
-            asked=asked,
-        )
-        with ProgressBar(benchmark.name) as bar:
-            progress = bar if tell is None else partial(_tell, tell, benchmark.name)
-            evaluate(
-                pipeline,
-                samples,
-                out,
-                header,
-                batch_size=args.batch_size,
-                shard=shard,
-                progress=progress,
-                measures=benchmark.measures,
-            )
-    return device_of(pipeline)
-
-
-def _tell(tell: Tell, benchmark: str, done: int, _total: int, iou: float | None) -> None:
-    tell((benchmark, done, iou))
-
-
-def _predict_in_processes(
-    args: argparse.Namespace, benchmarks: Sequence[tuple[Benchmark, Sequence[Sample], Path]]
-) -> str:
-    """Let several processes do a part each, under one bar."""
-    from thinkseg.evaluation.parallel.processes import run_processes
-    from thinkseg.evaluation.progress import ProgressBar
-
-    total = sum(len(samples) for _, samples, _ in benchmarks)
-    done: dict[tuple[int, str], int] = {}
-    with ProgressBar(f"{args.processes} processes") as bar:
-
-        def hear(process: int, news: tuple[str, int, float | None]) -> None:
-            benchmark, count, iou = news
-            done[process, benchmark] = count
-            bar(sum(done.values()), total, iou)
-
-        devices: list[str] = run_processes(args.processes, partial(_work, args), hear)
-    return ", ".join(dict.fromkeys(devices))
-
-
-def _work(args: argparse.Namespace, number: int, tell: Tell) -> str:
-    """One of the processes."""
+def plan_from_flags(args: argparse.Namespace, load: Callable[..., Any]) -> EvaluationPlan:
+    """What the flags ask for."""
+    from thinkseg.evaluation.benchmarks import LoadOptions
     from thinkseg.evaluation.parallel.shards import Shard
+    from thinkseg.evaluation.plan import EvaluationPlan, ModelChoice
+    from thinkseg.evaluation.provenance import command_line
 
-    os.environ["LOCAL_RANK"] = str(number)  # each takes the next GPU
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.processes)))
-    return _predict(args, _load_benchmarks(args), Shard(number + 1, args.processes), tell)
-
-
-def _report(
-    args: argparse.Namespace, benchmark: Benchmark, samples: Sequence[Sample], out: Path, device: str, seconds: float
-) -> dict[str, Any]:
-    """Measure a whole run, write its report and print its table; return what ``report.json`` holds."""
-    from thinkseg.evaluation.provenance import command_line, machine
-    from thinkseg.evaluation.reporting.latex_tables import rows_of, write_rows
-    from thinkseg.evaluation.reporting.report import ReportContext, write_report
-    from thinkseg.evaluation.reporting.tables import text_table
-    from thinkseg.evaluation.run import Run
-
-    done = Run.open(out, str(args.model))
-    header, report = done.header, done.report
-    _save_images(args, samples, done.records, out)
-    write_rows(out, rows_of(report, str(args.model)), benchmark.measures)
-    context = ReportContext(
-        title=f"{args.model} on {benchmark.name}",
-        lead=f"{len(samples)} samples: {benchmark.summary}.",
-        runs=(done,),
-        samples=samples,
-        measures=benchmark.measures,
+    return EvaluationPlan(
+        benchmarks=args.benchmarks,
+        choice=ModelChoice(args.model, config_from_flags(args), args.device, args.dtype, load),
+        out=args.out,
+        options=LoadOptions(args.limit, args.seed, args.data),
+        protocol=args.protocol,
+        batch_size=args.batch_size,
+        processes=args.processes,
+        shard=None if args.shard is None else Shard.parse(args.shard),
+        images=frozenset(name for name in ("masks", "overlays") if getattr(args, f"save_{name}")),
         command=command_line(),
-        machine=machine(device),
-        seconds={"evaluate": seconds},
-        settings={
-            "segmenter": header.segmenter,
-            "answer format": header.answer_format,
-            **asked_of(args),
-            "batch size": args.batch_size,
-            "processes": args.processes,
-        },
     )
-    content = write_report(out, context)
-    if not args.json:
-        print(text_table(report, measures=benchmark.measures))
-        print(f"\nreport: {out / 'report.html'}")
-    return content
-
-
-def _save_images(
-    args: argparse.Namespace, samples: Sequence[Sample], records: Sequence[PredictionRecord], out: Path
-) -> None:
-    from tqdm import tqdm
-
-    from thinkseg.evaluation.reporting.export import save_masks, save_overlays
-
-    if args.save_masks:
-        for _ in tqdm(save_masks(out / "masks", records), "masks", len(records), file=sys.stderr):
-            pass
-    if args.save_overlays:
-        for _ in tqdm(save_overlays(out / "overlays", records, samples), "overlays", len(records), file=sys.stderr):
-            pass

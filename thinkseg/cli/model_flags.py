@@ -56,11 +56,16 @@ def config_from_flags(args: argparse.Namespace) -> CheckpointConfig:
 
 def load_models(args: argparse.Namespace, batch_size: int | None = None) -> Pipeline:
     """The pipeline that the flags ask for; the batch size is that of `load_pipeline`."""
+    config = config_from_flags(args)
+    return load_aloud(args.model, config=config, device=args.device, dtype=args.dtype, batch_size=batch_size)
+
+
+def load_aloud(model: str, **options: Any) -> Pipeline:
+    """Load a pipeline, as `load_pipeline` does, with a line on stderr."""
     from thinkseg.models.pipeline import load_pipeline
 
-    config = config_from_flags(args)
-    print(f"loading {args.model} …", file=sys.stderr)
-    return load_pipeline(args.model, config=config, device=args.device, dtype=args.dtype, batch_size=batch_size)
+    print(f"loading {model} …", file=sys.stderr)
+    return load_pipeline(model, **options)
 
 
 def identity(args: argparse.Namespace) -> dict[str, Any]:
@@ -72,12 +77,3 @@ def identity(args: argparse.Namespace) -> dict[str, Any]:
     from thinkseg.evaluation.provenance import model_identity
 
     return model_identity(args.model, config_from_flags(args))
-
-
-def asked_of(args: argparse.Namespace) -> dict[str, Any]:
-    """What the flags overrule of what is known about the checkpoint, by their names.
-
-    Raises:
-        InputError: as `config_from_flags`.
-    """
-    return config_from_flags(args).replaced(segmenter=None).as_json()

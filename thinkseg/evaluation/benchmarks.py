@@ -1,10 +1,41 @@
 """The benchmarks, one record each. A split of a known data set is one when its record in the catalog gives it a name;
-to add another, write a loader and add a line to the table.
+to add another, write a loader and add a record to the table. All else follows from it.
 
-A loader gives a sequence of samples whose targets are known, the same ones in the same order for the same options.
+One of your own needs no change here: a `Benchmark`, or a function without arguments that makes one, in a file of yours,
+named ``FILE.py:NAME`` wherever a benchmark is named. A whole one, for ``thinkseg evaluate my_benchmarks.py:corners``::
+
+    from PIL import Image
+    import numpy as np
+
+    from thinkseg.evaluation.benchmarks import Benchmark, LoadOptions
+    from thinkseg.types import Sample
+
+
+    def load_corners(options: LoadOptions) -> list[Sample]:
+        # the same samples in the same order for the same options, each with a target of its image's size
+        samples = []
+        for index in range(3 if options.limit is None else options.limit):
+            target = np.zeros((48, 64), dtype=bool)
+            target[: 10 + index, : 20 + index] = True
+            pixels = np.where(target[..., None], 255, 40).astype(np.uint8).repeat(3, axis=2)
+            samples.append(Sample(f"corner-{index}", Image.fromarray(pixels), "the bright corner", target))
+        return samples
+
+
+    corners = Benchmark(
+        name="corners",
+        summary="bright corners of dark images",
+        task="salient",
+        load=load_corners,
+        expected_count=3,
+        measures=("giou", "biou", "parse_failures"),
+    )
+
+The file's digest is kept with the predictions, so that those of a changed file are never mixed with earlier ones.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +47,9 @@ from thinkseg.data.readers.counting import SUFFIXES, find_counts, list_counts
 from thinkseg.data.readers.folders import list_folders
 from thinkseg.data.synthetic.scenes import load_scenes
 from thinkseg.errors import DataError, InputError
-from thinkseg.evaluation.measures.registry import MASK_MEASURES, SALIENCY_MEASURES
-from thinkseg.evaluation.protocols import PROTOCOLS, ProtocolSamples, select
+from thinkseg.evaluation.measures.registry import MASK_MEASURES, SALIENCY_MEASURES, get_measure
+from thinkseg.evaluation.protocols import PROTOCOLS, ProtocolSamples, get_protocol, select
+from thinkseg.extension import resolve
 from thinkseg.metrics.detection import require_detection_tools
 from thinkseg.types import Sample
 
@@ -39,17 +71,24 @@ class Benchmark:
     """What is asked, of which samples, and which numbers count."""
 
     name: str
+    """Of letters, digits, ``-``, ``_``, ``+`` and ``.``; where there are several, its results lie in a folder of this
+    name."""
     summary: str
     """One line for ``--help`` and reports."""
     task: str
     """The kind of request; ``mixed`` where each sample has its own."""
     load: Callable[[LoadOptions], Sequence[Sample]]
+    """Gives samples whose targets are known, the same ones in the same order for the same options."""
     expected_count: int | None
     """How many samples the whole benchmark has; None where that is the user's."""
     measures: tuple[str, ...] = MASK_MEASURES
     """Names in `MEASURES`, or references to the user's own, in the order of the table's columns."""
     protocols: tuple[str, ...] = ("default",)
     """Names in `PROTOCOLS`, of those by which its samples may be scored."""
+
+
+BenchmarkChoice = str | Benchmark | Sequence[Sample]
+"""A name or a reference, a record, or samples that are at hand."""
 
 
 SCENES = 512
@@ -70,7 +109,7 @@ def _load_scenes(options: LoadOptions) -> Sequence[Sample]:
 
 def _load_folder(options: LoadOptions) -> Sequence[Sample]:
     if options.root is None:
-        raise InputError("'folder' needs --data ROOT, a folder with 'images' and 'masks' in it.")
+        raise InputError("'folder' needs --data ROOT, a folder with 'images' and 'masks' in it")
     # An image that has no mask would shrink the denominator, so that only a whole listing is taken.
     return list_folders(options.root / "images", options.root / "masks", FOLDER_QUERY, "salient").require_complete()
 
@@ -78,15 +117,15 @@ def _load_folder(options: LoadOptions) -> Sequence[Sample]:
 def _load_own_boxes(options: LoadOptions) -> Sequence[Sample]:
     require_detection_tools()
     if options.root is None:
-        raise InputError("'folder-detection' needs --data ROOT, with 'annotations.json' and a folder 'images' in it.")
+        raise InputError("'folder-detection' needs --data ROOT, with 'annotations.json' and a folder 'images' in it")
     return list_coco(options.root / "annotations.json", options.root / "images").require_complete()
 
 
 def _root(name: str, options: LoadOptions) -> Path:
     if options.root is None:
-        raise InputError(f"'{name}' needs --data ROOT, the folder that the data set lies in or below.")
+        raise InputError(f"'{name}' needs --data ROOT, the folder that the data set lies in or below")
     if not options.root.is_dir():
-        raise DataError(f"'{name}' is looked for below '{options.root}', which is no folder; check --data.")
+        raise DataError(f"'{name}' is looked for below '{options.root}', which is no folder; check --data")
     return options.root
 
 
@@ -129,8 +168,8 @@ def _load_coco(options: LoadOptions) -> Sequence[Sample]:
     expected = known("coco").splits["val2017"].count
     if options.limit is None and listing.image_count != expected:
         raise DataError(
-            f"'coco-detection' has {expected} images, found {listing.image_count}; the copy on disk is not whole. "
-            "Boxes of your own in COCO's format are the benchmark 'folder-detection'."
+            f"'coco-detection' has {expected} images, found {listing.image_count}; the copy on disk is not whole; "
+            "boxes of your own in COCO's format are the benchmark 'folder-detection'"
         )
     return listing
 
@@ -219,26 +258,67 @@ def measures_of(benchmark: Benchmark, protocol: str) -> tuple[str, ...]:
     return tuple(renamed.get(measure, measure) for measure in benchmark.measures)
 
 
-def load_benchmark(name: str, options: LoadOptions, protocol: str = "default") -> tuple[Benchmark, Sequence[Sample]]:
+def find_benchmark(choice: BenchmarkChoice) -> Benchmark:
+    """The record of a name, of a reference, or of samples that are at hand.
+
+    Raises:
+        InputError: there is no such benchmark, or what a reference names is none.
+    """
+    if isinstance(choice, str):
+        return resolve(choice, BENCHMARKS, "benchmark", _check_own)
+    if isinstance(choice, Benchmark):
+        return choice
+    return Benchmark(
+        name="samples",
+        summary="samples that were handed over",
+        task="mixed",
+        load=lambda _options: choice,
+        expected_count=None,
+        protocols=tuple(PROTOCOLS),
+    )
+
+
+def _check_own(found: object, reference: str) -> Benchmark:
+    """What a reference names, held against the contract of `Benchmark`."""
+    benchmark = found if isinstance(found, Benchmark) or not callable(found) else found()
+    if not isinstance(benchmark, Benchmark):
+        raise InputError(
+            f"expected a Benchmark of thinkseg.evaluation.benchmarks, or a function without arguments that makes one, "
+            f"in '{reference}', found {benchmark!r}"
+        )
+    if benchmark.name in BENCHMARKS or not re.fullmatch(r"[\w.+-]+", benchmark.name):
+        raise InputError(
+            f"the benchmark in '{reference}' needs a name of letters, digits, '-', '_', '+' and '.' that no other "
+            f"benchmark has, found '{benchmark.name}'"
+        )
+    for name in benchmark.protocols:
+        get_protocol(name)
+    for name in benchmark.measures:
+        get_measure(name)
+    return benchmark
+
+
+def load_benchmark(
+    choice: BenchmarkChoice, options: LoadOptions, protocol: str = "default"
+) -> tuple[Benchmark, Sequence[Sample]]:
     """A benchmark's record and its samples by the rule of a protocol, their number checked.
 
     Raises:
         InputError: an unknown name or protocol, or a limit below 1.
         DataError: the data are missing or damaged, or fewer or more than the benchmark has.
     """
-    if name not in BENCHMARKS:
-        raise InputError(f"There is no benchmark '{name}'; there are: {', '.join(BENCHMARKS)}.")
-    benchmark = BENCHMARKS[name]
+    benchmark = find_benchmark(choice)
+    name = benchmark.name
     if protocol not in benchmark.protocols:
-        raise InputError(f"'{name}' has no protocol '{protocol}'; it has: {', '.join(benchmark.protocols)}.")
+        raise InputError(f"'{name}' has no protocol '{protocol}'; it has: {', '.join(benchmark.protocols)}")
     if options.limit is not None and options.limit < 1:
-        raise InputError(f"Expected a limit of at least 1 sample, found {options.limit}.")
+        raise InputError(f"expected a limit of at least 1 sample, found {options.limit}")
     samples = benchmark.load(options)
     if not samples:
-        raise DataError(f"'{name}' has no samples; expected at least one.")
+        raise DataError(f"'{name}' has no samples; expected at least one")
     expected = benchmark.expected_count
     if options.limit is None and expected is not None and len(samples) != expected:
-        raise DataError(f"'{name}' has {expected} samples, found {len(samples)}; the copy on disk is not whole.")
+        raise DataError(f"'{name}' has {expected} samples, found {len(samples)}; the copy on disk is not whole")
     if protocol != "default":
         samples = ProtocolSamples(samples, protocol, select(samples, protocol, benchmark.task, options.seed))
         benchmark = dataclasses.replace(benchmark, measures=measures_of(benchmark, protocol))

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from thinkseg.data.listing import Listing
+from thinkseg.errors import InputError
 from thinkseg.evaluation.records import PredictionRecord
 from thinkseg.imaging import resize_mask
 from thinkseg.types import Mask, Prediction, Sample, Size
@@ -70,6 +71,17 @@ PROTOCOLS: Mapping[str, Protocol] = {
     ),
 }
 """The protocols by their names."""
+
+
+def get_protocol(name: str) -> Protocol:
+    """The protocol of a name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in PROTOCOLS:
+        raise InputError(f"there is no protocol '{name}'; there are {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
 
 
 def select(samples: Sequence[Sample], protocol: str, task: str, seed: int) -> Sequence[int]:

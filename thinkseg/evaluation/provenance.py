@@ -8,12 +8,13 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import thinkseg
+from thinkseg.extension import digest_of, is_reference
 from thinkseg.models import loading
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ def device_of(pipeline: Any) -> str:
     return str(getattr(getattr(pipeline, "reasoner", None), "device", "cpu"))
 
 
+def code_digests(names: Iterable[str | None]) -> dict[str, str]:
+    """By reference, the digest of the user's own code among these names."""
+    return {name: digest_of(name) for name in names if name is not None and is_reference(name)}
+
+
 def command_line(words: Sequence[str] | None = None) -> str:
     """The command that runs, as it could be typed again."""
     program, *arguments = sys.argv if words is None else words
@@ -82,7 +88,7 @@ def command_line(words: Sequence[str] | None = None) -> str:
     return shlex.join([*(["python", "-m", "thinkseg"] if name == "__main__.py" else [name]), *arguments])
 
 
-def reasoner_revision(model: str) -> str:
+def reasoner_revision(model: str | Path) -> str:
     """The digest of the checkpoint that a model's name stands for; empty for a hub id.
 
     Raises:

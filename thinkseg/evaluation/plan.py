@@ -1,0 +1,158 @@
+"""What is to be evaluated, and how: everything that a caller says, in one value that can travel between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from thinkseg.errors import InputError
+from thinkseg.evaluation.benchmarks import (
+    Benchmark,
+    BenchmarkChoice,
+    LoadOptions,
+    benchmark_names,
+    load_benchmark,
+)
+from thinkseg.evaluation.parallel.shards import Shard
+from thinkseg.evaluation.provenance import code_digests, reasoner_revision
+from thinkseg.evaluation.records import RunHeader
+from thinkseg.evaluation.run import Predictor
+from thinkseg.models.checkpoint_config import CheckpointConfig
+from thinkseg.models.pipeline import Pipeline, load_pipeline
+from thinkseg.types import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """What answers: a checkpoint with how it is asked, or a pipeline that is loaded already."""
+
+    model: str | Predictor = "pocket"
+    config: CheckpointConfig = field(default_factory=CheckpointConfig)
+    """What the caller overrules of how the checkpoint wants to be asked, its segmenter among it."""
+    device: str = "auto"
+    dtype: str = "auto"
+    load: Callable[..., Any] = load_pipeline
+    """Loads a checkpoint as `load_pipeline` does; a function of a module where there are several processes."""
+
+    @property
+    def name(self) -> str:
+        """What the model is called in reports."""
+        return self.model if isinstance(self.model, str) else type(self.model).__name__
+
+    def pipeline(self, batch_size: int) -> Predictor:
+        """Load it, if it is not at hand."""
+        if not isinstance(self.model, str):
+            return self.model
+        predictor: Predictor = self.load(
+            self.model, config=self.config, device=self.device, dtype=self.dtype, batch_size=batch_size
+        )
+        return predictor
+
+    def asked(self) -> dict[str, Any]:
+        """What is overruled, as JSON; the segmenter is told by itself."""
+        return {name: value for name, value in self.config.as_json().items() if name != "segmenter"}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBenchmark:
+    """One benchmark of a plan, with its samples at hand."""
+
+    benchmark: Benchmark
+    samples: Sequence[Sample]
+    out: Path | None
+    """Its folder; None for a run that writes nothing."""
+    name: str | None = None
+    """The name or the reference that it was asked for by; None for one that was handed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationPlan:
+    """Benchmarks, a model, and where the results go."""
+
+    benchmarks: Sequence[BenchmarkChoice]
+    choice: ModelChoice = field(default_factory=ModelChoice)
+    out: Path | None = None
+    """The folder of the results; with several benchmarks each has one of its name in there. None writes nothing."""
+    options: LoadOptions = field(default_factory=LoadOptions)
+    protocol: str = "default"
+    batch_size: int = 16
+    processes: int = 1
+    """How many share the samples."""
+    shard: Shard | None = None
+    """The part that is done; None for all, or for what the launcher of this process says."""
+    images: frozenset[str] = frozenset()
+    """What is drawn of every sample: ``masks``, ``overlays``."""
+    progress: bool = True
+    """Whether bars are drawn on stderr."""
+    command: str = ""
+    """What to type to get the same again."""
+
+    def check(self) -> None:
+        """Refuse what cannot work, before anything is loaded.
+
+        Raises:
+            InputError: the sentence says what.
+        """
+        if self.batch_size < 1:
+            raise InputError(f"a batch has at least 1 sample, found {self.batch_size}")
+        if self.processes < 1:
+            raise InputError(f"--processes is at least 1, found {self.processes}")
+        if self.processes > 1 and (self.shard is not None or Shard.of_environment() is not None):
+            raise InputError(
+                "--processes starts the parts by itself; leave out --shard, torchrun and accelerate launch"
+            )
+        named = isinstance(self.choice.model, str) and all(isinstance(one, str) for one in self.benchmarks)
+        if self.processes > 1 and not named:
+            raise InputError(
+                "several processes need a model and a benchmark by their names, or references to your own code: "
+                "what is loaded already cannot travel to them"
+            )
+        if self.images and self.out is None:
+            raise InputError("masks and overlays need a folder to be written to: give 'out'")
+
+    @property
+    def launched(self) -> Shard | None:
+        """The part that torchrun or accelerate launch gives to this process; None outside of them.
+
+        A run that writes nothing has no other processes to share with.
+        """
+        return Shard.of_environment() if self.shard is None and self.out is not None else None
+
+    def load_benchmarks(self) -> list[LoadedBenchmark]:
+        """Load the benchmarks, without the models.
+
+        Raises:
+            InputError: one is not there, or its data are not.
+        """
+        choices: dict[object, BenchmarkChoice] = {}
+        for one in self.benchmarks:
+            names = benchmark_names([one]) if isinstance(one, str) else [one]
+            choices |= {name if isinstance(name, str) else id(name): name for name in names}
+        loaded = []
+        for one in choices.values():
+            benchmark, samples = load_benchmark(one, self.options, self.protocol)
+            out = self.out if self.out is None or len(choices) == 1 else self.out / benchmark.name
+            loaded.append(LoadedBenchmark(benchmark, samples, out, one if isinstance(one, str) else None))
+        names = sorted(one.benchmark.name for one in loaded)
+        if len(set(names)) < len(names):
+            raise InputError(f"several benchmarks have the same name, so that one would replace the other: {names}")
+        return loaded
+
+    def header(self, loaded: LoadedBenchmark, pipeline: Predictor) -> RunHeader:
+        """What is run, with digests of the checkpoint and of the user's own code, so that nothing is mixed."""
+        model, config = self.choice.model, self.choice.config
+        named = (loaded.name, config.format, config.segmenter, config.frame, *loaded.benchmark.measures)
+        return RunHeader(
+            benchmark=loaded.benchmark.name,
+            model=self.choice.name,
+            model_revision=reasoner_revision(model) if isinstance(model, str) else "",
+            segmenter=config.segmenter or "the model's own",
+            seed=self.options.seed,
+            answer_format=pipeline.answer_format.name if isinstance(pipeline, Pipeline) else "",
+            protocol=self.protocol,
+            data="" if self.options.root is None else str(self.options.root.resolve()),
+            asked=self.choice.asked(),
+            code=code_digests(named),
+        )

@@ -1,0 +1,74 @@
+"""All that is written of one finished run besides its lines: the report, rows for a paper, and images if asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm import tqdm
+
+from thinkseg.evaluation.benchmarks import Benchmark
+from thinkseg.evaluation.provenance import machine
+from thinkseg.evaluation.reporting.export import save_masks, save_overlays
+from thinkseg.evaluation.reporting.latex_tables import rows_of, write_rows
+from thinkseg.evaluation.reporting.report import ReportContext, write_report
+from thinkseg.evaluation.run import Run
+from thinkseg.types import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """How a run was made, for its report."""
+
+    command: str
+    device: str
+    seconds: float
+    batch_size: int
+    processes: int
+
+
+def write_run_report(run: Run, benchmark: Benchmark, samples: Sequence[Sample], made: RunContext) -> dict[str, Any]:
+    """Write the report and the rows into the run's folder and return what ``report.json`` holds."""
+    assert run.folder is not None
+    write_rows(run.folder, rows_of(run.report, run.name), run.measures)
+    context = ReportContext(
+        title=f"{run.name} on {benchmark.name}",
+        lead=f"{len(samples)} samples: {benchmark.summary}.",
+        runs=(run,),
+        samples=samples,
+        measures=run.measures,
+        command=made.command,
+        machine=machine(made.device),
+        seconds={"evaluate": made.seconds},
+        settings={
+            "segmenter": run.header.segmenter,
+            "answer format": run.header.answer_format,
+            **run.header.asked,
+            "batch size": made.batch_size,
+            "processes": made.processes,
+        },
+    )
+    return write_report(run.folder, context)
+
+
+def draw_images(run: Run, samples: Sequence[Sample], wanted: Collection[str], progress: bool = True) -> None:
+    """Write the predicted masks, or the images with them, into the run's folder.
+
+    Args:
+        run: whole.
+        samples: in the order of its records.
+        wanted: any of ``masks`` and ``overlays``, the names of the folders.
+        progress: whether bars are drawn on stderr.
+    """
+    if run.folder is None:
+        return
+    makers = {
+        "masks": lambda folder: save_masks(folder, run.records),
+        "overlays": lambda folder: save_overlays(folder, run.records, samples),
+    }
+    for name in (name for name in makers if name in wanted):
+        paths = makers[name](run.folder / name)
+        for _ in tqdm(paths, name, len(run.records), file=sys.stderr, disable=not progress):
+            pass
