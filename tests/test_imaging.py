@@ -274,8 +274,10 @@ def test_run_lengths_of_a_disc_are_the_text_that_coco_tools_write():
 @given(arrays(bool, st.tuples(st.integers(1, 70), st.integers(1, 70))))
 @settings(max_examples=60, deadline=None)
 def test_run_lengths_read_back_as_the_mask(mask):
-    rle = rle_from_mask(mask)
-    assert (mask_from_rle(rle) == mask).all()
+    for layout in (mask, np.asfortranarray(mask), mask[::-1, ::2]):
+        back = mask_from_rle(rle_from_mask(layout))
+        assert (back == layout).all()
+        assert back.dtype == np.bool_
 
 
 @pytest.mark.parametrize(
@@ -288,6 +290,8 @@ def test_run_lengths_read_back_as_the_mask(mask):
         ([-3, -4], "<", "not possible"),
         ([10**9, 10**9], "<", "too large"),
         ([3, 4], "O=", "add up"),
+        ([3, 4], "P" * 40 + "1", "more than 7 characters"),
+        ([3, 4], "1é", "characters"),
     ],
 )
 def test_damaged_run_lengths_are_refused(size, counts, reason):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 import numpy as np
-from jaxtyping import Bool, Float64, Integer
+from jaxtyping import Bool, Float64, Int64, Integer
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from thinkseg.errors import ImageError
@@ -29,6 +29,9 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 
 MAX_PIXELS = 89_478_485
 """Larger images are refused, as a small file may unpack to all of a machine's memory. It is Pillow's own limit."""
+
+_LONGEST_RUN = 7
+"""Characters of one run in COCO's text: 35 bits, more than `MAX_PIXELS` needs."""
 
 Source = Path | str | Image.Image
 
@@ -171,17 +174,17 @@ def find_images(folder: Path | str) -> dict[str, Path]:
 
 def rle_from_mask(mask: Mask) -> RunLengths:
     """A mask as COCO's compressed run lengths, for JSON."""
-    pixels = mask.ravel(order="F")
-    ends = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
-    runs = np.diff(np.concatenate([[0], ends, [pixels.size]])).tolist()
-    if pixels.size and pixels[0]:
-        runs.insert(0, 0)  # the first run is always background
+    from pycocotools import mask as coco
+
     height, width = mask.shape
-    return {"size": [height, width], "counts": _compressed(runs)}
+    return {"size": [height, width], "counts": coco.encode(np.asfortranarray(mask.view(np.uint8)))["counts"].decode()}
 
 
 def mask_from_rle(rle: RunLengths) -> Mask:
     """The mask that `rle_from_mask`, or any tool that writes COCO's compressed run lengths, has written.
+
+    COCO's tools would read on where a text is cut short, and leave pixels that no run reaches as memory has them. So
+    the text is read here, and nothing is left for them to do.
 
     Raises:
         ImageError: the counts are damaged or do not fill the size.
@@ -189,43 +192,34 @@ def mask_from_rle(rle: RunLengths) -> Mask:
     height, width = rle["size"]
     if height < 0 or width < 0 or height * width > MAX_PIXELS:
         raise ImageError(f"a mask of {height}×{width} (height×width) is not possible, or too large")
-    runs = _decompressed(rle["counts"])
-    if sum(runs) != height * width or min(runs, default=0) < 0:
-        raise ImageError(f"run lengths of {height}×{width} pixels must add up to {height * width}, found {sum(runs)}")
-    pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    return pixels.reshape((height, width), order="F")
+    runs = _runs_in(rle["counts"])
+    if runs.sum() != height * width or runs.min(initial=0) < 0:
+        raise ImageError(f"run lengths of {height}×{width} pixels must add up to {height * width}, found {runs.sum()}")
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape((height, width), order="F")
 
 
-def _compressed(runs: list[int]) -> str:
-    """Runs as text: each from the fourth on less the one two before, five bits a character, lowest first."""
-    letters = []
-    for index, run in enumerate(runs):
-        rest = run - runs[index - 2] if index > 2 else run
-        more = True
-        while more:
-            bits = rest & 0x1F
-            rest >>= 5
-            more = rest != (-1 if bits & 0x10 else 0)
-            letters.append(chr(bits + 48 + 0x20 * more))
-    return "".join(letters)
-
-
-def _decompressed(counts: str) -> list[int]:
-    """The runs in a text; the reverse of `_compressed`."""
-    runs: list[int] = []
-    value = shift = 0
-    for letter in counts:
-        code = ord(letter) - 48
-        if not 0 <= code < 64:
-            raise ImageError(f"run lengths are written in the characters '0' to 'o', found {letter!r}")
-        value |= (code & 0x1F) << shift
-        shift += 5
-        if not code & 0x20:
-            value -= (1 << shift) if code & 0x10 else 0
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value = shift = 0
-    if shift:
+def _runs_in(counts: str) -> Int64[np.ndarray, "runs"]:
+    """The lengths of the runs in a text: five bits a character, lowest first; from the fourth run on less the one two
+    before.
+    """
+    codes = np.frombuffer(counts.encode("utf-32-le"), dtype=np.uint32).astype(np.int64) - 48
+    strange = (codes < 0) | (codes > 63)
+    if strange.any():
+        letter = counts[int(strange.argmax())]
+        raise ImageError(f"run lengths are written in the characters '0' to 'o', found {letter!r}")
+    if not len(codes):
+        return np.zeros(0, dtype=np.int64)
+    ends = np.flatnonzero(codes < 32)
+    if not len(ends) or ends[-1] != len(codes) - 1:
         raise ImageError("run lengths end in the middle of a number: the text is cut short")
+    lengths = np.diff(ends, prepend=-1)
+    if lengths.max() > _LONGEST_RUN:
+        raise ImageError(f"run lengths have a number of more than {_LONGEST_RUN} characters, which no image has")
+    places = 5 * (np.arange(len(codes)) - np.repeat(ends + 1 - lengths, lengths))
+    runs = np.add.reduceat((codes & 0x1F) << places, ends + 1 - lengths)
+    runs -= np.where(codes[ends] & 0x10, np.int64(1) << 5 * lengths, 0)
+    runs[1::2] = runs[1::2].cumsum()
+    runs[2::2] = runs[2::2].cumsum()
     return runs
 
 

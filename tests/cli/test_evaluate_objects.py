@@ -2,7 +2,6 @@
 
 import io
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,15 +142,6 @@ def test_coco_is_found_by_its_tree_and_has_to_be_whole(
     words = ["--data", data, "--model", tmp_path / "model", "--out", tmp_path / "out"]
     assert main(["evaluate", "coco-detection", *map(str, words)]) == 2
     assert "has 5000 images, found 2; the copy on disk is not whole" in capsys.readouterr().err
-
-
-def test_without_cocos_tools_detection_says_how_to_get_them_before_a_model_is_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "pycocotools.cocoeval", None)
-    words = ["--data", tmp_path, "--model", tmp_path / "no model", "--out", tmp_path / "out"]
-    assert main(["evaluate", "folder-detection", *map(str, words)]) == 2
-    assert "pip install 'thinkseg[detection]'" in capsys.readouterr().err
 
 
 def test_referring_data_sets_tell_how_many_boxes_are_right(evaluate: Evaluate, tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ def page() -> str:
 
 
 def test_the_worked_examples_give_what_the_page_says(page: str) -> None:
-    pytest.importorskip("pycocotools")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len(blocks) == 2
     names: dict[str, object] = {}

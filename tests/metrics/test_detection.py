@@ -1,14 +1,9 @@
 """Average precision of boxes, by hand: one image with few boxes has a curve that can be drawn on paper."""
 
-import sys
-
 import numpy as np
 import pytest
 
-from thinkseg.errors import MissingExtraError
-from thinkseg.metrics.detection import Detections, detection_scores, require_detection_tools
-
-pytest.importorskip("pycocotools")
+from thinkseg.metrics.detection import Detections, detection_scores
 
 LEFT, RIGHT, NOWHERE = [0, 0, 10, 10], [20, 0, 30, 10], [40, 40, 50, 50]
 
@@ -84,9 +79,3 @@ def test_no_box_is_zero_and_no_object_is_no_number():
 def test_cocos_tools_say_nothing(capsys):
     detection_scores([image([LEFT], [LEFT])])
     assert capsys.readouterr().out == ""
-
-
-def test_that_cocos_tools_are_missing_is_said_in_one_sentence(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pycocotools.cocoeval", None)
-    with pytest.raises(MissingExtraError, match=r"'pycocotools' is needed .* pip install 'thinkseg\[detection\]'"):
-        require_detection_tools()

@@ -50,7 +50,6 @@ from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.measures.registry import MASK_MEASURES, SALIENCY_MEASURES, get_measure
 from thinkseg.evaluation.protocols import PROTOCOLS, ProtocolSamples, get_protocol, select
 from thinkseg.extension import resolve
-from thinkseg.metrics.detection import require_detection_tools
 from thinkseg.types import Sample
 
 
@@ -115,7 +114,6 @@ def _load_folder(options: LoadOptions) -> Sequence[Sample]:
 
 
 def _load_own_boxes(options: LoadOptions) -> Sequence[Sample]:
-    require_detection_tools()
     if options.root is None:
         raise InputError("'folder-detection' needs --data ROOT, with 'annotations.json' and a folder 'images' in it")
     return list_coco(options.root / "annotations.json", options.root / "images").require_complete()
@@ -163,7 +161,6 @@ def _on_disk(name: str, data_set: DataSet, split: str) -> Benchmark:
 
 
 def _load_coco(options: LoadOptions) -> Sequence[Sample]:
-    require_detection_tools()
     listing = load_dataset("coco", "val2017", _root("coco-detection", options))
     expected = known("coco").splits["val2017"].count
     if options.limit is None and listing.image_count != expected:

@@ -18,8 +18,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from thinkseg.errors import MissingExtraError
-
 MAX_BOXES = 100
 """So many boxes of an image are looked at, the ones of highest score, as COCO has it."""
 
@@ -52,28 +50,12 @@ class DetectionScores:
     """The share of all true objects that have a box of their own at IoU 0.50."""
 
 
-def require_detection_tools() -> None:
-    """Make sure that COCO's tools are there.
-
-    Raises:
-        MissingExtraError: they are not.
-    """
-    try:
-        import pycocotools.cocoeval  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("pycocotools", "detection", "for the average precision of boxes") from None
-
-
 def detection_scores(images: Sequence[Detections]) -> DetectionScores:
     """The average precision over images and categories.
 
     Args:
         images: each with scores, or each without.
-
-    Raises:
-        MissingExtraError: `pycocotools` is not installed.
     """
-    require_detection_tools()
     matched = _match(images)
     with_scores = any(image.scores is not None for image in images)
     precision = matched.eval["precision"][:, :, :, 0, 0] if with_scores else _single_point_curves(matched)

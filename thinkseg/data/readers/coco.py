@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from thinkseg.data.listing import BrokenFile, Entry, Fault, FaultKind, Listing
-from thinkseg.data.readers.polygons import Segmentation, mask_from_segmentation, stacked
+from thinkseg.data.readers.segmentations import Segmentation, mask_from_segmentation, stacked
 from thinkseg.errors import DataError, ImageError
 from thinkseg.types import Box, Mask, Sample, Size, TrueBox
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from thinkseg.data.listing import BrokenFile, Entry, Fault, FaultKind, Listing
 from thinkseg.data.readers.coco import Instances, boxes_of, load_instances, mask_of, missing_images
-from thinkseg.data.readers.polygons import stacked
+from thinkseg.data.readers.segmentations import stacked
 from thinkseg.errors import DataError
 from thinkseg.types import Mask, Sample
 

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools import mask as coco
 
-from thinkseg.data.readers.polygons import mask_from_polygon, mask_from_segmentation
+from thinkseg.data.readers.segmentations import mask_from_segmentation
 from thinkseg.errors import ImageError
 from thinkseg.imaging import mask_from_rle, rle_from_mask
 from thinkseg.types import Size
@@ -43,8 +46,30 @@ def test_a_polygon_is_filled_as_coco_fills_it(polygon, size_hw, counts):
     assert np.array_equal(drawn, mask_from_rle({"size": size_hw, "counts": counts}))
 
 
+def test_a_thin_triangle_has_the_pixel_that_a_rasteriser_by_columns_alone_lacks():
+    mask = mask_from_segmentation([[1.6, 3.0, 3.4, 0.2, 1.8, 0.6]], Size(4, 4))
+    assert np.argwhere(mask).tolist() == [[0, 2], [1, 2]]
+
+
+NUMBERS = st.floats(-8, 40, allow_nan=False).map(lambda value: round(value, 1))
+POLYGONS = st.lists(st.lists(NUMBERS, min_size=6, max_size=12).map(lambda flat: flat[: len(flat) // 2 * 2]), max_size=3)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own decoder
+@given(POLYGONS, st.integers(1, 40), st.integers(1, 40))
+@settings(max_examples=150, deadline=None)
+def test_any_polygons_are_those_of_cocos_tools_drawn_one_by_one(polygons, width, height):
+    expected = np.zeros((height, width), dtype=bool)
+    for polygon in polygons:
+        (alone,) = coco.frPyObjects([polygon], height, width)
+        expected |= coco.decode(alone).astype(bool)
+    drawn = mask_from_segmentation(polygons, Size(width, height))
+    assert drawn.dtype == np.bool_
+    assert np.array_equal(drawn, expected)
+
+
 def test_a_square_covers_the_pixels_whose_centres_lie_inside():
-    mask = mask_from_polygon(np.array([[2.0, 3.0], [6.0, 3.0], [6.0, 8.0], [2.0, 8.0]]), Size(10, 12))
+    mask = mask_from_segmentation([[2.0, 3.0, 6.0, 3.0, 6.0, 8.0, 2.0, 8.0]], Size(10, 12))
     expected = np.zeros((12, 10), dtype=bool)
     expected[3:8, 2:6] = True
     assert np.array_equal(mask, expected)
@@ -58,7 +83,7 @@ def test_several_polygons_make_one_mask_also_where_they_overlap():
 
 
 def test_what_sticks_out_of_the_image_is_cut_off():
-    assert mask_from_polygon(np.array([[-9.0, -9.0], [30.0, -9.0], [30.0, 30.0], [-9.0, 30.0]]), Size(4, 6)).all()
+    assert mask_from_segmentation([[-9.0, -9.0, 30.0, -9.0, 30.0, 30.0, -9.0, 30.0]], Size(4, 6)).all()
 
 
 def test_run_lengths_are_read_compressed_and_plain():
@@ -73,6 +98,9 @@ def test_run_lengths_are_read_compressed_and_plain():
     [
         ([[1.0, 2.0, 3.0, 4.0]], ValueError, "three corners"),
         ([[1.0, 2.0, 3.0, 4.0, float("nan"), 5.0]], ValueError, "finite"),
+        ([[1.0, 2.0, 3.0, 4.0, 1e9, 5.0]], ValueError, "within 100,000 pixels"),
+        ([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]], ValueError, "reshape"),
+        ({"size": [2, 3], "counts": [-3, 9]}, ImageError, "add up to 6"),
         ({"size": [3, 2], "counts": [6]}, ImageError, "image is"),
         ({"size": [2, 3], "counts": [5]}, ImageError, "add up to 6"),
         ({"size": [2, 3], "counts": "~"}, ImageError, "run lengths"),
