@@ -7,12 +7,22 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers with two threads each are slower than with one
 
+import inspect
 import socket
+import textwrap
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).parent.parent
+
+
+def example_in(contract: type) -> str:
+    """The code in the docstring of a contract: its indented block after two colons, as its user would write it."""
+    lines = inspect.cleandoc(contract.__doc__ or "").partition("::\n")[2].splitlines()
+    end = next(number for number, line in enumerate(lines) if line and not line.startswith(" "))
+    code = textwrap.dedent("\n".join(lines[:end])).strip() + "\n"
+    return code.replace("'''", '"""')  # the other quotes would end the docstring
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ def load(
     dtype: str = "auto",
     batch_size: int | None = None,
     max_new_tokens: int | None = None,
+    family: str | None = None,
     frame: str | None = None,
     canvas: int | None = None,
     min_pixels: int | None = None,
@@ -64,15 +65,17 @@ def load(
 
     Args:
         model: ``"pocket"``, a checkpoint folder, or a hub id.
-        segmenter: ``"pocket"``, ``"grabcut"``, a checkpoint folder, a hub id, or a segmenter; the pocket's where
-            nothing else is known.
+        segmenter: ``"pocket"``, ``"grabcut"``, a checkpoint folder, a hub id, a reference to one of your own such as
+            ``"my_segmenter.py:MySegmenter"``, or a segmenter; the pocket's where nothing else is known.
         format: name of the answer format, such as ``"seg-r1"``.
         instruction: sentences in place of the format's own, a template with ``{query}``.
         device: ``"auto"`` (a GPU if there is one), or a torch device; for both models.
         dtype: of the reasoner's weights: ``"auto"`` (the checkpoint's on a GPU, float32 on a CPU), or a name.
         batch_size: prompts that the reasoner decodes together; None for what suits the device.
         max_new_tokens: length limit of a completion, in tokens, from 1; 512 where nothing else is known.
-        frame: how coordinates are measured, a rule of `thinkseg.models.families`.
+        family: the kind of model that it is, a name in `thinkseg.models.families` or a reference to one of your own,
+            such as ``"my_family.py:MyFamily"``; None for that of its `config.json`.
+        frame: how coordinates are measured, a rule of `thinkseg.models.frames`; None for its family's.
         canvas: stretch images to a square of this many pixels a side before the reasoner sees them.
         min_pixels: enlarge images to at least this many pixels in all for the reasoner.
         max_pixels: shrink images to at most this many pixels in all for the reasoner.
@@ -92,6 +95,7 @@ def load(
         format=format,
         instruction=instruction,
         max_new_tokens=max_new_tokens,
+        family=family,
         frame=frame,
         canvas=canvas,
         min_pixels=min_pixels,

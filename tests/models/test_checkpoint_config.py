@@ -84,7 +84,7 @@ def test_a_wrong_value_in_the_file_is_named(settings: Any, reason: str, folder: 
         read_config(write(folder, settings))
 
 
-@pytest.mark.parametrize("name", ["format", "segmenter", "frame"])
+@pytest.mark.parametrize("name", ["format", "segmenter", "family"])
 def test_a_checkpoint_cannot_have_code_run_that_the_user_has_not_named(name: str, folder: Path) -> None:
     """Whoever uses a checkpoint of somebody else would run somebody else's code."""
     write(folder, {"format": "seg-r1", "max_new_tokens": 9, name: "theirs.py:Own"})

@@ -134,8 +134,10 @@ def test_what_can_work_passes(changed):
         ({"vllm_tensor_parallel_size": 2}, "does not divide"),
     ],
 )
-def test_a_run_is_refused_before_its_folder_is_made(rl_recipe, monkeypatch, changed, sentence):
-    monkeypatch.setattr("thinkseg.training.grpo.refuse_missing_vllm", lambda settings: None)
+def test_a_run_is_refused_before_its_folder_is_made(rl_recipe, monkeypatch, tmp_path, changed, sentence):
+    (tmp_path / "installed" / "vllm").mkdir(parents=True)
+    (tmp_path / "installed" / "vllm" / "__init__.py").touch()  # never run: what is impossible is refused before
+    monkeypatch.syspath_prepend(tmp_path / "installed")
     recipe = rl_recipe(trl={"use_vllm": True, **changed})
     with pytest.raises(RecipeError, match=sentence):
         train_rl(recipe)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from thinkseg.models.checkpoint_config import CheckpointConfig
     from thinkseg.models.pipeline import Pipeline
 
-CONFIG_FLAGS = ("format", "max_new_tokens", "segmenter", "frame", "canvas", "min_pixels", "max_pixels")
+CONFIG_FLAGS = ("format", "max_new_tokens", "segmenter", "family", "frame", "canvas", "min_pixels", "max_pixels")
 """Flags that are settings of the `CheckpointConfig` as they are."""
 
 
@@ -22,7 +22,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--segmenter",
-        help="'pocket', 'grabcut', a folder or a hub id (default: the one the model was trained with)",
+        help="'pocket', 'grabcut', a folder, a hub id or FILE.py:NAME (default: the one the model was trained with)",
     )
     parser.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', 'cuda:1', … (default: auto)")
     parser.add_argument(
@@ -36,6 +36,9 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         "--instruction", type=Path, metavar="FILE", help="the sentences to ask it with: text that contains {query}"
     )
     asked.add_argument("--max-new-tokens", type=int, metavar="N", help="length limit of its text, in tokens")
+    asked.add_argument(
+        "--family", help="the kind of model that it is, e.g. qwen2_5_vl, or FILE.py:NAME (default: by its config.json)"
+    )
     asked.add_argument("--frame", help="how it measures coordinates: relative-1000 or resized-pixels")
     asked.add_argument("--canvas", type=int, metavar="PX", help="stretch images to squares of so many pixels a side")
     asked.add_argument("--min-pixels", type=int, metavar="N", help="enlarge images of fewer pixels for the model")

@@ -46,6 +46,8 @@ class CheckpointConfig(Settings):
 
     format: str | None = None
     """Name of its answer format."""
+    family: str | None = None
+    """Family of models to which it belongs, a name in `thinkseg.models.families`; null for that of its model_type."""
     instruction: Annotated[Instruction | None, BeforeValidator(_as_instruction)] = None
     """The sentences that it is asked with, a template with {query}; null for the format's own."""
     max_new_tokens: Count | None = None
@@ -87,7 +89,7 @@ KNOWN: Mapping[str, CheckpointConfig] = {
 }
 """Published checkpoints by hub id: the sizes that they were trained at and the lengths that they were trained with."""
 
-_NAMES_OF_CODE = ("format", "segmenter", "frame")
+_NAMES_OF_CODE = ("format", "family", "segmenter")
 """Settings whose value may be the name of code."""
 
 

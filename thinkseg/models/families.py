@@ -30,7 +30,7 @@ class Family:
         from thinkseg.types import Size
 
         class MyFamily(Family):
-            "Writes coordinates from 0 to 100, and is adapted in its attention alone."
+            '''Writes coordinates from 0 to 100, and is adapted in its attention alone.'''
 
             lora_targets = ".*language_model.*self_attn.*_proj"
 
@@ -222,10 +222,9 @@ def check_family(value: Any, name: str) -> Family:
         except TypeError as error:
             raise InputError(f"the family '{name}' should be made without arguments: {error}") from error
     if not isinstance(family, Family):
-        kind = f"the class {value.__name__}" if isinstance(value, type) else f"an object of {type(value).__name__}"
         raise InputError(
-            f"the family '{name}' should be a class derived from thinkseg.models.families.Family, or an object of one; "
-            f"found {kind}"
+            f"expected a family of models at '{name}', a subclass of thinkseg.models.families.Family or an object of "
+            f"one, found {value!r}"
         )
     if not isinstance(family.frame_rule, FrameRule):
         raise InputError(f"'frame_rule' of the family '{name}' should be a FrameRule, found {family.frame_rule!r}")

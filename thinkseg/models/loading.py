@@ -21,6 +21,12 @@ _LONG_READ = 500_000_000
 _SHARDS = ("pytorch_model_fsdp_0", "latest", ".metadata")
 """What lies in a checkpoint whose weights are spread over several processes' files."""
 
+_OTHERWISE = {
+    "reasoner": "'pocket' or a hub id (owner/name)",
+    "segmenter": "'pocket', 'grabcut', a hub id (owner/name) or one of your own (FILE.py:NAME or PACKAGE.MODULE:NAME)",
+}
+"""What the name of a part may be, besides a folder."""
+
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -79,7 +85,7 @@ def locate(name: str | Path, part: str) -> str:
             )
         return str(folder)
     if isinstance(name, Path) or not _HUB_ID.fullmatch(name):
-        raise CheckpointError(f"there is no {part} folder '{name}', and it is not 'pocket' or a hub id (owner/name)")
+        raise CheckpointError(f"there is no {part} folder '{name}', and it is not {_OTHERWISE[part]}")
     return name
 
 

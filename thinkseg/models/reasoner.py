@@ -261,8 +261,8 @@ def load_reasoner(
 
     Args:
         name: ``"pocket"``, a checkpoint folder, or a hub id. The model's class follows from its `config.json`.
-        config: its frame rule, canvas, limits of pixels and length of a completion; what is None is that of the family
-            and the processor, and `DEFAULT_MAX_NEW_TOKENS`. (`resolve_config` has what the folder says.)
+        config: its family, frame rule, canvas, limits of pixels and length of a completion; what is None is that of
+            its kind and of the processor, and `DEFAULT_MAX_NEW_TOKENS`. (`resolve_config` has what the folder says.)
         device: ``"auto"`` (a GPU if there is one), or a torch device.
         dtype: ``"auto"`` (the checkpoint's on a GPU, float32 on a CPU), or the name of a torch dtype.
         batch_size: prompts decoded together; None is 8 on a GPU and 4 on a CPU, 32 for a small model.
@@ -278,7 +278,7 @@ def load_reasoner(
     source = loading.locate(name, "reasoner")
     with loading.explained(source):
         rule = None if config.frame is None else frame_rule(config.frame)
-        family = family_of(loading.model_type(source), frame=rule)
+        family = family_of(loading.model_type(source), config.family, frame=rule)
         processor = AutoProcessor.from_pretrained(source)
         family.set_pixel_limits(processor, config.min_pixels, config.max_pixels)
         model = loading.load_weights(AutoModelForImageTextToText, source, dtype=loading.torch_dtype(dtype, target))

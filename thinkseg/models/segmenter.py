@@ -21,8 +21,10 @@ import torch
 from PIL import Image
 
 from thinkseg.errors import CheckpointError, InputError
+from thinkseg.extension import import_reference, is_reference
 from thinkseg.models import loading
 from thinkseg.models.base import Segmenter
+from thinkseg.models.checking import check_segmenter
 from thinkseg.models.grabcut import GrabCutSegmenter
 from thinkseg.types import Answer, Mask, Masks, ObjectPrompt, Scores, Segmentation, Size
 
@@ -184,13 +186,17 @@ def load_segmenter(name: str | Path = loading.POCKET, device: str = "auto", *, c
 
     Args:
         name: ``"grabcut"`` (no weights), ``"pocket"`` (falls back to GrabCut where the pocket has none), a checkpoint
-            folder, or a hub id such as ``"facebook/sam2.1-hiera-large"``.
+            folder, a hub id such as ``"facebook/sam2.1-hiera-large"``, or one of your own by reference, such as
+            ``"my_segmenter.py:MySegmenter"``: see `models.base.Segmenter`.
         device: ``"auto"`` (a GPU if there is one), or a torch device.
         chunk: prompts decoded at once; None for a number that suits the device.
 
     Raises:
         CheckpointError: the folder is missing or incomplete, the hub cannot be reached, or the kind is not known.
+        InputError: the code that a reference names is not there, or breaks the contract.
     """
+    if is_reference(name):
+        return check_segmenter(import_reference(str(name)), str(name), str(loading.torch_device(device)))
     if str(name) == GRABCUT:
         return GrabCutSegmenter()
     if str(name) == loading.POCKET and loading.pocket_folder("segmenter") is None:

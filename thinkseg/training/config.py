@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args, get_type_hints
 import yaml
 
 from thinkseg.errors import RecipeError
+from thinkseg.extension import is_reference
 from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.training.builtin_recipes import find_recipe
 from thinkseg.training.parsing import alternatives, build, kind_of, parse_overrides, parse_yaml, put
@@ -49,6 +50,8 @@ class ReasonerSettings:
     """``pocket``, a checkpoint folder (such as the ``final`` of an earlier stage), or a hub id."""
     dtype: str = "auto"
     """dtype of the weights: ``auto`` (the checkpoint's on a GPU, float32 on a CPU), float32, bfloat16 or float16."""
+    family: str | None = None
+    """The kind of model that it is, a name in `thinkseg.models.families` or ``FILE.py:NAME``; null for its config's."""
     frame: str | None = None
     """How its coordinates are measured, a rule of `thinkseg.models.frames`; null for its family's."""
     lora: Lora | None = None
@@ -136,7 +139,7 @@ class Recipe:
     model: ReasonerSettings = field(default_factory=ReasonerSettings)
     """The model that is trained."""
     segmenter: str = "pocket"
-    """The frozen model inside the reward: ``pocket``, ``grabcut``, a checkpoint folder, or a hub id. Unused by sft."""
+    """The frozen model in the reward: ``pocket``, ``grabcut``, a folder, a hub id or ``FILE.py:NAME``; not for sft."""
     format: str | None = None
     """The answer format, a name in `thinkseg.answers`; null for the one that the model's folder names."""
     instruction: InstructionTemplate | None = None
@@ -176,7 +179,9 @@ class Recipe:
             format=self.format,
             instruction=None if own is None else Instruction(own.user, own.system),
             max_new_tokens=self.generation.max_new_tokens,
-            segmenter=self.segmenter if self.stage == "rl" else None,
+            # Unused by sft; but where the model's folder names code, only the recipe can say that it is wanted.
+            segmenter=self.segmenter if self.stage == "rl" or is_reference(self.segmenter) else None,
+            family=self.model.family,
             frame=self.model.frame,
             canvas=self.images.canvas,
             min_pixels=self.images.min_pixels,
