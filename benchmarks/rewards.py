@@ -54,20 +54,20 @@ def time_batch(frame: Size) -> None:
     frames = [frame] * COMPLETIONS
 
     def read_and_score(rubric: Rubric) -> list[RewardInput]:
-        cases = rubric.read(texts, known, frames)
-        rubric.score_cases(cases)
-        return cases
+        inputs = rubric.read(texts, known, frames)
+        rubric.score_inputs(inputs)
+        return inputs
 
     published = Rubric(answer_format, PUBLISHED["vision-reasoner"].weights)
     every_part = Rubric(answer_format, dict.fromkeys(ALL_PARTS, 1.0))
     only_accuracy = Rubric(answer_format, {"accuracy": 1.0})
-    cases = read_and_score(published)
-    assert np.allclose([reward.total for reward in only_accuracy.score_cases(cases)], pair_by_pair(cases))
+    inputs = read_and_score(published)
+    assert np.allclose([reward.total for reward in only_accuracy.score_inputs(inputs)], pair_by_pair(inputs))
     print(f"{COMPLETIONS} completions with {OBJECTS} objects each in a frame of {frame.width}×{frame.height}:")
     print(f"  reading: {best(lambda: published.read(texts, known, frames)) * 1e3:.0f} ms")
     print(f"  reading and VisionReasoner's 3 parts: {best(lambda: read_and_score(published)) * 1e3:.0f} ms")
     print(f"  reading and {len(ALL_PARTS)} parts: {best(lambda: read_and_score(every_part)) * 1e3:.0f} ms")
-    accuracy, naive = best(lambda: only_accuracy.score_cases(cases)), best(lambda: pair_by_pair(cases))
+    accuracy, naive = best(lambda: only_accuracy.score_inputs(inputs)), best(lambda: pair_by_pair(inputs))
     print(f"  accuracy: {accuracy * 1e3:.0f} ms; pair by pair: {naive * 1e3:.0f} ms, {naive / accuracy:.1f} times")
 
 
@@ -107,13 +107,13 @@ def jittered(answer: Answer, draw: random.Random) -> Answer:
     return Answer(answer.frame, tuple(objects), answer.think)
 
 
-def pair_by_pair(cases: list[RewardInput]) -> list[float]:
+def pair_by_pair(inputs: list[RewardInput]) -> list[float]:
     """VisionReasoner's accuracy as one would write it down first."""
     scores = []
-    for case in cases:
-        assert case.answer is not None
-        assert case.truth.objects is not None
-        mine, true = (answer.rescaled(FRAME).objects for answer in (case.answer, case.truth.objects))
+    for item in inputs:
+        assert item.answer is not None
+        assert item.truth.objects is not None
+        mine, true = (answer.rescaled(FRAME).objects for answer in (item.answer, item.truth.objects))
         table = np.array([[pair(one, other) for other in true] for one in mine])
         rows, columns = linear_sum_assignment(-table)
         scores.append(float(table[rows, columns].sum()) / max(table.shape))

@@ -6,7 +6,7 @@
 >>> result.mask, result.answer.think, result.answer.objects  # doctest: +SKIP
 
 Importing the package is cheap: PyTorch and transformers are loaded by `load`, not by `import`, and NumPy by the first
-use of a name from `thinkseg.types`, so that the command line answers `--help` at once.
+use of a name from `thinkseg.types` or `thinkseg.rewards`, so that the command line answers `--help` at once.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from thinkseg.evaluation.run import Run
     from thinkseg.models.base import Segmenter
     from thinkseg.models.pipeline import Pipeline
+    from thinkseg.rewards.part import reward
     from thinkseg.types import Answer, Box, Completion, Instruction, ObjectPrompt, Point, Prediction, Sample, Size
 
 __version__ = "0.1.0"
@@ -39,6 +40,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "load",
+    "reward",
 ]
 
 
@@ -104,7 +106,11 @@ def load(
     return load_pipeline(model, segmenter, config, device=device, dtype=dtype, batch_size=batch_size)
 
 
-_HOMES = {"Run": "thinkseg.evaluation.run", "evaluate": "thinkseg.api.evaluate"}
+_HOMES = {
+    "Run": "thinkseg.evaluation.run",
+    "evaluate": "thinkseg.api.evaluate",
+    "reward": "thinkseg.rewards.part",
+}
 """Where public names come from that are not values of `thinkseg.types`."""
 
 

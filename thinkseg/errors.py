@@ -9,7 +9,7 @@
      │    ├── RecipeError        a recipe with an unknown or impossible setting
      │    ├── CheckpointError    a model folder that is missing, incomplete or of an unknown kind
      │    └── MissingExtraError  an optional package that is not installed
-     └── MalformedAnswer     the model's text cannot be read: data, not a fault (caught by pipeline and rubric only)
+     └── MalformedAnswer     the model's text cannot be read: data, not a fault (see `AnswerFormat.try_parse`)
 
 Every message is one sentence, or two, that say what was expected, what was found and what to do.
 """
@@ -53,8 +53,9 @@ class MissingExtraError(InputError):
 class MalformedAnswer(ThinkSegError):
     """The model's text is not an answer in the format that was asked for.
 
-    This is data, not a fault: exactly two places catch it, the pipeline (which records a failure) and the rubric
-    (which scores it). `reason` is a sentence for the report.
+    This is data, not a fault: `AnswerFormat.parse` raises it, and `AnswerFormat.try_parse` gives it back as a value to
+    those who go on with it, such as the pipeline (which records a failure) and the rubric (which scores it). `reason`
+    is a sentence for the report.
     """
 
     def __init__(self, reason: str) -> None:

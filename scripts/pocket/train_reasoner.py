@@ -152,12 +152,11 @@ def held_back_scores(model, imitation: Imitation, examples: list[TrainingExample
         texts = imitation.tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         for text, example in zip(texts, part, strict=True):
             truth = reader.parse(example.exchanges[0][1], frame)
-            try:
-                objects = reader.parse(text, frame).objects
-                abstained = not objects
-            except MalformedAnswer:
-                objects, abstained = (), False
-                failures += 1
+            answer = reader.try_parse(text, frame)
+            malformed = isinstance(answer, MalformedAnswer)
+            objects = () if malformed else answer.objects
+            abstained = not malformed and not objects
+            failures += malformed
             if not truth.objects:
                 nothing, right = nothing + 1, right + abstained
                 continue

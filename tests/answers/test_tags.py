@@ -3,47 +3,15 @@
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from thinkseg.answers import SegR1, SegR1Points, get_format
 from thinkseg.answers.reading import MAX_OBJECTS, MAX_POINTS, MAX_TEXT
-from thinkseg.errors import InputError, MalformedAnswer
+from thinkseg.errors import MalformedAnswer
 from thinkseg.types import Answer, Box, Instruction, ObjectPrompt, Point, Size
 
 FRAME = Size(100, 60)
 BOX = Box(10.0, 20.0, 90.0, 50.0)
 ON, OFF = Point(40.0, 30.0), Point(12.0, 22.0, label=0)
-
-# Numbers only: the run-time type checks draw random samples themselves, which a strategy must not do.
-xs, ys = st.integers(0, 100).map(float), st.integers(0, 60).map(float)
-points = st.lists(st.tuples(xs, ys, st.sampled_from([0, 1])), max_size=6)
-objects = st.lists(st.tuples(xs, ys, xs, ys, points), max_size=4)
-thinking = st.text(st.characters(exclude_categories=["Cs"]), max_size=30).filter(lambda text: "</think>" not in text)
-
-
-def box_around(x, y, other_x, other_y):
-    return Box(min(x, other_x), min(y, other_y), max(x, other_x), max(y, other_y))
-
-
-@given(objects, thinking)
-@settings(max_examples=100, deadline=None)
-def test_what_seg_r1_writes_it_reads_back(objects, think):
-    prompts = [ObjectPrompt(box_around(*box), tuple(Point(*point) for point in points)) for *box, points in objects]
-    answer = Answer(FRAME, tuple(prompts), think)
-    format = SegR1()
-    canonical = format.canonical(answer)
-    assert format.parse(format.render(answer), FRAME) == canonical
-    assert format.parse(format.render(canonical), FRAME) == canonical == format.canonical(canonical)
-
-
-@given(st.lists(points.filter(bool), max_size=3))
-@settings(max_examples=50, deadline=None)
-def test_what_seg_r1_points_writes_it_reads_back(objects):
-    prompts = [ObjectPrompt(None, tuple(Point(*point) for point in points)) for points in objects]
-    format = SegR1Points()
-    canonical = format.canonical(Answer(FRAME, tuple(prompts)))
-    assert format.parse(format.render(canonical), FRAME) == canonical == format.canonical(canonical)
 
 
 def test_an_answer_that_is_canonical_already_is_read_back_as_it_was():
@@ -169,17 +137,6 @@ def test_a_malformed_answer_is_refused_with_its_reason(text, reason):
     assert len(caught.value.reason) < 200
 
 
-@given(st.text(max_size=80) | st.text(alphabet="<think>/boxpilas[]0,1 ", max_size=80))
-@settings(max_examples=60, deadline=None)
-def test_any_text_is_either_an_answer_or_malformed(text):
-    for format in (SegR1(), SegR1Points()):
-        try:
-            answer = format.parse(text, FRAME)
-        except MalformedAnswer:
-            continue
-        assert answer.frame == FRAME
-
-
 def test_tags_inside_the_thinking_are_thinking():
     """Defect 13: what a model weighs in its thinking is not its answer."""
     text = "<think>maybe <bbox>[1,1,2,2]</bbox> or <points>[[1,1]]</points></think>"
@@ -226,13 +183,6 @@ def test_a_recipe_can_replace_the_instruction():
     assert instruction.user == "what is in {example} or {query}?"
     assert instruction.system.startswith("Answer like <think>")
     assert instruction.system.endswith("not like {this}.")
-
-
-def test_an_unknown_format_is_answered_with_the_known_ones():
-    with pytest.raises(InputError, match="seg-r1, seg-r1-points, seg-zero, seg-zero-soft, vision-reasoner"):
-        get_format("seg-r2")
-    with pytest.raises(InputError, match="code fences"):
-        get_format("seg-r1", tolerant=True)
 
 
 @pytest.fixture(scope="module")

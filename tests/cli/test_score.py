@@ -179,7 +179,7 @@ def test_a_wrong_line_is_named_and_exits_with_two(tmp_path, capsys, text, senten
 def test_a_wrong_call_says_what_to_do(tmp_path, capsys):
     file = write(tmp_path / "completions.jsonl", {"completion": HIT})
     assert "--format" in complaint(capsys, file)
-    assert "seg-r1-points" in complaint(capsys, file, "--format", "seg-r9")
+    assert "did you mean 'seg-r1'?" in complaint(capsys, file, "--format", "seg-r9")
     assert "vision-reasoner" in complaint(capsys, file, "--format", "seg-r1", "--recipe", "nowhere.yaml")
     assert "'rewards'" in complaint(capsys, file, "--format", "seg-r1", "--recipe", file)
     assert "leave one out" in complaint(capsys, file, "--format", "seg-r1", "--recipe", "seg-zero")

@@ -1,13 +1,15 @@
 """Parts that compare boxes and points, with thresholds that belong to the frame of 840×840."""
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from thinkseg.answers import SegZero, VisionReasoner
+from thinkseg.answers import AnswerFormat, SegZero, VisionReasoner
 from thinkseg.geometry import box_iou_inclusive
-from thinkseg.rewards import Rubric, Truth, batch
+from thinkseg.rewards import Rubric, Truth
+from thinkseg.rewards.batch import CHUNK
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
 FRAME = Size(840, 840)
@@ -83,27 +85,24 @@ def test_thresholds_scale_with_the_frame(part):
     assert score_exact(part, *stretched, wide) == score(part, [moved(one(), 8.0)], [one()])
 
 
-class Verbatim:
+@dataclass(frozen=True)
+class Verbatim(AnswerFormat):
     """A format that reads one prepared answer, decimals included."""
 
+    answer: Answer | None = None
     name = "verbatim"
-    points_per_object = 1
 
-    def __init__(self, answer):
-        self.answer = answer
-
-    def instruction(self, query):
+    def canonical(self, answer):
         raise NotImplementedError
 
-    def render(self, answer):
-        raise NotImplementedError
+    render = canonical
 
     def parse(self, text, frame):
         return self.answer
 
 
 def score_exact(part, predicted, true, frame):
-    rubric = Rubric(Verbatim(Answer(frame, (predicted,))), {part: 1.0})
+    rubric = Rubric(Verbatim(answer=Answer(frame, (predicted,))), {part: 1.0})
     (reward,) = rubric.score([""], [Truth(objects=Answer(frame, (true,)))], [frame])
     return reward.parts[part]
 
@@ -165,11 +164,10 @@ def test_a_malformed_answer_earns_nothing_and_an_unknown_truth_gives_no_score(pa
     assert empty.parts[part] == 0
 
 
-def test_a_large_batch_of_unequal_answers_scores_as_each_answer_alone(monkeypatch):
-    monkeypatch.setattr(batch, "CHUNK", 8)
+def test_a_large_batch_of_unequal_answers_scores_as_each_answer_alone():
     rng = np.random.default_rng(1)
     format, texts, truths = VisionReasoner(), [], []
-    for _ in range(30):
+    for _ in range(CHUNK + 20):
         prompts = [moved(one(), float(shift)) for shift in rng.integers(0, 60, rng.integers(0, 7))]
         texts.append(format.render(Answer(FRAME, tuple(prompts), "a")))
         truths.append(Truth(objects=Answer(FRAME, tuple(one() for _ in range(rng.integers(0, 4))))))

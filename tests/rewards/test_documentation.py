@@ -5,8 +5,18 @@ import re
 import pytest
 import yaml
 
-from thinkseg.answers import get_format
-from thinkseg.rewards import PARTS, Rubric
+from thinkseg.answers import AnswerFormat, get_format
+from thinkseg.rewards import PARTS, RewardPart, Rubric
+
+from ..conftest import example_in
+
+EXAMPLES = [example_in(AnswerFormat), example_in(RewardPart)]
+"""The code of the contracts' docstrings; the tests of the contracts try what it does."""
+
+
+def test_the_examples_of_the_contracts_are_on_their_pages(repository):
+    for page, example in zip(("answers.md", "rewards.md"), EXAMPLES, strict=True):
+        assert f"```python\n{example}```" in (repository / "docs" / page).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", ["answers.md", "rewards.md", "metrics.md"])
@@ -14,7 +24,7 @@ def test_the_code_of_a_page_runs(repository, page):
     blocks = re.findall(r"```python\n(.*?)```", (repository / "docs" / page).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
     for block in blocks:
-        assert "assert" in block
+        assert "assert" in block or block in EXAMPLES
         exec(compile(block, page, "exec"), {})
 
 
@@ -31,3 +41,14 @@ def test_the_recipes_on_the_page_about_rewards_have_parts_that_exist(repository)
     for block in blocks:
         recipe = yaml.safe_load(block)
         assert Rubric(get_format(recipe["format"]), recipe["rewards"]).needs_masks
+
+
+def test_the_page_about_rewards_says_what_each_part_needs(repository):
+    page = (repository / "docs/rewards.md").read_text(encoding="utf-8")
+    table = page.partition("## The parts")[2].partition("**Soft parts**")[0]
+    rows = [[cell.strip() for cell in line.strip(" |").split(" | ")] for line in table.splitlines() if "`" in line]
+    said = {cells[0].strip("`"): cells[3] if len(cells) > 3 else "" for cells in rows}
+    for name, part in PARTS.items():
+        needs = said[name.removeprefix("soft_")] if said[name].startswith("as ") else said[name]
+        assert set(re.findall(r"`(\w+)`", needs)) - {"image"} == part.needs, name
+        assert ("a segmenter" in needs) == ("`image`" in needs) == part.needs_masks, name

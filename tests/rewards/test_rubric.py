@@ -70,10 +70,10 @@ def test_the_masks_follow_their_completions_in_a_mixed_batch(rubric):
     assert [value > 0.9 for value in found] == [True, False, False, True, False]
 
 
-def test_an_unknown_part_or_none_is_refused_with_the_known_ones():
-    with pytest.raises(RecipeError, match=r"segment, .*accuracy, found 'segmnt'"):
+def test_an_unknown_part_is_told_the_nearest_and_none_the_known_ones():
+    with pytest.raises(RecipeError, match=r"no part of the reward 'segmnt': did you mean 'segment'\?"):
         Rubric(SegR1(), {"segmnt": 1.0})
-    with pytest.raises(RecipeError, match="found none"):
+    with pytest.raises(RecipeError, match=r"segment, .*accuracy, found none"):
         Rubric(SegR1(), {})
 
 

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from thinkseg.answers import VisionReasoner
 from thinkseg.geometry import box_iou_inclusive
-from thinkseg.rewards import RewardInput, Truth
+from thinkseg.rewards import PARTS, RewardInput, Truth
 from thinkseg.rewards.batch import RewardBatch
-from thinkseg.rewards.rubric import PARTS
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
 FRAME = Size(840, 840)
@@ -110,9 +109,9 @@ WAYS = {
 def test_the_farther_off_the_less_it_earns_and_without_a_jump(falling, way):
     truth = Truth(objects=Answer(FRAME, (TRUE,)))
     answers = [Answer(FRAME, (way(2.0 * step),)) for step in range(120)]
-    cases = RewardBatch(RewardInput("", VisionReasoner(), FRAME, truth, answer) for answer in answers)
+    inputs = RewardBatch(RewardInput("", VisionReasoner(), FRAME, truth, answer) for answer in answers)
     for part, full in SOFT.items():
-        drops = -np.diff(np.array(PARTS[part](cases)))
+        drops = -np.diff(np.array(PARTS[part](inputs)))
         assert drops.min() > -1e-12
         assert drops.max() < 0.11 * full  # a threshold would drop all at once
         assert bool(drops.sum() > 0.3) == (part in falling)

@@ -1,34 +1,127 @@
-"""The contract of an answer format: how an answer is asked for, written and read."""
+"""The contract of an answer format, all of it: how an answer is asked for, written and read."""
 
-from typing import Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
 
+from thinkseg.answers.instructions import EXAMPLE, fill
+from thinkseg.answers.reading import attempt
+from thinkseg.errors import InputError, MalformedAnswer
 from thinkseg.types import Answer, Instruction, Size
 
 
-@runtime_checkable
-class AnswerFormat(Protocol):
+@dataclass(frozen=True, slots=True)
+class AnswerFormat(ABC):
     """One way to write an answer as text.
 
-    The law that every format keeps: ``parse(render(answer), answer.frame) == answer`` for every answer that the format
-    can express in whole numbers. The example inside an instruction is made by `render`, so it always parses.
+    A format of your own is a subclass, in a file of your own::
+
+        from thinkseg.answers import AnswerFormat
+        from thinkseg.answers.reading import check_length, read_box, read_json, whole_box
+        from thinkseg.types import Answer, Instruction, ObjectPrompt
+
+
+        class Boxes(AnswerFormat):
+            '''The boxes of the objects, ``[x_min, y_min, x_max, y_max]; …``, or "none" where nothing is there.'''
+
+            name = "boxes"
+            points_per_object = 0
+            template = Instruction(
+                "Find in this image: {query}. Write the box of each object as [x_min, y_min, x_max, y_max], with "
+                "semicolons between them; when there is no such object, write none. An example: {example}"
+            )
+
+            def canonical(self, answer):
+                if any(prompt.box is None for prompt in answer.objects):
+                    raise ValueError("the format boxes needs a box for every object")
+                return Answer(answer.frame, tuple(ObjectPrompt(whole_box(prompt.box)) for prompt in answer.objects))
+
+            def render(self, answer):
+                boxes = [prompt.box.xyxy for prompt in self.canonical(answer).objects]
+                return "; ".join(str([int(value) for value in box]) for box in boxes) or "none"
+
+            def parse(self, text, frame):
+                check_length(text)
+                if text.strip() == "none":
+                    return Answer(frame)
+                objects = []
+                for number, written in enumerate(text.split(";"), start=1):
+                    what = f"box {number}"
+                    objects.append(ObjectPrompt(read_box(read_json(written, what), frame, what)))
+                return Answer(frame, tuple(objects))
+
+    Wherever a format is named, this one is ``my_format.py:Boxes``. The laws that every format keeps, and that are tried
+    on a class of your own before it is used:
+
+    1. ``parse(render(answer), answer.frame) == canonical(answer)`` for every answer that the format can express, and
+       ``canonical(canonical(answer)) == canonical(answer)``.
+    2. An answer without objects says that nothing is there, and the format can express it.
+    3. A text that is no answer in this format ends in `MalformedAnswer` and in no other exception, whatever it holds.
+    4. The example in an instruction is made by `render`, so that it parses.
     """
 
-    name: str
-    points_per_object: int
-    """Points on each object in an answer that is made from masks."""
+    instruction_template: Instruction | None = None
+    """Sentences in place of `template`, with ``{query}`` and ``{example}``, as a recipe may give them."""
+    tolerant: bool = False
+    """Whether an answer may also stand in a code fence. A format that reads such answers says `can_be_tolerant`."""
 
-    def instruction(self, query: str) -> Instruction:
-        """What to ask the model so that it answers the query in this format."""
-        ...
+    name: ClassVar[str]
+    """What reports and messages call it."""
+    template: ClassVar[Instruction]
+    """What the model is asked: sentences with ``{query}`` and, where it helps, ``{example}``."""
+    points_per_object: ClassVar[int] = 1
+    """Points on each object in an answer that is made from masks: 0, 1 or 2."""
+    can_be_tolerant: ClassVar[bool] = False
+    """Whether the format heeds `tolerant`."""
 
+    def __post_init__(self) -> None:
+        if self.tolerant and not self.can_be_tolerant:
+            raise InputError(
+                f"the answer format '{self.name}' has no code fences to be tolerant about: leave 'tolerant' out"
+            )
+
+    @abstractmethod
+    def canonical(self, answer: Answer) -> Answer:
+        """The answer as this format expresses it: coordinates in whole numbers, what has no place in the text left out.
+
+        Raises:
+            ValueError: the format cannot express the answer, for instance an object without a box.
+        """
+
+    @abstractmethod
     def render(self, answer: Answer) -> str:
-        """The answer as text, coordinates rounded to whole numbers of its frame."""
-        ...
+        """The answer as text, coordinates rounded to whole numbers of its frame.
 
+        Raises:
+            ValueError: the format cannot express the answer.
+        """
+
+    @abstractmethod
     def parse(self, text: str, frame: Size) -> Answer:
         """Read a completion whose coordinates are measured in `frame`; values past the border are clipped to it.
+
+        What `thinkseg.answers.reading` has for numbers, boxes and points clips and refuses as it should.
 
         Raises:
             MalformedAnswer: the text is not an answer in this format; the reason says what is wrong with it.
         """
-        ...
+
+    def instruction(self, query: str) -> Instruction:
+        """What to ask the model so that it answers the query in this format."""
+        return fill(self.instruction_template or self.template, query, self.render(EXAMPLE))
+
+    def try_parse(self, text: str, frame: Size) -> Answer | MalformedAnswer:
+        """What `parse` reads, or why it cannot be read: for those to whom a malformed answer is data."""
+        return attempt(self.parse, text, frame)
+
+    def form_score(self, text: str, frame: Size, answer: Answer | None) -> float:
+        """How well a text keeps to the format: the part `format` of the reward. 1 for what can be read, else 0.
+
+        A format may say more, for instance how much of a malformed text is right; then in a range of its own from 0 on.
+
+        Args:
+            text: a completion.
+            frame: in which its coordinates are measured.
+            answer: what `parse` reads in it; None when it is malformed.
+        """
+        return float(answer is not None)

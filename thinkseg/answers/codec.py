@@ -13,7 +13,7 @@ apart, under ``labels``. Readers take both, points without labels (which lie on 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thinkseg.answers.reading import read_object
+from thinkseg.answers.reading import attempt, read_object
 from thinkseg.errors import DataError, MalformedAnswer
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
@@ -48,12 +48,15 @@ def prompt_from_json(told: object, what: str = "the object") -> ObjectPrompt:
         if not isinstance(told, Mapping):
             raise TypeError(f"found {type(told).__name__}")
         if "bbox_2d" in told:
-            return read_object(told, None, what)
+            prompt = attempt(read_object, told, None, what)
+            if isinstance(prompt, MalformedAnswer):
+                raise ValueError(prompt.reason)
+            return prompt
         box = None if told.get("box") is None else Box(*map(float, told["box"]))
         points = told["points"] if box is None else told.get("points") or ()
         labels = told.get("labels", [None] * len(points))
         return ObjectPrompt(box, tuple(_point(*pair) for pair in zip(points, labels, strict=True)))
-    except (MalformedAnswer, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"expected {what} as 'box' [x_min, y_min, x_max, y_max] with 'points' [[x, y], …], or as 'bbox_2d' with "
             f"'point_2d', found something else: {error}"

@@ -11,55 +11,55 @@ is a reward of its own. Keys that a format does not know are passed over, the ot
 """
 
 import json
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from thinkseg.answers.instructions import EXAMPLE, fill
+from thinkseg.answers.base import AnswerFormat
 from thinkseg.answers.reading import (
     MAX_OBJECTS,
+    attempt,
     check_length,
     excerpt,
     read_box,
     read_json,
     read_object,
     read_point,
-    whole,
+    whole_box,
+    whole_point,
 )
 from thinkseg.errors import MalformedAnswer
-from thinkseg.types import Answer, Box, Instruction, ObjectPrompt, Point, Size
+from thinkseg.types import Answer, Instruction, ObjectPrompt, Size
 
 SEG_ZERO_TEMPLATE = Instruction(
     user=(
-        'Find "{query}" in this image. Compare the objects that come into question and choose the one that fits '
-        "best. Write your reasoning between <think> and </think>, then between <answer> and </answer>, as JSON, the "
+        'Find "{query}" in this image. Compare the candidate objects and choose the one that fits best. '
+        "Write your reasoning between <think> and </think>, then between <answer> and </answer>, as JSON, the "
         "box of that object and two points on it; if there is no such object, the answer is []. An example: {example}"
     )
 )
 
 VISION_REASONER_TEMPLATE = Instruction(
     user=(
-        'Find "{query}" in this image. Compare the objects that come into question and choose all that fit. Write '
+        'Find "{query}" in this image. Compare the candidate objects and choose all that fit. Write '
         "your reasoning between <think> and </think>, then between <answer> and </answer>, as a JSON list, the box of "
         "each of these objects and a point on it; if there is no such object, the list is empty. An example: {example}"
     )
 )
 
+_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+_TAG = re.compile("|".join(_TAGS))
+
 
 @dataclass(frozen=True, slots=True)
-class SegZero:
+class SegZero(AnswerFormat):
     """One object: ``bbox``, ``points_1`` and ``points_2``."""
 
-    instruction_template: Instruction | None = None
-    """Sentences in place of ours, with ``{query}`` and ``{example}``."""
-    tolerant: bool = False
-    """Whether the JSON may stand in a code fence."""
-
     name = "seg-zero"
+    template = SEG_ZERO_TEMPLATE
     points_per_object = 2
-
-    def instruction(self, query: str) -> Instruction:
-        """What to ask the model so that it answers the query in this format."""
-        return fill(self.instruction_template or SEG_ZERO_TEMPLATE, query, self.render(EXAMPLE))
+    can_be_tolerant = True
 
     def canonical(self, answer: Answer) -> Answer:
         """The answer as this format expresses it: whole numbers and the object's first two points.
@@ -122,20 +122,12 @@ class SegZeroSoft(SegZero):
 
 
 @dataclass(frozen=True, slots=True)
-class VisionReasoner:
+class VisionReasoner(AnswerFormat):
     """A list of objects: ``bbox_2d`` and ``point_2d`` each."""
 
-    instruction_template: Instruction | None = None
-    """Sentences in place of ours, with ``{query}`` and ``{example}``."""
-    tolerant: bool = False
-    """Whether the JSON may stand in a code fence."""
-
     name = "vision-reasoner"
-    points_per_object = 1
-
-    def instruction(self, query: str) -> Instruction:
-        """What to ask the model so that it answers the query in this format."""
-        return fill(self.instruction_template or VISION_REASONER_TEMPLATE, query, self.render(EXAMPLE))
+    template = VISION_REASONER_TEMPLATE
+    can_be_tolerant = True
 
     def canonical(self, answer: Answer) -> Answer:
         """The answer as this format expresses it: whole numbers and the first point of each object.
@@ -174,6 +166,38 @@ class VisionReasoner:
         if len(items) > MAX_OBJECTS:
             raise MalformedAnswer(f"there are {len(items)} objects, more than the {MAX_OBJECTS} that are read")
         return think, items
+
+    def form_score(self, text: str, frame: Size, answer: Answer | None) -> float:
+        """How well a text keeps to the format, 0…3, as published.
+
+        1 for the thinking in its place, and for the items of the list on average 1 for a right ``bbox_2d`` and 1 for a
+        right ``point_2d``; "nothing there" is right.
+        """
+        items = 2.0 if answer is not None else self._right_keys_per_item(text, frame)
+        return float(thinking_in_place(text)) + items
+
+    def _right_keys_per_item(self, text: str, frame: Size) -> float:
+        """The mean over the items of a malformed answer of how many of their two keys are right; 0 without a list."""
+        listed = attempt(self.read_items, text)
+        if isinstance(listed, MalformedAnswer):
+            return 0.0
+        _, items = listed
+        read = [
+            attempt(read, item.get(key) if isinstance(item, dict) else None, frame, key)
+            for item in items
+            for key, read in (("bbox_2d", read_box), ("point_2d", read_point))
+        ]
+        return sum(not isinstance(value, MalformedAnswer) for value in read) / len(items)
+
+
+def thinking_in_place(text: str) -> bool:
+    """Whether a text is one <think>…</think> and then one <answer>…</answer>, with nothing around but white space."""
+    text = text.strip()
+    thinking, closing, rest = text.partition("</think>")
+    answer = rest.lstrip()
+    in_place = bool(closing) and thinking.startswith("<think>") and answer.startswith("<answer>")
+    tags = Counter(_TAG.findall(text))
+    return in_place and answer.endswith("</answer>") and all(tags[tag] == 1 for tag in _TAGS)
 
 
 def read_answer_tag(text: str, *, tolerant: bool = False) -> tuple[str, str]:
@@ -216,8 +240,7 @@ def _canonical(answer: Answer, point_count: int, name: str) -> Answer:
         points = [point for point in prompt.points if point.label == 1][:point_count]
         if prompt.box is None or len(points) < point_count:
             raise ValueError(f"the format {name} needs a box and {point_count} point(s) on object {number}")
-        box = Box(*(float(whole(value)) for value in prompt.box.xyxy))
-        objects.append(ObjectPrompt(box, tuple(Point(float(whole(p.x)), float(whole(p.y))) for p in points)))
+        objects.append(ObjectPrompt(whole_box(prompt.box), tuple(map(whole_point, points))))
     if "<think>" in answer.think or "</think>" in answer.think:
         raise ValueError("thinking cannot hold the tags <think> and </think>: it would begin or end there")
     return Answer(answer.frame, tuple(objects), answer.think.strip())

@@ -1,15 +1,16 @@
 """What all readers of model text share: limits, numbers, and their way into boxes and points.
 
 A model's text is read by grammar and by `json`, never by `eval`. Everything that is not as it should be ends in a
-`MalformedAnswer` whose reason says where.
+`MalformedAnswer` whose reason says where. `attempt` is the one place in the project that catches it.
 """
 
+import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import accumulate
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from thinkseg.errors import MalformedAnswer
 from thinkseg.types import Box, ObjectPrompt, Point, Size
@@ -27,6 +28,16 @@ MAX_NESTING = 8
 """Brackets within brackets. An answer needs three."""
 
 _BRACKET = re.compile(r"[\[\]{}]")
+
+T = TypeVar("T")
+
+
+def attempt(read: Callable[..., T], *arguments: Any) -> T | MalformedAnswer:
+    """What a reader makes of a model's text, or the reason why it makes nothing of it, as a value."""
+    try:
+        return read(*arguments)
+    except MalformedAnswer as malformed:
+        return malformed
 
 
 def check_length(text: str) -> None:
@@ -108,6 +119,16 @@ def read_numbers(value: object, count: int, what: str) -> list[float]:
 def whole(value: float) -> int:
     """The nearest whole number, halves up."""
     return math.floor(value + 0.5)
+
+
+def whole_box(box: Box) -> Box:
+    """The box in whole numbers, as formats write it."""
+    return Box(*(float(whole(value)) for value in box.xyxy))
+
+
+def whole_point(point: Point) -> Point:
+    """The point in whole numbers, its label kept."""
+    return dataclasses.replace(point, x=float(whole(point.x)), y=float(whole(point.y)))
 
 
 def excerpt(value: object, length: int = 48) -> str:

@@ -8,12 +8,11 @@ Between tags there may be white space and commas. A point belongs to every box t
 written with empty tags: ``<bbox></bbox><points></points><labels></labels>``.
 """
 
-import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from thinkseg.answers.instructions import EXAMPLE, fill
+from thinkseg.answers.base import AnswerFormat
 from thinkseg.answers.reading import (
     MAX_OBJECTS,
     MAX_POINTS,
@@ -22,7 +21,8 @@ from thinkseg.answers.reading import (
     read_box,
     read_json,
     read_point,
-    whole,
+    whole_box,
+    whole_point,
 )
 from thinkseg.errors import MalformedAnswer
 from thinkseg.types import Answer, Box, Instruction, ObjectPrompt, Point, Size
@@ -51,18 +51,11 @@ _OPENING = re.compile("<(think|bbox|points|labels)>")
 
 
 @dataclass(frozen=True, slots=True)
-class SegR1:
+class SegR1(AnswerFormat):
     """Thinking, one or more boxes, points and labels; the tags in any order, as the published reader takes them."""
 
-    instruction_template: Instruction | None = None
-    """Sentences in place of ours, with ``{query}`` and ``{example}``."""
-
     name = "seg-r1"
-    points_per_object = 1
-
-    def instruction(self, query: str) -> Instruction:
-        """What to ask the model so that it answers the query in this format."""
-        return fill(self.instruction_template or SEG_R1_TEMPLATE, query, self.render(EXAMPLE))
+    template = SEG_R1_TEMPLATE
 
     def canonical(self, answer: Answer) -> Answer:
         """The answer as this format expresses it: whole numbers, and every point with all boxes that contain it.
@@ -72,8 +65,8 @@ class SegR1:
         """
         if any(prompt.box is None for prompt in answer.objects):
             raise ValueError("the format seg-r1 needs a box for every object; seg-r1-points has none")
-        boxes = [_whole_box(prompt.box) for prompt in answer.objects if prompt.box]
-        points = dict.fromkeys(_whole_point(point) for prompt in answer.objects for point in prompt.points)
+        boxes = [whole_box(prompt.box) for prompt in answer.objects if prompt.box]
+        points = dict.fromkeys(whole_point(point) for prompt in answer.objects for point in prompt.points)
         in_writing_order = list(dict.fromkeys(point for box in boxes for point in points if box.contains(point)))
         objects = tuple(_with_points(box, in_writing_order) for box in boxes)
         return Answer(answer.frame, objects, _checked_think(answer.think))
@@ -113,22 +106,15 @@ class SegR1:
 
 
 @dataclass(frozen=True, slots=True)
-class SegR1Points:
+class SegR1Points(AnswerFormat):
     """Points and labels of one object, without a box.
 
     Thinking, boxes and words beside the two tags are passed over, as the published reader does: pre-RL has no
     instruction about them. Points inside the thinking are never read.
     """
 
-    instruction_template: Instruction | None = None
-    """Sentences in place of ours, with ``{query}`` and ``{example}``."""
-
     name = "seg-r1-points"
-    points_per_object = 1
-
-    def instruction(self, query: str) -> Instruction:
-        """What to ask the model so that it answers the query in this format."""
-        return fill(self.instruction_template or SEG_R1_POINTS_TEMPLATE, query, self.render(EXAMPLE))
+    template = SEG_R1_POINTS_TEMPLATE
 
     def canonical(self, answer: Answer) -> Answer:
         """The answer as this format expresses it: the points of all objects, in whole numbers, as one object.
@@ -136,7 +122,7 @@ class SegR1Points:
         Raises:
             ValueError: there are objects, but no points.
         """
-        points = tuple(dict.fromkeys(_whole_point(point) for prompt in answer.objects for point in prompt.points))
+        points = tuple(dict.fromkeys(whole_point(point) for prompt in answer.objects for point in prompt.points))
         if answer.objects and not points:
             raise ValueError("the format seg-r1-points needs points, and the objects have none")
         return Answer(answer.frame, (ObjectPrompt(None, points),) if points else ())
@@ -217,14 +203,6 @@ def _is_empty(payload: str) -> bool:
 
 def _with_points(box: Box, points: Sequence[Point]) -> ObjectPrompt:
     return ObjectPrompt(box, tuple(point for point in points if box.contains(point)))
-
-
-def _whole_box(box: Box) -> Box:
-    return Box(*(float(whole(value)) for value in box.xyxy))
-
-
-def _whole_point(point: Point) -> Point:
-    return dataclasses.replace(point, x=float(whole(point.x)), y=float(whole(point.y)))
 
 
 def _checked_think(think: str) -> str:

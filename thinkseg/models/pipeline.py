@@ -113,10 +113,7 @@ class Pipeline:
 
     def _read(self, completion: Completion, image: Image.Image) -> Answer | MalformedAnswer:
         """The answer, or why there is none."""
-        try:
-            return self.answer_format.parse(completion.text, self.reasoner.frame_of(image))
-        except MalformedAnswer as reason:
-            return reason
+        return self.answer_format.try_parse(completion.text, self.reasoner.frame_of(image))
 
 
 def _image_key(sample: Sample) -> str | int:

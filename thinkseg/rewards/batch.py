@@ -10,7 +10,7 @@ from thinkseg.rewards.reward_input import RewardInput
 from thinkseg.types import Answer
 
 CHUNK = 64
-"""Cases that go through the arithmetic together; it bounds the memory that answers with many objects take."""
+"""Inputs that go through the arithmetic together; it bounds the memory that answers with many objects take."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,10 +26,33 @@ class RewardBatch(tuple[RewardInput, ...]):
     """The inputs of a batch, in order."""
 
     @cached_property
+    def _parts(self) -> dict[tuple[frozenset[str], bool], tuple[Sequence[int], "RewardBatch"]]:
+        """By what is asked for, the inputs that have it."""
+        return {}
+
+    def that_have(self, truth: frozenset[str], *, masks: bool) -> tuple[Sequence[int], "RewardBatch"]:
+        """The inputs of which enough is known, and where they stand in this batch.
+
+        Args:
+            truth: fields of `Truth` that should be known.
+            masks: whether the segmenter should have made masks.
+        """
+        if (truth, masks) not in self._parts:
+            indices = [
+                index
+                for index, item in enumerate(self)
+                if all(getattr(item.truth, name) is not None for name in truth)
+                and not (masks and item.segmenter_masks is None)
+            ]
+            found = self if len(indices) == len(self) else RewardBatch(self[index] for index in indices)
+            self._parts[truth, masks] = indices, found
+        return self._parts[truth, masks]
+
+    @cached_property
     def known_points(self) -> Sequence[float]:
         """For each item how many points every true object has, besides its box.
 
-        Infinitely many where nothing is there, -1 where the truth or an object's box is not known.
+        Infinitely many where nothing is there, -1 where the true objects or the box of one are not known.
         """
         return [_known_points(item.truth.objects) for item in self]
 

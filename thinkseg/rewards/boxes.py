@@ -7,7 +7,7 @@ measured in the frame of 840×840 pixels (see `thinkseg.rewards.pairs`), several
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from thinkseg.rewards import pairs
 from thinkseg.rewards.batch import RewardBatch
 from thinkseg.rewards.matching import matched_share
 from thinkseg.rewards.pairs import Pairs, Table
-from thinkseg.rewards.reward_input import Part, RewardInput, Scores, trivial_score
+from thinkseg.rewards.part import RewardPart, Scores, reward
+from thinkseg.rewards.reward_input import trivial_score
 
 MIN_IOU = 0.5
 MAX_BOX_L1 = 10.0
@@ -26,17 +27,18 @@ MAX_POINT_DISTANCE = 30.0
 """Pixels: distance of one point (VisionReasoner)."""
 
 
-def _matched(scores: Callable[[Pairs], Table], *, full: float = 1.0, true_points: int = 0) -> Part:
+def _matched(name: str, scores: Callable[[Pairs], Table], *, full: float = 1.0, true_points: int = 0) -> RewardPart:
     """A part from the scores of pairs.
 
     Args:
+        name: of the part.
         scores: of every predicted object with every true one, 0…full.
         full: what the perfect pair has.
         true_points: how many points on each true object the scores need; with fewer, the truth is not known.
     """
 
-    def part(inputs: Sequence[RewardInput]) -> Scores:
-        batch = inputs if isinstance(inputs, RewardBatch) else RewardBatch(inputs)
+    @reward(needs=["objects"], batch=True, name=name)
+    def part(batch: RewardBatch) -> Scores:
         known = [points >= true_points for points in batch.known_points]
         values: Scores = [None] * len(batch)
         for index, (item, points_of_each) in enumerate(zip(batch, batch.known_points, strict=True)):
@@ -93,31 +95,33 @@ def _line(distance: Table, threshold: float) -> Table:
     return np.asarray(np.nan_to_num(np.maximum(1 - distance / (2 * threshold), 0)))
 
 
-box_iou = _matched(_iou_hit)
+box_iou = _matched("box_iou", _iou_hit)
 """1 when the IoU of the boxes, counted in pixels, is above 0.5."""
-box_l1 = _matched(_l1_hit)
+box_l1 = _matched("box_l1", _l1_hit)
 """1 when the four coordinates differ by less than 10 pixels on average."""
-points = _matched(_two_point_hit, true_points=2)
+points = _matched("points", _two_point_hit, true_points=2)
 """Seg-Zero: 1 when two points lie in the predicted box and less than 100 pixels from the true two on average."""
-point = _matched(_point_hit, true_points=1)
+point = _matched("point", _point_hit, true_points=1)
 """VisionReasoner: 1 when the point lies in its own box and less than 30 pixels from the true one."""
 accuracy = _matched(
+    "accuracy",
     lambda found: _iou_hit(found) + _l1_hit(found) + _point_hit(found),
     full=3.0,
     true_points=1,
 )
 """VisionReasoner, 0…3: per pair 1 each for the IoU, for the coordinates, and for the point."""
 
-soft_box_iou = _matched(_iou_line)
+soft_box_iou = _matched("soft_box_iou", _iou_line)
 """The IoU of the boxes itself, counted in pixels."""
-soft_box_l1 = _matched(_l1_line)
+soft_box_l1 = _matched("soft_box_l1", _l1_line)
 """max(0, 1 - d/20), d the mean difference of the four coordinates in pixels."""
-soft_points = _matched(_two_point_line, true_points=2)
+soft_points = _matched("soft_points", _two_point_line, true_points=2)
 """max(0, 1 - (d + o)/200), d the mean distance to the true two points in the better order, o how far the points lie
 outside the predicted box on average, in pixels."""
-soft_point = _matched(_point_line, true_points=1)
+soft_point = _matched("soft_point", _point_line, true_points=1)
 """max(0, 1 - (d + o)/60), d the distance to the true point, o how far the point lies outside its own box."""
 soft_accuracy = _matched(
+    "soft_accuracy",
     lambda found: _iou_line(found) + _l1_line(found) + _point_line(found),
     full=3.0,
     true_points=1,

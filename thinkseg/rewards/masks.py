@@ -9,6 +9,7 @@ from thinkseg.answers.reading import whole
 from thinkseg.metrics.overlap import count_overlap, pairwise_mask_iou
 from thinkseg.metrics.saliency import s_measure
 from thinkseg.rewards.matching import matched_share
+from thinkseg.rewards.part import reward
 from thinkseg.rewards.reward_input import RewardInput, trivial_score
 from thinkseg.types import Mask, Masks, Size
 
@@ -16,15 +17,15 @@ IOU_SHARE = 0.7
 """Weight of the IoU in `segment`; the rest is the S-measure's (Seg-R1)."""
 
 
-def segment(item: RewardInput) -> float | None:
+@reward(needs_masks=True, needs=["mask"])
+def segment(item: RewardInput) -> float:
     """Seg-R1: 0.7·IoU + 0.3·S-measure between the union of the segmenter's masks and the true mask, 0…1.
 
     A malformed answer earns 0. Where nothing is there, an answer that says so earns 1 and any other 0; where something
     is there, "nothing there" earns 0.
     """
     target = item.truth.mask
-    if target is None or item.masks is None:
-        return None
+    assert target is not None
     share = trivial_score(item, nothing_there=not target.any())
     if share is not None:
         return share
@@ -35,6 +36,7 @@ def segment(item: RewardInput) -> float | None:
     return IOU_SHARE * iou + (1 - IOU_SHARE) * s_measure(pred, target)
 
 
+@reward(needs_masks=True, needs=["instances"])
 def matched_masks(item: RewardInput) -> float | None:
     """The IoUs of the objects' masks with the true ones, matched one to one, over the larger number of objects, 0…1.
 
@@ -43,8 +45,7 @@ def matched_masks(item: RewardInput) -> float | None:
     answer and "nothing there" earn the same as in `segment`.
     """
     pred, true = item.masks, item.truth.instances
-    if true is None or pred is None:
-        return None
+    assert true is not None
     true = true[true.any(axis=(1, 2))]
     share = trivial_score(item, nothing_there=not len(true))
     if share is not None:
@@ -56,6 +57,7 @@ def matched_masks(item: RewardInput) -> float | None:
     return matched_share(pairwise_mask_iou(pred, true))
 
 
+@reward(needs=["mask"])
 def points_inside(item: RewardInput) -> float | None:
     """The share of an answer's points whose label agrees with the true mask: 1 on the object, 0 on the background.
 
@@ -64,8 +66,7 @@ def points_inside(item: RewardInput) -> float | None:
     No segmenter is needed.
     """
     target = item.truth.mask
-    if target is None:
-        return None
+    assert target is not None
     share = trivial_score(item, nothing_there=not target.any())
     if share is not None or item.answer is None:
         return share
@@ -80,7 +81,8 @@ def points_inside(item: RewardInput) -> float | None:
     return float(agree.mean()) if len(agree) else 0.0
 
 
-def presence(item: RewardInput) -> float | None:
+@reward(needs=["mask"])
+def presence(item: RewardInput) -> float:
     """1 when the answer is right about whether anything is there, wherever that may be; else 0, as for a malformed one.
 
     A mask reward alone can make abstaining pay: where a model finds one thing in eight and a quarter of the queries
@@ -88,11 +90,11 @@ def presence(item: RewardInput) -> float | None:
     worth more than an abstention even where it misses.
     """
     target = item.truth.mask
-    if target is None:
-        return None
+    assert target is not None
     return float(item.answer is not None and bool(item.answer.objects) == bool(target.any()))
 
 
+@reward()
 def point_count(item: RewardInput) -> float | None:
     """Seg-R1's unused term: exp(-(n - 8)² / 8) of the number of points; none to count when nothing is there."""
     if item.answer is None:

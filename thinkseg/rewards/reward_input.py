@@ -1,6 +1,6 @@
 """What a part of the reward looks at: one completion, read and segmented, beside what is known to be right."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ from PIL import Image
 
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.answers.codec import answer_from_json
-from thinkseg.errors import DataError
+from thinkseg.errors import DataError, InputError
 from thinkseg.imaging import load_mask
 from thinkseg.types import Answer, Mask, Masks, Size
 
@@ -63,21 +63,31 @@ class RewardInput:
     """The text, read; None when it is malformed."""
     reason: str = ""
     """Why it is malformed, in a sentence."""
-    masks: Masks | None = None
-    """The segmenter's masks, none for a malformed answer; None where there is no segmenter or no image."""
+    segmenter_masks: Masks | None = None
+    """What the segmenter makes of the answer; None where there is no segmenter, no image, or no part that needs it."""
+
+    @property
+    def masks(self) -> Masks:
+        """The segmenter's masks, one per object at the image's size: none for "nothing there" and a malformed answer.
+
+        Raises:
+            InputError: the segmenter was not asked, since no part of the reward says that it needs masks.
+        """
+        if self.segmenter_masks is None:
+            raise InputError(
+                "a part of the reward looks at the segmenter's masks and does not say so: write "
+                "@thinkseg.reward(needs_masks=True) above it"
+            )
+        return self.segmenter_masks
 
 
 _COLUMNS = frozenset(
     {"image", "images", "target", "instances", "ignore", "reference", "frame", "box", "points", "objects"}
 )
 
-Scores = list[float | None]
-Part = Callable[[Sequence[RewardInput]], Scores]
-"""A part of the reward: one value per item, None where the truth that it needs is not known."""
-
 
 def trivial_score(item: RewardInput, nothing_there: bool) -> float | None:
-    """The score of an item in which there is nothing to compare, as a share of the full one; None in any other item.
+    """The score of an input in which there is nothing to compare, as a share of the full one; None for any other.
 
     "Nothing there" earns all where nothing is there, and nothing where something is. An answer that names objects
     where nothing is there earns nothing, and a malformed answer never does.
@@ -87,15 +97,6 @@ def trivial_score(item: RewardInput, nothing_there: bool) -> float | None:
     if nothing_there or not item.answer.objects:
         return float(nothing_there and not item.answer.objects)
     return None
-
-
-def each(score: Callable[[RewardInput], float | None]) -> Part:
-    """A part from a function of a single item."""
-
-    def part(inputs: Sequence[RewardInput]) -> Scores:
-        return [score(item) for item in inputs]
-
-    return part
 
 
 def truth_from_row(columns: Mapping[str, Sequence[Any]], index: int) -> Truth:

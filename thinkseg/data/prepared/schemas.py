@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
-from thinkseg.answers.reading import read_json, read_object
+from thinkseg.answers.reading import attempt, read_json, read_object
 from thinkseg.errors import DataError, MalformedAnswer
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
@@ -61,8 +61,10 @@ def read_solution(text: str, frame: Size, where: str) -> Answer:
     try:
         if len(text) > MOST_LETTERS:
             raise ValueError(f"it has more than {MOST_LETTERS:,} letters")
-        objects = _read_seg_zero(text) if text.lstrip().startswith("<") else _read_vision_reasoner(text)
-    except (ValueError, TypeError, MalformedAnswer) as error:
+        objects = attempt(_read_seg_zero if text.lstrip().startswith("<") else _read_vision_reasoner, text)
+        if isinstance(objects, MalformedAnswer):
+            raise ValueError(objects.reason)
+    except (ValueError, TypeError) as error:
         raise DataError(
             f"the solution of {where} should be '{_example('seg-zero')}' or '{_example('vision-reasoner')}', and "
             f"cannot be read as one ({type(error).__name__}: {error})"

@@ -151,13 +151,12 @@ def _worked(fields: Mapping[str, Any], file: Path, number: int, place: Path | tu
         query, text = _talk(fields.get("messages") or fields.get("conversations"), where)
     if not isinstance(query, str) or not _plain(query):
         raise DataError(f"{where} has no request: 'problem' or the turn of a user should hold it")
-    try:
-        answer = SegR1().parse(text, ANY_FRAME)
-    except MalformedAnswer as malformed:
+    answer = SegR1().try_parse(text, ANY_FRAME)
+    if isinstance(answer, MalformedAnswer):
         raise DataError(
-            f"the answer of {where} is not whole: {malformed.reason}. It would teach the model to stop or go on like "
+            f"the answer of {where} is not whole: {answer.reason}. It would teach the model to stop or go on like "
             "that: mend the row or leave it out"
-        ) from malformed
+        ) from answer
     if place is None:
         if not isinstance(fields.get("image"), str) or not fields["image"]:
             raise DataError(f"{where} has no 'image', the name of an image's file")

@@ -1,0 +1,143 @@
+"""The contract of a format: its laws hold for every format of the package and for the example in its docstring."""
+
+import ast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from thinkseg.answers import FORMATS, SegR1, get_format
+from thinkseg.answers.instructions import EXAMPLE
+from thinkseg.errors import InputError, MalformedAnswer
+from thinkseg.models.pipeline import Pipeline
+from thinkseg.rewards import Rubric, Truth
+from thinkseg.testing import FakeReasoner, FakeSegmenter
+from thinkseg.types import Answer, Box, Instruction, ObjectPrompt, Point, Size
+
+FRAME = Size(100, 60)
+OWN = "the example of the contract"
+
+# Numbers only: the run-time type checks draw random samples themselves, which a strategy must not do.
+tenths = st.integers(0, 1000).map(lambda value: value / 10), st.integers(0, 600).map(lambda value: value / 10)
+points = st.lists(st.tuples(*tenths, st.sampled_from([1, 1, 0])), max_size=5)
+objects = st.lists(st.tuples(*tenths, *tenths, points), max_size=3)
+thinking = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+
+
+@pytest.fixture(params=[*FORMATS, OWN])
+def answer_format(request, own_format):
+    return get_format(own_format if request.param == OWN else request.param)
+
+
+def answer_of(objects, think):
+    prompts = [
+        ObjectPrompt(Box(min(x, u), min(y, v), max(x, u), max(y, v)), tuple(Point(*point) for point in points))
+        for x, y, u, v, points in objects
+    ]
+    return Answer(FRAME, tuple(prompts), think)
+
+
+def test_what_a_format_writes_it_reads_back(answer_format):
+    expressed = []
+
+    @given(objects, thinking)
+    @settings(max_examples=120, deadline=None)
+    def law(objects, think):
+        answer = answer_of(objects, think)
+        try:
+            canonical = answer_format.canonical(answer)
+        except ValueError:
+            with pytest.raises(ValueError, match=r"format|thinking"):
+                answer_format.render(answer)
+            return
+        assert answer_format.canonical(canonical) == canonical
+        text = answer_format.render(answer)
+        assert text == answer_format.render(canonical)
+        assert answer_format.parse(text, FRAME) == canonical
+        expressed.append(canonical)
+
+    law()
+    assert any(answer.objects for answer in expressed)
+    assert not all(answer.objects for answer in expressed)
+
+
+def test_any_text_is_either_an_answer_or_malformed(answer_format):
+    @given(st.text(max_size=80) | st.text(alphabet='<think>/boxpilas[]{}"0,1;: ', max_size=80))
+    @settings(max_examples=80, deadline=None)
+    def law(text):
+        read = answer_format.try_parse(text, FRAME)
+        assert isinstance(read, MalformedAnswer) or read.frame == FRAME
+
+    law()
+
+
+def test_the_example_in_the_instruction_is_rendered_and_parses(answer_format):
+    asked = answer_format.instruction("the cow")
+    text = answer_format.render(EXAMPLE)
+    assert text in f"{asked.system} {asked.user}"
+    assert "the cow" in asked.user
+    assert answer_format.parse(text, EXAMPLE.frame) == answer_format.canonical(EXAMPLE)
+
+
+def test_a_format_counts_how_well_a_text_keeps_to_it(answer_format):
+    text = answer_format.render(EXAMPLE)
+    full = answer_format.form_score(text, EXAMPLE.frame, answer_format.parse(text, EXAMPLE.frame))
+    assert full == (3 if answer_format.name == "vision-reasoner" else 1)
+    assert answer_format.form_score("?", EXAMPLE.frame, None) == 0
+
+
+def test_a_format_of_ones_own_is_asked_read_segmented_and_rewarded(own_format):
+    own = get_format(own_format)
+    pipeline = Pipeline(FakeReasoner(["[10, 20, 90, 50]; [0, 0, 5, 5]"], FRAME), FakeSegmenter(), own)
+    prediction = pipeline.segment(Image.new("RGB", FRAME.wh), "the cow")
+    assert [prompt.box for prompt in prediction.answer.objects] == [
+        Box(10.0, 20.0, 90.0, 50.0),
+        Box(0.0, 0.0, 5.0, 5.0),
+    ]
+    assert prediction.masks.sum() > 0
+    rubric = Rubric(own, {"format": 1.0, "box_iou": 1.0})
+    truth = Truth(objects=Answer(FRAME, (ObjectPrompt(Box(10.0, 20.0, 90.0, 50.0)),)))
+    right, wrong = rubric.score(["[10, 20, 90, 50]", "[10, 20, 90]"], [truth] * 2, [FRAME] * 2)
+    assert (right.parts, wrong.parts) == ({"format": 1, "box_iou": 1}, {"format": 0, "box_iou": 0})
+
+
+def test_a_recipe_can_put_its_sentences_in_place_of_those_of_a_format_of_ones_own(own_format):
+    template = Instruction(user="{query}, like {example}")
+    assert get_format(own_format, template).instruction("a cow").user == "a cow, like [96, 180, 412, 566]"
+
+
+def test_an_unknown_format_is_told_the_nearest_or_the_known_ones():
+    with pytest.raises(InputError, match=r"no answer format 'seg-r2': did you mean 'seg-r1'\?.* FILE\.py:NAME"):
+        get_format("seg-r2")
+    with pytest.raises(InputError, match="seg-r1, seg-r1-points, seg-zero, seg-zero-soft, vision-reasoner"):
+        get_format("xml")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_only_formats_that_heed_it_can_be_made_tolerant(name):
+    if FORMATS[name].can_be_tolerant:
+        assert get_format(name, tolerant=True).tolerant
+    else:
+        with pytest.raises(InputError, match=f"'{name}' has no code fences to be tolerant about"):
+            get_format(name, tolerant=True)
+
+
+def test_a_malformed_answer_comes_back_as_a_value_with_its_reason():
+    read = SegR1().try_parse("a cow", FRAME)
+    assert isinstance(read, MalformedAnswer)
+    assert "outside the tags" in read.reason
+
+
+def test_a_malformed_answer_is_caught_in_one_place_only(repository):
+    """Law 4: a model's bad text is data, and whoever goes on with it takes it as a value."""
+    files = [
+        file for room in ("thinkseg", "pocket", "scripts", "examples") for file in (repository / room).rglob("*.py")
+    ]
+    handlers = [
+        str(file.relative_to(repository))
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ExceptHandler) and node.type is not None and "MalformedAnswer" in ast.unparse(node.type)
+    ]
+    assert handlers == ["thinkseg/answers/reading.py"]
