@@ -76,14 +76,13 @@ def test_the_main_job_runs_through_with_real_models_and_goes_on_where_it_was(
 
 @pytest.mark.slow  # the recipe is checked by TRL, which takes its time to import
 def test_an_interrupt_ends_with_a_word_on_how_to_go_on(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_words: object) -> None:
         raise KeyboardInterrupt("stopped after step 1 of 2")
 
-    monkeypatch.setattr("thinkseg.cli.quickstart.create_tools", interrupted)
     words = ["quickstart", "--recipe", str(recipe), "--out", str(tmp_path / "run")]
-    assert main(words) == 130
+    assert main(words, tools=interrupted) == 130
     told = capsys.readouterr()
     assert "stopped after step 1 of 2\nThe same command goes on from there." in told.err
     assert told.out == ""

@@ -10,7 +10,7 @@ from thinkseg.errors import InputError
 from thinkseg.evaluation.benchmarks import Benchmark, LoadOptions, benchmark_names
 from thinkseg.evaluation.job import run_plan
 from thinkseg.evaluation.parallel.shards import Shard
-from thinkseg.evaluation.plan import EvaluationPlan, ModelChoice
+from thinkseg.evaluation.plan import EvaluatedModel, EvaluationPlan
 from thinkseg.evaluation.provenance import command_line
 from thinkseg.evaluation.run import Predictor, Run
 from thinkseg.models.checkpoint_config import CheckpointConfig
@@ -116,7 +116,7 @@ def evaluate(
     )
     plan = EvaluationPlan(
         benchmarks=[benchmark],
-        choice=ModelChoice(str(model) if isinstance(model, Path) else model, config, device, dtype),
+        model=EvaluatedModel(str(model) if isinstance(model, Path) else model, config, device, dtype),
         out=None if out is None else Path(out),
         options=LoadOptions(limit, seed, None if data is None else Path(data)),
         protocol=protocol,

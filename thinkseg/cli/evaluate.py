@@ -112,12 +112,12 @@ def plan_from_flags(args: argparse.Namespace, load: Callable[..., Any]) -> Evalu
     """What the flags ask for."""
     from thinkseg.evaluation.benchmarks import LoadOptions
     from thinkseg.evaluation.parallel.shards import Shard
-    from thinkseg.evaluation.plan import EvaluationPlan, ModelChoice
+    from thinkseg.evaluation.plan import EvaluatedModel, EvaluationPlan
     from thinkseg.evaluation.provenance import command_line
 
     return EvaluationPlan(
         benchmarks=args.benchmarks,
-        choice=ModelChoice(args.model, config_from_flags(args), args.device, args.dtype, load),
+        model=EvaluatedModel(args.model, config_from_flags(args), args.device, args.dtype, load),
         out=args.out,
         options=LoadOptions(args.limit, args.seed, args.data),
         protocol=args.protocol,

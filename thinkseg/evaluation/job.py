@@ -72,7 +72,7 @@ def _predict(
     plan: EvaluationPlan, benchmarks: Sequence[LoadedBenchmark], shard: Shard, open_progress: OpenProgress
 ) -> tuple[str, list[Run]]:
     """Load the models and do one part of every benchmark; return the device that they ran on, and the parts."""
-    pipeline = plan.choice.pipeline(plan.batch_size)
+    pipeline = plan.model.pipeline(plan.batch_size)
     runs = []
     for one in benchmarks:
         _refuse_unnamed(plan, one, shard)
@@ -93,7 +93,7 @@ def _predict(
 
 def _refuse_unnamed(plan: EvaluationPlan, one: LoadedBenchmark, shard: Shard) -> None:
     """Do not go on with the predictions of a pipeline that cannot be told from another one."""
-    if not isinstance(plan.choice.model, str) and one.out is not None and shard.path(one.out).exists():
+    if not isinstance(plan.model.checkpoint, str) and one.out is not None and shard.path(one.out).exists():
         raise InputError(
             f"{one.out} holds predictions already, and a pipeline that was handed over cannot be told from the one "
             "that made them; choose another folder, or give the model by its name"
@@ -150,6 +150,6 @@ def _finish(plan: EvaluationPlan, one: LoadedBenchmark, part: Run | None, contex
             return Evaluated(part)
         run = Run.from_records(read_header(one.out / HEADER), records, one.benchmark.measures, folder=one.out)
     assert run is not None
-    run = replace(run, name=plan.choice.name)
+    run = replace(run, name=plan.model.name)
     draw_images(run, one.samples, plan.images, plan.progress)
     return Evaluated(run, write_run_report(run, one.benchmark, one.samples, context))

@@ -25,10 +25,10 @@ from thinkseg.types import Sample
 
 
 @dataclass(frozen=True, slots=True)
-class ModelChoice:
+class EvaluatedModel:
     """What answers: a checkpoint with how it is asked, or a pipeline that is loaded already."""
 
-    model: str | Predictor = "pocket"
+    checkpoint: str | Predictor = "pocket"
     config: CheckpointConfig = field(default_factory=CheckpointConfig)
     """What the caller overrules of how the checkpoint wants to be asked, its segmenter among it."""
     device: str = "auto"
@@ -39,14 +39,14 @@ class ModelChoice:
     @property
     def name(self) -> str:
         """What the model is called in reports."""
-        return self.model if isinstance(self.model, str) else type(self.model).__name__
+        return self.checkpoint if isinstance(self.checkpoint, str) else type(self.checkpoint).__name__
 
     def pipeline(self, batch_size: int) -> Predictor:
         """Load it, if it is not at hand."""
-        if not isinstance(self.model, str):
-            return self.model
+        if not isinstance(self.checkpoint, str):
+            return self.checkpoint
         predictor: Predictor = self.load(
-            self.model, config=self.config, device=self.device, dtype=self.dtype, batch_size=batch_size
+            self.checkpoint, config=self.config, device=self.device, dtype=self.dtype, batch_size=batch_size
         )
         return predictor
 
@@ -72,7 +72,7 @@ class EvaluationPlan:
     """Benchmarks, a model, and where the results go."""
 
     benchmarks: Sequence[BenchmarkChoice]
-    choice: ModelChoice = field(default_factory=ModelChoice)
+    model: EvaluatedModel = field(default_factory=EvaluatedModel)
     out: Path | None = None
     """The folder of the results; with several benchmarks each has one of its name in there. None writes nothing."""
     options: LoadOptions = field(default_factory=LoadOptions)
@@ -103,7 +103,7 @@ class EvaluationPlan:
             raise InputError(
                 "--processes starts the parts by itself; leave out --shard, torchrun and accelerate launch"
             )
-        named = isinstance(self.choice.model, str) and all(isinstance(one, str) for one in self.benchmarks)
+        named = isinstance(self.model.checkpoint, str) and all(isinstance(one, str) for one in self.benchmarks)
         if self.processes > 1 and not named:
             raise InputError(
                 "several processes need a model and a benchmark by their names, or references to your own code: "
@@ -142,17 +142,17 @@ class EvaluationPlan:
 
     def header(self, loaded: LoadedBenchmark, pipeline: Predictor) -> RunHeader:
         """What is run, with digests of the checkpoint and of the user's own code, so that nothing is mixed."""
-        model, config = self.choice.model, self.choice.config
+        model, config = self.model.checkpoint, self.model.config
         named = (loaded.name, config.format, config.segmenter, config.frame, *loaded.benchmark.measures)
         return RunHeader(
             benchmark=loaded.benchmark.name,
-            model=self.choice.name,
+            model=self.model.name,
             model_revision=reasoner_revision(model) if isinstance(model, str) else "",
             segmenter=config.segmenter or "the model's own",
             seed=self.options.seed,
             answer_format=pipeline.answer_format.name if isinstance(pipeline, Pipeline) else "",
             protocol=self.protocol,
             data="" if self.options.root is None else str(self.options.root.resolve()),
-            asked=self.choice.asked(),
+            asked=self.model.asked(),
             code=code_digests(named),
         )

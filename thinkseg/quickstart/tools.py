@@ -1,0 +1,47 @@
+"""The real parts of the quickstart: pocket scenes, pipelines that share one segmenter, and GRPO."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from thinkseg.data.synthetic.scenes import load_scenes
+from thinkseg.evaluation.provenance import command_line
+from thinkseg.models.pipeline import load_pipeline
+from thinkseg.quickstart.job import Tools
+from thinkseg.quickstart.options import QuickstartOptions
+from thinkseg.training.config import Recipe
+
+Say = Callable[[str], None]
+"""Tells the user something while the work goes on."""
+
+
+def say(text: str) -> None:
+    """A line on stderr."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def create_tools(options: QuickstartOptions, recipe: Recipe, say: Say = say) -> Tools:
+    """The real parts; the models are loaded here and in what is returned."""
+    from thinkseg.models.segmenter import load_segmenter
+    from thinkseg.training.grpo import train_rl
+    from thinkseg.training.runs import newest_checkpoint, quiet_libraries
+
+    samples = load_scenes("test", options.scenes, options.seed)
+    segmenter = load_segmenter(recipe.segmenter, recipe.device)
+    config = recipe.checkpoint_config()
+
+    def load(model: str) -> Any:
+        with quiet_libraries():
+            return load_pipeline(model, segmenter, config, device=recipe.device, batch_size=options.batch_size)
+
+    def train(folder: Path) -> Path:
+        say("2/3 train")
+        here = dataclasses.replace(recipe, output=folder)
+        return train_rl(here, segmenter=segmenter, resume=newest_checkpoint(folder) is not None)
+
+    return Tools(load, train, samples, options.batch_size, command_line())
