@@ -16,7 +16,9 @@ from thinkseg.errors import ThinkSegError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thinkseg.api.compare import compare
     from thinkseg.api.evaluate import evaluate
+    from thinkseg.api.measure import measure, measure_folders
     from thinkseg.evaluation.run import Run
     from thinkseg.models.base import Segmenter
     from thinkseg.models.pipeline import Pipeline
@@ -38,8 +40,11 @@ __all__ = [
     "Size",
     "ThinkSegError",
     "__version__",
+    "compare",
     "evaluate",
     "load",
+    "measure",
+    "measure_folders",
     "reward",
 ]
 
@@ -108,7 +113,10 @@ def load(
 
 _HOMES = {
     "Run": "thinkseg.evaluation.run",
+    "compare": "thinkseg.api.compare",
     "evaluate": "thinkseg.api.evaluate",
+    "measure": "thinkseg.api.measure",
+    "measure_folders": "thinkseg.api.measure",
     "reward": "thinkseg.rewards.part",
 }
 """Where public names come from that are not values of `thinkseg.types`."""

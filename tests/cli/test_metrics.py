@@ -7,11 +7,13 @@ import pytest
 from PIL import Image
 
 from thinkseg import cli
-from thinkseg.cli.metrics import TITLES, find_pairs, measure_all
+from thinkseg.evaluation.mask_folders import PAIR_MEASURES, find_pairs, score_files
+from thinkseg.evaluation.measures.pairs import GreyRecord
+from thinkseg.evaluation.measures.registry import MEASURES, extra_metrics, measure
+from thinkseg.evaluation.scoring import score
 from thinkseg.imaging import save_mask
 from thinkseg.metrics.boundary import correction_effort
-from thinkseg.metrics.overlap import OverlapSums, count_overlap
-from thinkseg.metrics.saliency import SaliencySums, measure_saliency
+from thinkseg.types import Answer, Completion, Prediction, Sample, Size
 
 
 @pytest.fixture
@@ -38,17 +40,38 @@ def run(capsys, *words):
     return code, out, err
 
 
-def test_the_table_and_the_file_hold_every_metric(folders, capsys, tmp_path):
+def test_the_table_and_the_file_hold_every_metric_as_a_report_has_it(folders, capsys, tmp_path):
     predictions, targets, pairs = folders
     code, out, _ = run(capsys, predictions, targets, "--processes", 1, "--json", tmp_path / "new/scores.json")
     assert code == 0
-    assert all(title in out for name, title in TITLES.items() if name != "hce")
+    labels = [MEASURES[name].label for name in PAIR_MEASURES]
+    assert [line.split("  ")[0] for line in out.splitlines()] == ["masks", *labels]
     assert "HCE" not in out
     written = json.loads((tmp_path / "new/scores.json").read_text())
-    overlap = sum((OverlapSums.of(count_overlap(*pair)) for pair in pairs), OverlapSums())
-    expected = sum((measure_saliency(*pair) for pair in pairs), SaliencySums()).scores()
-    assert written["count"] == 5
-    assert written["metrics"] == pytest.approx(expected | {"giou": overlap.giou, "ciou": overlap.ciou})
+    records = []
+    for name, (pred, target) in zip("abcde", pairs, strict=True):
+        prediction = Prediction(name, Completion(""), Answer(Size(32, 24)), pred[None])
+        records.append(score(Sample(name, "none.png", "it", target), prediction, extra_metrics(PAIR_MEASURES)))
+    expected = {name: one.value for name, one in measure(records, PAIR_MEASURES).items()}
+    assert written == {"count": 5, "metrics": expected}
+
+
+def test_the_measures_that_are_asked_for_are_measured_those_of_ones_own_among_them(folders, capsys, tmp_path):
+    predictions, targets, _ = folders
+    mine = tmp_path / "my_measures.py"
+    mine.write_text(
+        "from thinkseg.evaluation.measures.base import Measure, mean\n"
+        "hit = Measure('hit', 'Share that touch it.', mean(lambda one: one.intersection > 0), 'share')\n"
+    )
+    code, out, _ = run(capsys, predictions, targets, "--processes", 2, "--measures", f"giou, {mine}:hit,p50")
+    assert code == 0
+    rows = [line.rsplit("  ", 1) for line in out.splitlines()]
+    assert [row[0].strip() for row in rows] == ["masks", "mean IoU", "hit", "P@0.5"]
+    assert rows[2][1].strip() == "100.00 %"
+    for names, said in (("giuo", "did you mean 'giou'"), (" ,", "--measures should name at least one")):
+        code, _, err = run(capsys, predictions, targets, "--measures", names)
+        assert (code, err.count("\n")) == (2, 1)
+        assert said in err
 
 
 def test_all_missing_predictions_are_named_up_to_ten(folders, capsys):
@@ -74,49 +97,41 @@ def test_the_effort_of_correction_is_counted_when_it_is_asked_for(folders, capsy
     assert code == 0
     expected = np.mean([correction_effort(*pair) for pair in pairs])
     assert expected > 0
-    assert f"HCE               {expected:8.4f}" in out
+    assert next(line for line in out.splitlines() if line.startswith("HCE")).endswith(f" {expected:.4f}")
 
 
-def test_masks_of_nought_and_one_are_measured_the_quick_way_and_grey_ones_by_the_package(folders, monkeypatch):
+def test_masks_of_nought_and_one_are_measured_the_quick_way_and_grey_ones_by_the_package(folders):
     predictions, targets, pairs = folders
     Image.fromarray(pairs[0][0].astype(np.uint8)).save(predictions / "scene 0.png")  # 0 and 1 in place of 255
     grey = np.where(pairs[1][0], 255, 0).astype(np.uint8)
     grey[0, 0] = 9
     Image.fromarray(grey).save(predictions / "scene 1.png")
-    kinds = []
-
-    def measured(pred, target, *, effort):
-        kinds.append(pred.dtype)
-        return measure_saliency(pred, target, effort=effort)
-
-    monkeypatch.setattr("thinkseg.metrics.saliency.measure_saliency", measured)
-    measure_all(find_pairs(predictions, targets)[:2], processes=1)
-    assert kinds == [np.bool_, np.float64]
+    records = score_files(find_pairs(predictions, targets)[:2], ("max_f",), processes=1)
+    assert [isinstance(record, GreyRecord) for record in records] == [False, True]
 
 
 def test_perfect_predictions_score_one(folders, capsys):
     _, targets, _ = folders
     _, out, _ = run(capsys, targets, targets, "--processes", 1)
-    assert "S-measure           1.0000" in out
-    assert "MAE                 0.0000" in out
+    rows = dict(line.rsplit("  ", 1) for line in out.splitlines())
+    found = {label.strip(): value.strip() for label, value in rows.items()}
+    assert (found["S-measure"], found["MAE"], found["mean IoU"]) == ("1.0000", "0.0000", "1.0000")
 
 
 @pytest.mark.slow
-def test_several_processes_give_the_same_sums(folders, monkeypatch):
+def test_several_processes_give_the_same_records_in_the_same_order(folders):
     predictions, targets, _ = folders
-    monkeypatch.setattr("thinkseg.cli.metrics.CHUNK", 2)
     pairs = find_pairs(predictions, targets)
-    alone, together = measure_all(pairs, processes=1), measure_all(pairs, processes=2)
-    assert alone[0] == together[0]
-    assert alone[1].scores() == pytest.approx(together[1].scores())
+    alone, together = (score_files(pairs, PAIR_MEASURES, processes=count, chunk=2) for count in (1, 2))
+    assert alone == together
 
 
 def test_soft_maps_are_measured_as_they_are_and_cut_at_one_half_for_iou(folders, capsys):
     predictions, targets, pairs = folders
     soft = Image.fromarray(np.where(pairs[0][1], 200, 90).astype(np.uint8))
     soft.save(predictions / "scene 0.png")
-    sums = measure_all(find_pairs(predictions, targets)[:1], processes=1)
-    assert sums[0].giou == 1
+    records = score_files(find_pairs(predictions, targets)[:1], ("giou",), processes=1)
+    assert records[0].iou == 1
 
 
 def test_a_prediction_of_another_size_is_named_unless_it_is_to_be_resized(folders, capsys):
@@ -126,8 +141,9 @@ def test_a_prediction_of_another_size_is_named_unless_it_is_to_be_resized(folder
     assert code == 2
     assert "scene 0.png' has 64×48 pixels" in err
     assert "--resize" in err
-    assert run(capsys, predictions, targets, "--processes", 1, "--resize")[0] == 0
-    assert measure_all(find_pairs(predictions, targets)[:1], resize=True, processes=1)[0].giou > 0.9
+    code, _, err = run(capsys, predictions, targets, "--processes", 1, "--resize")
+    assert code == 0, err
+    assert score_files(find_pairs(predictions, targets)[:1], ("giou",), resize=True, processes=1)[0].iou > 0.9
 
 
 @pytest.mark.parametrize("broken", ["missing", "unreadable", "no targets", "no folder", "processes"])
@@ -150,7 +166,7 @@ def test_what_is_wrong_is_named(folders, capsys, broken):
         sentence = "nowhere"
     else:
         words[-1] = -1
-        sentence = "--processes is at least 1, found -1"
+        sentence = "processes should be at least 1, found -1"
     code, _, err = run(capsys, *words)
     assert code == 2
     assert sentence in err

@@ -6,7 +6,14 @@ import numpy as np
 import py_sod_metrics
 import pytest
 
-from thinkseg.metrics.saliency import SaliencySums, measure_saliency, s_measure, saliency_scores
+from thinkseg.api.measure import measure
+from thinkseg.metrics.saliency import s_measure
+
+
+def saliency_scores(pred, target):
+    """The numbers of one pair that papers on foreground segmentation have."""
+    scores = measure(pred, target)
+    return {name: score for name, score in scores.items() if name not in ("giou", "ciou")}
 
 
 def square(size=768, side=300):
@@ -106,9 +113,9 @@ def test_the_other_measures_are_those_of_pysodmetrics_on_eight_bit_images(kind):
         "mae": py_sod_metrics.MAE(),
         "sm": py_sod_metrics.Smeasure(),
     }
-    for measure in measures.values():
-        measure.step(grey, target.astype(np.uint8) * 255)
-    found = {name: measure.get_results()[name] for name, measure in measures.items()}
+    for one in measures.values():
+        one.step(grey, target.astype(np.uint8) * 255)
+    found = {name: one.get_results()[name] for name, one in measures.items()}
     scores = saliency_scores(grey / 255, target)
     assert {name: score for name, score in scores.items() if name not in ("mba", "biou")} == pytest.approx(
         {
@@ -139,22 +146,3 @@ def test_a_grey_map_is_cut_at_one_half_for_its_outline():
     target = square(64, 30)
     scores = saliency_scores(np.where(target, 0.8, 0.3), target)
     assert scores["mba"] == scores["biou"] == 1
-
-
-def test_the_effort_of_correction_is_measured_where_it_is_asked_for():
-    target = square(64, 30)
-    assert "hce" not in saliency_scores(target, target)
-    both = measure_saliency(target, target, effort=True) + measure_saliency(~target, target, effort=True)
-    assert both.scores()["hce"] > 0
-    assert "hce" not in (both + measure_saliency(target, target)).scores()
-
-
-def test_shards_add_up_and_maxima_are_those_of_the_mean_curve():
-    rng = np.random.default_rng(4)
-    targets = [blobs(rng, (30, 30)) for _ in range(4)]
-    each = [measure_saliency(0.5 * target + 0.5 * rng.random(target.shape), target) for target in targets]
-    whole = sum(each, SaliencySums()).scores()
-    assert (sum(each[:1], SaliencySums()) + sum(each[1:], SaliencySums())).scores() == pytest.approx(whole)
-    assert whole["max_f"] <= np.mean([one.scores()["max_f"] for one in each])
-    assert whole["mae"] == pytest.approx(np.mean([one.scores()["mae"] for one in each]))
-    assert SaliencySums().scores() == {}

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from thinkseg.errors import DataError
-from thinkseg.evaluation.comparison.runs import ALL, Comparison, compare_runs, to_json
+from thinkseg.evaluation.comparison.compared import ALL, Comparison
+from thinkseg.evaluation.comparison.runs import compare_runs
 from thinkseg.evaluation.records import PredictionRecord, RunHeader
-from thinkseg.evaluation.reporting.comparison_page import Context, comparison_html, text_table
+from thinkseg.evaluation.reporting.comparison_page import ComparisonContext, comparison_html
 from thinkseg.evaluation.run import Run
 
 MEASURES = ("giou", "ciou", "s_measure", "mae", "max_f", "parse_failures", "correct_abstentions", "false_abstentions")
@@ -64,9 +65,8 @@ def test_a_planted_gain_is_told_from_luck_and_equal_runs_differ_by_nothing(creat
 def test_samples_are_matched_by_their_ids_not_by_their_places(create_run: Callable[..., Run]) -> None:
     first, second = create_run("a"), create_run("b", 0.1)
     shuffled = replace(second, records=[second.records[index] for index in np.random.default_rng(1).permutation(120)])
-    assert to_json(compare_runs((first, shuffled), resamples=200)) == to_json(
-        compare_runs((first, second), resamples=200)
-    )
+    found, expected = (compare_runs((first, other), resamples=200) for other in (shuffled, second))
+    assert found.to_json() == expected.to_json()
 
 
 def test_runs_over_different_samples_are_refused_with_the_samples_named(create_run: Callable[..., Run]) -> None:
@@ -102,7 +102,7 @@ def test_samples_that_a_protocol_leaves_out_count_for_nothing(create_run: Callab
 
 
 def test_the_table_says_what_is_better_and_what_is_worse(create_run: Callable[..., Run]) -> None:
-    lines = text_table(compare_runs((create_run("a"), create_run("b", 0.1)), resamples=300)).splitlines()
+    lines = str(compare_runs((create_run("a"), create_run("b", 0.1)), resamples=300)).splitlines()
     assert lines[0].split() == ["a", "b", "b", "−", "a"]
     assert lines[1] == "all (120 samples)"
     assert lines[2].startswith("  mean IoU")
@@ -113,24 +113,24 @@ def test_the_table_says_what_is_better_and_what_is_worse(create_run: Callable[..
 
 def test_with_few_samples_the_table_and_the_page_say_that_they_are_too_few(create_run: Callable[..., Run]) -> None:
     comparison = compare_runs((create_run("a", count=20), create_run("b", 0.1, count=20)), resamples=300)
-    lines = text_table(comparison).splitlines()
+    lines = str(comparison).splitlines()
     assert lines[2].endswith("too few to tell")
     assert not any(line.endswith(("better", "worse")) for line in lines)
-    page = comparison_html(comparison, Context("thinkseg compare a b"))
+    page = comparison_html(comparison, ComparisonContext("thinkseg compare a b"))
     assert "too few to tell" in page
     assert '<td class="risen"' not in page
     alone = compare_runs((create_run("a", count=1), create_run("b", 0.1, count=1)))
     assert gain_of(alone, "giou").low is None
-    assert "[" not in text_table(alone)
-    assert "no interval" in comparison_html(alone, Context("thinkseg compare a b"))
+    assert "[" not in str(alone)
+    assert "no interval" in comparison_html(alone, ComparisonContext("thinkseg compare a b"))
 
 
 def test_the_page_loads_nothing_shows_every_run_and_escapes_its_names(
     create_run: Callable[..., Run], create_samples: Callable[[int], Any]
 ) -> None:
     runs = create_run("a"), create_run("<b>", 0.1), create_run("c", -0.05)
-    comparison = compare_runs(runs, resamples=100)
-    page = comparison_html(comparison, Context("thinkseg compare a b", create_samples(120), "They differ."))
+    comparison = replace(compare_runs(runs, resamples=100), warning="They differ.")
+    page = comparison_html(comparison, ComparisonContext("thinkseg compare a b", create_samples(120)))
     assert "<script" not in page
     assert "http" not in page.replace("http://www.w3.org", "")
     assert "&lt;b&gt; − a" in page
@@ -140,5 +140,5 @@ def test_the_page_loads_nothing_shows_every_run_and_escapes_its_names(
     assert "They differ." in page
     assert page.count("data:image/webp") >= 4 * 4  # the target and three runs of every case
     assert page.count("<svg") == 2 + 2
-    bare = comparison_html(comparison, Context("thinkseg compare a b"))
+    bare = comparison_html(comparison, ComparisonContext("thinkseg compare a b"))
     assert "data:image" not in bare

@@ -1,49 +1,19 @@
-"""Two or more runs over the same samples, side by side: every number, and how sure its difference is."""
+"""Runs over the same samples, put side by side: matched by the ids of their samples, and compared number by number."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 
-from thinkseg.errors import DataError
-from thinkseg.evaluation.comparison.intervals import RESAMPLES, Gain, differences
-from thinkseg.evaluation.measures.registry import get_measure
+from thinkseg.errors import DataError, InputError
+from thinkseg.evaluation.comparison.compared import ALL, ComparedMeasure, Comparison
+from thinkseg.evaluation.comparison.intervals import RESAMPLES, differences
 from thinkseg.evaluation.run import Run
 from thinkseg.types import Metric
 
 TOLD = 3
 """So many samples that are missing on one side are named."""
-ALL = "all"
-
-
-@dataclass(frozen=True, slots=True)
-class ComparedMeasure:
-    """One measure of all runs."""
-
-    measure: str
-    metrics: tuple[Metric, ...]
-    """In the order of the runs."""
-    gains: tuple[Gain | None, ...]
-    """Of every run but the first over the first; None for a measure that is no ratio of sums."""
-
-    @property
-    def count(self) -> int:
-        """How many samples the numbers rest on, at most."""
-        return max(metric.count for metric in self.metrics)
-
-    def is_better(self, place: int) -> bool | None:
-        """Whether the difference of a run is for the better; None where that cannot be told."""
-        gain = self.gains[place]
-        if gain is None or gain.verdict not in ("risen", "fallen"):
-            return None
-        return get_measure(self.measure).is_better(gain.mean)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Runs over the same samples in the same order, and what there is to say about them."""
-
-    runs: tuple[Run, ...]
-    lines: Mapping[str, tuple[ComparedMeasure, ...]]
-    """Of all samples under ``all``, and of each task where there are several."""
+SETTINGS = ("benchmark", "protocol", "seed", "segmenter", "answer_format")
+"""Fields of `RunHeader` that change a number whatever the model is."""
 
 
 def compare_runs(runs: Sequence[Run], seed: int = 0, resamples: int = RESAMPLES) -> Comparison:
@@ -58,7 +28,7 @@ def compare_runs(runs: Sequence[Run], seed: int = 0, resamples: int = RESAMPLES)
         DataError: there are fewer than two runs, or they are not of the same samples.
     """
     if len(runs) < 2:
-        raise DataError(f"A comparison needs at least two runs, found {len(runs)}.")
+        raise DataError(f"a comparison needs at least two runs, found {len(runs)}")
     aligned = tuple(_in_order_of(runs[0], run) for run in runs)
     groups = {ALL: aligned[0].report.metrics}
     if len(aligned[0].report.by_task) > 1:
@@ -74,7 +44,7 @@ def compare_runs(runs: Sequence[Run], seed: int = 0, resamples: int = RESAMPLES)
             ComparedMeasure(name, tuple(found[name] for found in measured), tuple(one.get(name) for one in gains))
             for name in names
         )
-    return Comparison(aligned, lines)
+    return Comparison(aligned, lines, _warning(aligned), seed)
 
 
 def _in_order_of(first: Run, run: Run) -> Run:
@@ -90,8 +60,8 @@ def _in_order_of(first: Run, run: Run) -> Run:
             if names
         ]
         raise DataError(
-            f"Runs over different samples cannot be compared: {' and '.join(parts) or 'some samples come twice'}. "
-            "Evaluate both with the same benchmark and --limit."
+            f"runs over different samples cannot be compared: {' and '.join(parts) or 'some samples come twice'}; "
+            "evaluate both with the same benchmark and --limit"
         )
     return replace(run, records=[records[name] for name in wanted])
 
@@ -104,22 +74,43 @@ def _metrics_of(run: Run, group: str) -> Mapping[str, Metric]:
     return run.report.metrics if group == ALL else run.report.by_task.get(group, {})
 
 
-def to_json(comparison: Comparison) -> dict[str, object]:
-    """The comparison as plain values."""
-    return {
-        "runs": [
-            {"name": run.name, "model": run.report.model, "protocol": run.report.protocol} for run in comparison.runs
-        ],
-        "benchmark": comparison.runs[0].report.benchmark,
-        "samples": len(comparison.runs[0].records),
-        "groups": {
-            group: {
-                line.measure: {
-                    "values": [metric.value for metric in line.metrics],
-                    "gains": [None if gain is None else gain._asdict() for gain in line.gains],
-                }
-                for line in lines
-            }
-            for group, lines in comparison.lines.items()
-        },
-    }
+def _warning(runs: Sequence[Run]) -> str:
+    """What makes the numbers of these runs different besides the models."""
+    differing = []
+    for field in SETTINGS:
+        values = [str(getattr(run.header, field)) for run in runs]
+        if len(set(values)) > 1:
+            told = ", ".join(f"{run.name}: {value}" for run, value in zip(runs, values, strict=True))
+            differing.append(f"{field.replace('_', ' ')} ({told})")
+    return f"The runs differ in more than the model: {'; '.join(differing)}." if differing else ""
+
+
+def open_runs(
+    runs: Sequence[Run | Path | str], names: Sequence[str] | None = None, measures: Sequence[str] | None = None
+) -> list[Run]:
+    """Runs by their folders, each with a name of its own.
+
+    Args:
+        runs: folders, or runs that are in memory.
+        names: what they are called; when None, folders as much of their paths as tells them apart, runs as they are.
+        measures: what is measured of those that are read, by names or references; those of their benchmarks when None.
+
+    Raises:
+        InputError: there are fewer than two, or not as many names, or two are the same.
+        DataError: a folder holds no run, or one without predictions.
+    """
+    if len(runs) < 2:
+        raise InputError(f"a comparison needs at least two folders of evaluations, found {len(runs)}")
+    names = _names(runs) if names is None else list(names)
+    if len(names) != len(runs) or len(set(names)) != len(names) or not all(names):
+        raise InputError(f"{len(runs)} runs need as many names, all different; found {', '.join(names)}")
+    return [
+        replace(run, name=name) if isinstance(run, Run) else Run.open(run, name, measures)
+        for run, name in zip(runs, names, strict=True)
+    ]
+
+
+def _names(runs: Sequence[Run | Path | str]) -> list[str]:
+    paths = [Path(run).resolve() for run in runs if not isinstance(run, Run)]
+    depth = next((n for n in range(1, 9) if len({path.parts[-n:] for path in paths}) == len(paths)), 9)
+    return [run.name if isinstance(run, Run) else "/".join(Path(run).resolve().parts[-depth:]) for run in runs]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from jaxtyping import Float64
 
-from thinkseg.errors import ImageError, InputError
+from thinkseg.errors import InputError
 from thinkseg.evaluation.measures.base import ExtraMetric
 from thinkseg.evaluation.records import PredictionRecord
 from thinkseg.imaging import rle_from_mask
@@ -50,14 +50,8 @@ def score_pair(
         extra: what to measure besides, by name; see `extra_metrics_of`.
 
     Raises:
-        ImageError: the sizes differ.
+        InputError: an extra metric of the user's own is no finite number.
     """
-    for other in (target, ignore):
-        if other is not None and other.shape != pred.shape:
-            raise ImageError(
-                f"a prediction and its target have one size: '{name}' has {pred.shape[1]}×{pred.shape[0]} and "
-                f"{other.shape[1]}×{other.shape[0]} pixels"
-            )
     whole = pred if pred.dtype == np.bool_ else pred > 0.5
     kept = None if ignore is None else ~ignore
     mask, target = (whole, target) if kept is None else (whole & kept, target & kept)

@@ -1,74 +1,70 @@
-"""What `thinkseg compare` shows: a table for the terminal, and a page that loads nothing."""
+"""What a comparison writes: a page that loads nothing, the numbers as JSON, and rows for papers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from thinkseg.evaluation.comparison.intervals import Gain
-from thinkseg.evaluation.comparison.runs import ALL, ComparedMeasure, Comparison
+from thinkseg.errors import InputError
+from thinkseg.evaluation.benchmarks import LoadOptions, load_benchmark
+from thinkseg.evaluation.comparison.compared import ALL, TOO_FEW, ComparedMeasure, Comparison
 from thinkseg.evaluation.measures.registry import format_value, get_measure
+from thinkseg.evaluation.record_file import write_json
 from thinkseg.evaluation.reporting.charts import gain_chart
 from thinkseg.evaluation.reporting.gallery import choose_cases, render_case
+from thinkseg.evaluation.reporting.latex_tables import rows_of, write_rows
 from thinkseg.evaluation.reporting.report import iou_charts, render_page
-from thinkseg.evaluation.reporting.text_table import aligned
+from thinkseg.evaluation.run import Run
+from thinkseg.extension import is_reference
 from thinkseg.types import Sample
 
 KINDS = {True: "risen", False: "fallen", None: "undecided"}
 """The classes of the style sheet."""
-TOO_FEW = "too few to tell"
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class ComparisonContext:
     """What a page tells besides the numbers."""
 
     command: str
+    """What to type to get the same again."""
     samples: Sequence[Sample] | None = None
     """In the order of the records; None where the images are not at hand."""
-    warning: str = ""
-    seed: int = 0
 
 
-def text_table(comparison: Comparison) -> str:
-    """For the terminal: a line per measure with each run's value and, but for the first, its difference to that."""
-    first, *others = [run.name for run in comparison.runs]
-    head = ["", first, *others, *(f"{name} − {first}" for name in others)]
-    table = [head]
-    for group, lines in comparison.lines.items():
-        count = max((line.count for line in lines), default=0)
-        table.append([f"{group} ({count} samples)" if lines else group, *[""] * (len(head) - 1)])
-        table += [
-            [
-                f"  {get_measure(line.measure).label}",
-                *(format_value(line.measure, metric) for metric in line.metrics),
-                *(_difference(line, place) for place in range(len(others))),
-            ]
-            for line in lines
-        ]
-    return aligned(table)
+def write_comparison(out: Path, comparison: Comparison, context: ComparisonContext) -> None:
+    """Write ``comparison.html``, ``comparison.json``, ``table.md`` and ``table.tex`` into a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "comparison.html").write_text(comparison_html(comparison, context), encoding="utf-8")
+    rows = {name: metrics for run in comparison.runs for name, metrics in rows_of(run.report, run.name).items()}
+    write_rows(out, rows, list(dict.fromkeys(name for metrics in rows.values() for name in metrics)))
+    write_json(out / "comparison.json", comparison.to_json() | {"command": context.command})
 
 
-def _difference(line: ComparedMeasure, place: int) -> str:
-    """A difference with its interval, and whether it is for the better."""
-    gain = line.gains[place]
-    if gain is None:
-        return "no interval"
-    better = line.is_better(place)
-    mark = TOO_FEW if gain.verdict == "too few" else {True: "better", False: "worse", None: ""}[better]
-    return f"{_interval(line.measure, gain)} {mark:6}"
+def samples_of(run: Run, root: Path | None = None) -> Sequence[Sample] | None:
+    """The samples behind the records of a run, for their images; None where they are not at hand.
+
+    A benchmark of the user's own is code, which a folder of results cannot ask to be run.
+
+    Args:
+        run: the samples come in the order of its records.
+        root: where the data set is now; where the run had it when None.
+    """
+    header, records = run.header, run.records
+    if is_reference(header.benchmark):
+        return None
+    root = root if root is not None else Path(header.data) if header.data else None
+    try:
+        _, samples = load_benchmark(header.benchmark, LoadOptions(len(records), header.seed, root), header.protocol)
+        same = len(samples) == len(records) and samples[len(records) - 1].id == records[-1].id
+    except InputError:
+        return None
+    return samples if same else None
 
 
-def _interval(measure: str, gain: Gain) -> str:
-    scale, digits = (100, 1) if get_measure(measure).unit == "share" else (1, 3)
-    mean, *ends = (
-        "" if value is None else f"{scale * value:+.{digits}f}" for value in (gain.mean, gain.low, gain.high)
-    )
-    return (f"{mean} [{ends[0]}, {ends[1]}]" if all(ends) else mean).replace("-", "−")
-
-
-def comparison_html(comparison: Comparison, context: Context) -> str:
+def comparison_html(comparison: Comparison, context: ComparisonContext) -> str:
     """The page, whole."""
     first, *others = comparison.runs
     return render_page(
@@ -77,7 +73,7 @@ def comparison_html(comparison: Comparison, context: Context) -> str:
         benchmark=first.report.benchmark,
         count=len(first.records),
         names=[run.name for run in comparison.runs],
-        warning=context.warning,
+        warning=comparison.warning,
         verdicts=_verdicts(comparison),
         groups=[{"name": group, "lines": [_row(line) for line in lines]} for group, lines in comparison.lines.items()],
         gain_charts=[(run.name, _gain_chart(comparison, place)) for place, run in enumerate(others)],
@@ -122,12 +118,10 @@ def _row(line: ComparedMeasure) -> dict[str, Any]:
 
 
 def _gain_cell(line: ComparedMeasure, place: int) -> dict[str, str]:
-    gain = line.gains[place]
-    if gain is None:
+    if line.gains[place] is None:
         return {"text": "–", "kind": ""}
-    text = _interval(line.measure, gain)
-    text = f"{text} ({TOO_FEW})" if gain.verdict == "too few" else text
-    return {"text": text, "kind": KINDS[line.is_better(place)]}
+    text, verdict = line.interval(place), line.verdict(place)
+    return {"text": f"{text} ({TOO_FEW})" if verdict == TOO_FEW else text, "kind": KINDS[line.is_better(place)]}
 
 
 def _gain_chart(comparison: Comparison, place: int) -> Markup:
@@ -140,13 +134,13 @@ def _gain_chart(comparison: Comparison, place: int) -> Markup:
     return gain_chart(gains) if gains else Markup("")
 
 
-def _images(comparison: Comparison, context: Context) -> list[dict[str, Any]]:
+def _images(comparison: Comparison, context: ComparisonContext) -> list[dict[str, Any]]:
     """The samples on which the last run differs most from the first."""
     if context.samples is None:
         return []
     first, last = comparison.runs[0].records, comparison.runs[-1].records
     tasks: dict[str, list[dict[str, Any]]] = {}
-    for case in choose_cases(first, last, context.seed):
+    for case in choose_cases(first, last, comparison.seed):
         views = [(run.name, run.records[case.index]) for run in comparison.runs]
         tasks.setdefault(first[case.index].task, []).append(render_case(case, context.samples[case.index], views))
     return [{"name": name, "cases": cases} for name, cases in tasks.items()]

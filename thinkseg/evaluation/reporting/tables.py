@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from thinkseg.evaluation.comparison.intervals import Gain
 from thinkseg.evaluation.measures.registry import MASK_MEASURES, format_value, get_measure
-from thinkseg.evaluation.reporting.text_table import aligned
+from thinkseg.evaluation.text_table import aligned
 from thinkseg.types import Metric, Report
 
 
