@@ -1,4 +1,4 @@
-"""The page about protocols: its code runs, and its tables say what the code does."""
+"""The pages about protocols and metrics: their code runs, and their tables say what the code does."""
 
 import re
 from pathlib import Path
@@ -50,3 +50,17 @@ def test_measures_and_benchmarks_that_the_page_names_exist(page: str) -> None:
     assert set(re.findall(r"\(`(\w+)`\)", page)) <= set(MEASURES)
     for command in re.findall(r"thinkseg evaluate ([^-]\S*(?: [^-]\S*)*)", page):
         assert set(command.split()) <= set(BENCHMARKS)
+
+
+def test_the_python_of_the_page_about_metrics_gives_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    metrics = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", metrics, re.DOTALL)
+    assert len(blocks) == 2
+    names: dict[str, object] = {}
+    for block in blocks:  # the second one goes on where the first one ends
+        assert "assert" in block
+        exec(compile(block, "metrics.md", "exec"), names)
+    assert set(re.findall(r"^\| `(\w+)`", metrics, re.MULTILINE)) <= set(MEASURES)
