@@ -2,8 +2,10 @@
 
 import inspect
 import math
+import traceback
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, SupportsFloat
 
 from thinkseg.errors import InputError, ThinkSegError
@@ -93,9 +95,10 @@ class RewardPart:
         except ThinkSegError:
             raise
         except Exception as error:
-            reason = " ".join(str(error).split())
+            place = traceback.extract_tb(error.__traceback__)[-1]
             raise ThinkSegError(
-                f"the part of the reward '{self.name}' fails: {type(error).__name__}: {reason}"
+                f"the part of the reward '{self.name}' fails in line {place.lineno} of {Path(place.filename).name}: "
+                f"{type(error).__name__}: {' '.join(str(error).split())}"
             ) from error
         if len(given) != len(known):
             raise InputError(
