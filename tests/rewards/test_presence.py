@@ -8,7 +8,7 @@ from thinkseg.rewards import Rubric, Truth
 from thinkseg.types import Size
 
 FRAME = Size(40, 30)
-REFUSAL = "<think>a</think><bbox></bbox><points></points><labels></labels>"
+ABSTENTION = "<think>a</think><bbox></bbox><points></points><labels></labels>"
 ANSWER = "<think>a</think><bbox>[1,1,3,3]</bbox><points></points><labels></labels>"
 SOMETHING = np.ones((30, 40), bool)
 
@@ -17,8 +17,8 @@ SOMETHING = np.ones((30, 40), bool)
     ("text", "target", "expected"),
     [
         (ANSWER, SOMETHING, 1.0),
-        (REFUSAL, SOMETHING, 0.0),
-        (REFUSAL, ~SOMETHING, 1.0),
+        (ABSTENTION, SOMETHING, 0.0),
+        (ABSTENTION, ~SOMETHING, 1.0),
         (ANSWER, ~SOMETHING, 0.0),
         ("no tags", SOMETHING, 0.0),
         ("no tags", ~SOMETHING, 0.0),

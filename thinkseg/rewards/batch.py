@@ -26,7 +26,7 @@ class RewardBatch(tuple[RewardInput, ...]):
     """The inputs of a batch, in order."""
 
     @cached_property
-    def _parts(self) -> dict[tuple[frozenset[str], bool], tuple[Sequence[int], "RewardBatch"]]:
+    def _having(self) -> dict[tuple[frozenset[str], bool], tuple[Sequence[int], "RewardBatch"]]:
         """By what is asked for, the inputs that have it."""
         return {}
 
@@ -37,7 +37,7 @@ class RewardBatch(tuple[RewardInput, ...]):
             truth: fields of `Truth` that should be known.
             masks: whether the segmenter should have made masks.
         """
-        if (truth, masks) not in self._parts:
+        if (truth, masks) not in self._having:
             indices = [
                 index
                 for index, item in enumerate(self)
@@ -45,8 +45,8 @@ class RewardBatch(tuple[RewardInput, ...]):
                 and not (masks and item.segmenter_masks is None)
             ]
             found = self if len(indices) == len(self) else RewardBatch(self[index] for index in indices)
-            self._parts[truth, masks] = indices, found
-        return self._parts[truth, masks]
+            self._having[truth, masks] = indices, found
+        return self._having[truth, masks]
 
     @cached_property
     def known_points(self) -> Sequence[float]:
