@@ -14,7 +14,7 @@ from PIL import Image
 import thinkseg
 from thinkseg import testing
 from thinkseg.cli import main
-from thinkseg.extension import import_reference
+from thinkseg.extension import digest_of, import_reference
 from thinkseg.imaging import load_mask
 from thinkseg.models.base import Segmenter
 from thinkseg.training.callbacks import read_log
@@ -116,6 +116,42 @@ def test_flags_name_a_family_and_a_segmenter_of_ones_own(
     record = json.loads((tmp_path / "out" / "photo.json").read_text())
     assert record["frame"] == {"width": 100, "height": 100}
     assert record["objects"][0]["box"] == [40, 20, 60, 30]
+
+
+def test_a_result_by_a_segmenter_that_has_changed_since_is_not_kept(
+    segment: Callable[..., int], model: Path, family: str, segmenter: str, tmp_path: Path
+) -> None:
+    words = ("--family", family, "--segmenter", segmenter)
+    result = tmp_path / "out" / "photo.mask.png"
+    segment(model, *words)
+    written = result.stat().st_mtime_ns
+    segment(model, *words)
+    assert result.stat().st_mtime_ns == written
+    file = tmp_path / "boxes.py"
+    file.write_text(file.read_text().replace("prompt.box is None", "True"))
+    segment(model, *words)
+    assert load_mask(tmp_path / "out" / "photo-2.mask.png").all()
+
+
+def test_an_evaluation_writes_down_the_code_that_it_ran(
+    model: Path, family: str, segmenter: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", "scenes", "--limit", "2", "--model", str(model), "--device", "cpu", "--family", family]
+    assert main([*words, "--segmenter", segmenter, "--out", str(tmp_path / "run")]) == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["code"] == {
+        family: digest_of(family),
+        segmenter: digest_of(segmenter),
+    }
+
+
+def test_completions_are_scored_with_a_segmenter_of_ones_own(
+    segmenter: str, photo: Path, expected: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(expected).save(tmp_path / "mask.png")
+    line = {"completion": ANSWER, "frame": [100, 100], "image": str(photo), "mask": str(tmp_path / "mask.png")}
+    (tmp_path / "lines.jsonl").write_text(json.dumps(line))
+    assert main(["score", str(tmp_path / "lines.jsonl"), "--recipe", "seg-r1", "--segmenter", segmenter]) == 0
+    assert json.loads(capsys.readouterr().out)["parts"]["segment"] == pytest.approx(1.0)
 
 
 def test_without_the_family_the_model_is_refused_with_what_to_do(

@@ -38,6 +38,7 @@ def evaluate(
     device: str = "auto",
     dtype: str = "auto",
     max_new_tokens: int | None = None,
+    family: str | None = None,
     frame: str | None = None,
     canvas: int | None = None,
     min_pixels: int | None = None,
@@ -71,6 +72,7 @@ def evaluate(
         device: where the models run.
         dtype: of the reasoner's weights.
         max_new_tokens: length limit of a completion, in tokens.
+        family: the kind of model that it is.
         frame: how coordinates are measured.
         canvas: stretch images to a square of this many pixels a side.
         min_pixels: enlarge images to at least this many pixels in all.
@@ -109,6 +111,7 @@ def evaluate(
         format=format,
         instruction=instruction,
         max_new_tokens=max_new_tokens,
+        family=family,
         frame=frame,
         canvas=canvas,
         min_pixels=min_pixels,

@@ -143,7 +143,7 @@ class EvaluationPlan:
     def header(self, loaded: LoadedBenchmark, pipeline: Predictor) -> RunHeader:
         """What is run, with digests of the checkpoint and of the user's own code, so that nothing is mixed."""
         model, config = self.model.checkpoint, self.model.config
-        named = (loaded.name, config.format, config.segmenter, config.frame, *loaded.benchmark.measures)
+        named = (loaded.name, *config.references().values(), *loaded.benchmark.measures)
         return RunHeader(
             benchmark=loaded.benchmark.name,
             model=self.model.name,

@@ -119,7 +119,7 @@ def checkpoint_revision(source: str | Path) -> str:
 
 
 def model_identity(model: str | Path, given: CheckpointConfig) -> dict[str, Any]:
-    """What a caller asks for, with digests of the checkpoints, so that a result by another model is told apart.
+    """What a caller asks for, with digests of checkpoints and code, so that a result by another model is told apart.
 
     Args:
         model: the reasoner, as the caller names it.
@@ -130,7 +130,8 @@ def model_identity(model: str | Path, given: CheckpointConfig) -> dict[str, Any]
     """
     from thinkseg.models.checkpoint_config import resolve_config
 
-    segmenter = resolve_config(model, given).segmenter or loading.POCKET
+    config = resolve_config(model, given)
+    segmenter = config.segmenter or loading.POCKET
     pocket = loading.pocket_folder("segmenter") if segmenter == loading.POCKET else None
     return {
         "name": str(model),
@@ -138,4 +139,5 @@ def model_identity(model: str | Path, given: CheckpointConfig) -> dict[str, Any]
         "segmenter": segmenter,
         "segmenter_revision": checkpoint_revision(pocket or Path(segmenter).expanduser()),
         **given.replaced(segmenter=None).as_json(),
+        **({"code": code} if (code := code_digests(config.references().values())) else {}),
     }

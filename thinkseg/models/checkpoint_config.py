@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, ConfigDict
 
 from thinkseg.errors import CheckpointError, InputError
-from thinkseg.extension import refuse_reference
+from thinkseg.extension import is_reference, refuse_reference
 from thinkseg.models import loading
 from thinkseg.settings import Count, Settings
 from thinkseg.types import Instruction
@@ -71,6 +71,10 @@ class CheckpointConfig(Settings):
         """What is said, by name."""
         return {name: value for name, value in self if value is not None}
 
+    def references(self) -> dict[str, str]:
+        """The settings that name code of the user's own, and what they name."""
+        return {name: value for name, value in self.said().items() if is_reference(value)}
+
     def as_json(self) -> dict[str, Any]:
         """What is said, as `thinkseg.json` holds it."""
         return {name: value for name, value in self.model_dump(mode="json").items() if value is not None}
@@ -88,9 +92,6 @@ KNOWN: Mapping[str, CheckpointConfig] = {
     ),
 }
 """Published checkpoints by hub id: the sizes that they were trained at and the lengths that they were trained with."""
-
-_NAMES_OF_CODE = ("format", "family", "segmenter")
-"""Settings whose value may be the name of code."""
 
 
 def resolve_config(
@@ -110,9 +111,8 @@ def resolve_config(
     given = given or CheckpointConfig()
     source = loading.locate(model, "reasoner") if source is None else source
     found = read_config(source)
-    for name in _NAMES_OF_CODE:
+    for name, code in found.references().items():
         if getattr(given, name) is None:
-            code = getattr(found, name)
             again = f"say --{name} {code}, or '{name}' in the recipe or the call"
             refuse_reference(code, f"the {CONFIG_FILE} of '{model}'", CheckpointError, again)
     known = found.with_defaults(KNOWN.get(str(model), CheckpointConfig()))
