@@ -8,9 +8,10 @@ from PIL import Image
 
 import thinkseg
 from thinkseg.answers import SegR1
-from thinkseg.errors import InputError, RecipeError, ThinkSegError
+from thinkseg.errors import InputError, MalformedAnswer, RecipeError, ThinkSegError
 from thinkseg.rewards import PARTS, RewardInput, RewardPart, Rubric, Truth, get_part
-from thinkseg.types import Answer, Box, ObjectPrompt, Size
+from thinkseg.testing import FakeSegmenter
+from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
 from ..conftest import example_in
 
@@ -87,6 +88,35 @@ def test_a_look_at_masks_that_nobody_asked_for_is_an_error_and_no_silence(writte
     silent = written("def part(item):\n    return float(item.masks.any())\n")
     with pytest.raises(InputError, match=r"write @thinkseg\.reward\(needs_masks=True\) above it"):
         scored(silent, [HIT], [KNOWN], segmenter)
+
+
+texts = st.lists(st.sampled_from([HIT, HALF, NOTHING, "?", HIT + "and more"]), min_size=1, max_size=5)
+truths = st.sampled_from(
+    [
+        KNOWN,
+        Truth(),
+        Truth(mask=TARGET),
+        Truth(instances=TARGET[None], ignore=~TARGET, image=IMAGE),
+        Truth(mask=~TARGET & False, image=IMAGE),
+        Truth(objects=Answer(FRAME, (ObjectPrompt(Box(10.0, 5.0, 19.0, 14.0), (Point(12.0, 9.0), Point(15.0, 9.0))),))),
+    ]
+)
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_every_part_scores_an_input_as_it_does_alone_and_a_malformed_answer_with_nothing(data):
+    completions = data.draw(texts)
+    known = data.draw(st.lists(truths, min_size=len(completions), max_size=len(completions)))
+    rubric = Rubric(SegR1(), dict.fromkeys(PARTS, 1.0), FakeSegmenter())
+    together = rubric.score(completions, known, [FRAME] * len(completions))
+    for text, truth, reward in zip(completions, known, together, strict=True):
+        (alone,) = rubric.score([text], [truth], [FRAME])
+        assert reward.parts == alone.parts
+        assert all(value is None or 0 <= value <= 3 for value in reward.parts.values())
+        if isinstance(SegR1().try_parse(text, FRAME), MalformedAnswer):
+            earned = {name for name, value in reward.parts.items() if value}
+            assert earned <= {"think_format", "non_repeat"}
 
 
 needed = st.sets(st.sampled_from(["mask", "instances", "ignore", "objects", "image"]))

@@ -3,6 +3,9 @@
 import pytest
 
 from thinkseg.answers import AnswerFormat
+from thinkseg.errors import CheckpointError
+from thinkseg.models.checkpoint_config import CheckpointConfig
+from thinkseg.models.pipeline import load_pipeline
 from thinkseg.rewards import RewardPart
 from thinkseg.testing import FakeSegmenter
 from thinkseg.training.callbacks import read_log
@@ -34,7 +37,10 @@ def test_parts_and_a_format_of_ones_own_train_two_steps(rl_recipe, squares, code
     recipe = rl_recipe(format=f"{code}/my_format.py:Boxes", rewards=rewards)
     segmenter = FakeSegmenter()
     final = train_rl(recipe, samples=squares, segmenter=segmenter)
-    assert (final / "model.safetensors").is_file()
+    with pytest.raises(CheckpointError, match="is run only when you name it yourself"):
+        load_pipeline(final, FakeSegmenter())
+    pipeline = load_pipeline(final, FakeSegmenter(), CheckpointConfig(format=recipe.format), device="cpu")
+    assert pipeline.answer_format.name == "boxes"
     records = read_log(recipe.output / "log.jsonl")
     assert [record["step"] for record in records] == [1, 2]
     for record in records:

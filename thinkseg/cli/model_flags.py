@@ -31,7 +31,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     asked = parser.add_argument_group(
         "how the model is asked", "What is not given comes from its thinkseg.json, or from the table of known models."
     )
-    asked.add_argument("--format", help="its answer format, e.g. seg-r1, seg-zero, vision-reasoner")
+    asked.add_argument("--format", help="its answer format, e.g. seg-r1, vision-reasoner, or FILE.py:NAME of yours")
     asked.add_argument(
         "--instruction", type=Path, metavar="FILE", help="the sentences to ask it with: text that contains {query}"
     )

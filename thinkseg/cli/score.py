@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the words of ``thinkseg score``."""
     parser.add_argument("completions", metavar="COMPLETIONS.jsonl", help="file of completions, or - for standard input")
     parser.add_argument(
-        "--format", help="answer format: seg-r1, seg-r1-points, seg-zero, seg-zero-soft, vision-reasoner"
+        "--format",
+        help="answer format: seg-r1, seg-r1-points, seg-zero, seg-zero-soft, vision-reasoner, or FILE.py:NAME of yours",
     )
     parser.add_argument(
         "--recipe",

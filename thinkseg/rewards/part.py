@@ -45,8 +45,8 @@ class RewardPart:
     the function's name, ``short_thoughts``.
 
     The laws: a part gives a finite number for each completion, or None where it cannot tell, which adds nothing to the
-    reward. It gives the same for the same input, whatever stands beside it in the batch. A malformed answer
-    (``item.answer`` is None) earns no more than a readable one.
+    reward. It gives the same for the same input, whatever stands beside it in the batch. Where it looks at the answer,
+    a malformed one (``item.answer`` is None) earns 0.
     """
 
     name: str
