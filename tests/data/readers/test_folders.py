@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from thinkseg.data.listing import FaultKind
-from thinkseg.data.readers.folders import image_names, list_folders
+from thinkseg.data.readers.folders import NamePatterns, image_names, list_folders
 from thinkseg.errors import DataError, ImageError
 from thinkseg.imaging import load_image, save_mask
 from thinkseg.testing.data_sets import scene_samples, write_pair
@@ -152,7 +152,7 @@ def test_an_image_that_shows_no_object_has_an_empty_mask_of_its_size(folders):
     images, masks = folders
     write_pair(images / "CAM-1.jpg", masks / "CAM-1.png")
     Image.new("RGB", (40, 30)).save(images / "NonCAM-1.jpg")
-    listing = list_folders(images, masks, "x", no_object=("*noncam*",))
+    listing = list_folders(images, masks, "x", patterns=NamePatterns(no_object=("*noncam*",)))
     assert not listing.faults
     assert listing[1].target.shape == (30, 40)
     assert not listing[1].target.any()
@@ -163,7 +163,7 @@ def test_names_can_be_chosen_by_patterns(folders):
     images, masks = folders
     touch(images, "COD10K-CAM-1.jpg", "COD10K-NonCAM-1.jpg", "camourflage_1.jpg")
     touch(masks, "COD10K-CAM-1.png", "camourflage_1.png")
-    listing = list_folders(images, masks, "x", only=("cod10k-*",), without=("*noncam*",))
+    listing = list_folders(images, masks, "x", patterns=NamePatterns(only=("cod10k-*",), without=("*noncam*",)))
     assert names_of(listing) == [("COD10K-CAM-1.jpg", "COD10K-CAM-1.png")]
     assert not listing.faults
 

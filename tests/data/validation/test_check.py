@@ -18,7 +18,7 @@ from thinkseg.data.listing import FaultKind
 from thinkseg.data.prepared.builder import BuilderOptions
 from thinkseg.data.prepared.writer import prepare
 from thinkseg.data.readers.coco import list_coco
-from thinkseg.data.readers.folders import list_folders
+from thinkseg.data.readers.folders import NamePatterns, list_folders
 from thinkseg.data.readers.reasonseg import list_reasonseg
 from thinkseg.data.readers.refcoco import list_refs
 from thinkseg.data.readers.tables import list_table
@@ -267,7 +267,7 @@ def test_images_without_an_object_are_right_to_have_empty_masks(tmp_path):
     Image.new("RGB", (64, 64), "green").save(folder / "Image/COD10K-NonCAM-1.jpg")
     tree = {data_set.name for data_set, _ in find_datasets(tmp_path)}
     assert tree == {"cod10k"}
-    listing = list_folders(folder / "Image", folder / "GT_Object", "x", no_object=("*NonCAM*",))
+    listing = list_folders(folder / "Image", folder / "GT_Object", "x", patterns=NamePatterns(no_object=("*NonCAM*",)))
     assert check_copy(tmp_path, {"train": listing}, workers=1).faults == []
 
 

@@ -11,7 +11,7 @@ from thinkseg.data.discovery.tree import Tree, find_pair, has_images
 from thinkseg.data.listing import Listing
 from thinkseg.data.prepared.reader import holds_rows, list_rows, row_files
 from thinkseg.data.readers.coco import list_coco
-from thinkseg.data.readers.folders import list_folders
+from thinkseg.data.readers.folders import NamePatterns, list_folders
 from thinkseg.data.readers.reasonseg import list_reasonseg
 from thinkseg.data.readers.refcoco import list_refs, load_refs
 from thinkseg.errors import DataError
@@ -50,9 +50,7 @@ def _folders(wanted: Wanted) -> Listing | None:
         wanted.query or data_set.query,
         data_set.task,
         name=wanted.name,
-        only=data_set.only,
-        without=data_set.without,
-        no_object=data_set.no_object,
+        patterns=NamePatterns(data_set.only, data_set.without, data_set.no_object),
         shared_masks=data_set.shared_masks,
     )
     return listing if len(listing) or listing.faults else None

@@ -9,6 +9,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -24,43 +25,73 @@ EVERYTHING = ("*",)
 """The pattern that every name fits."""
 
 
+@dataclass(frozen=True, slots=True)
+class NamePatterns:
+    """Which files of two folders count, as shell patterns of their names; capitals make no difference."""
+
+    only: tuple[str, ...] = EVERYTHING
+    """A file counts if its name fits one of them,"""
+    without: tuple[str, ...] = ()
+    """and none of these."""
+    no_object: tuple[str, ...] = ()
+    """Images that show no object: they need no mask, and an empty one is no fault."""
+
+    def count(self, name: str) -> bool:
+        """Whether a file of this name counts."""
+        base = name.rpartition("/")[2]
+        return (self.only == EVERYTHING or _is_like(base, self.only)) and not _is_like(base, self.without)
+
+    def show_no_object(self, name: str) -> bool:
+        """Whether an image of this name shows no object."""
+        return _is_like(name.rpartition("/")[2], self.no_object)
+
+
+ALL_NAMES = NamePatterns()
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPairs:
+    """Images of one folder and their masks in another, by name."""
+
+    images: Path
+    masks: Path
+    names: Sequence[tuple[str, str | None]]
+    """Of image and mask, from the two folders on; None for the mask of an image that shows no object."""
+    unused_masks: Sequence[str] = ()
+    """Names of masks that no image goes with."""
+
+
 class FolderListing(Listing):
     """Pairs of an image and its mask, in the order of the images' names; use `list_folders` to make one.
 
     Args:
         name: of the data set.
-        images: folder of the images.
-        masks: folder of the masks.
-        pairs: names from these folders on; None for the mask of an image that shows no object.
-        query: what is asked of every image.
-        task: the kind of request.
+        pairs: images and masks, by name.
+        query: the query for every image.
+        task: its kind.
+        patterns: which images show no object, so that an empty mask of theirs is no fault.
         faults: what the names reveal.
-        unused_masks: names of masks that no image of this listing goes with.
-        no_object: shell patterns of images that show no object, so that an empty mask of theirs is no fault.
     """
 
     def __init__(
         self,
         name: str,
-        images: Path,
-        masks: Path,
-        pairs: Sequence[tuple[str, str | None]],
+        pairs: FolderPairs,
         query: str,
         task: str,
+        patterns: NamePatterns = ALL_NAMES,
         faults: Sequence[Fault] = (),
-        unused_masks: Sequence[str] = (),
-        no_object: Sequence[str] = (),
     ) -> None:
         self.name = name
-        self.images = images
-        self.masks = masks
-        self.folder = Path(os.path.commonpath([images.absolute(), masks.absolute()]))
+        self.images = pairs.images
+        self.masks = pairs.masks
+        self.folder = Path(os.path.commonpath([pairs.images.absolute(), pairs.masks.absolute()]))
         self.faults = faults
-        self.unused_masks = unused_masks
+        self.unused_masks = pairs.unused_masks
         self.query = query
         self.task = task
-        self._pairs = pairs
-        self._no_object = no_object
+        self._pairs = pairs.names
+        self._patterns = patterns
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -72,7 +103,7 @@ class FolderListing(Listing):
         image = self.images / name
         if mask is None:
             return Entry(identifier, self.query, image, str(image), may_be_empty=True)
-        bare = bool(self._no_object) and _counts(name, self._no_object)
+        bare = self._patterns.show_no_object(name)
         return Entry(identifier, self.query, image, str(self.masks / mask), (self.masks / mask,), may_be_empty=bare)
 
     def read(self, index: int) -> Sample:
@@ -89,9 +120,7 @@ def list_folders(
     task: str = "",
     *,
     name: str = "these folders",
-    only: Sequence[str] = EVERYTHING,
-    without: Sequence[str] = (),
-    no_object: Sequence[str] = (),
+    patterns: NamePatterns = ALL_NAMES,
     shared_masks: bool = False,
 ) -> FolderListing:
     """Pair the images of one folder with the masks of another; nothing is opened.
@@ -99,12 +128,10 @@ def list_folders(
     Args:
         images: folder of images.
         masks: folder of masks, another one.
-        query: what is asked of every image.
-        task: the kind of request.
+        query: the query for every image.
+        task: its kind.
         name: of the data set, for messages.
-        only: shell patterns; a file counts if its name fits one of them, capitals or not.
-        without: shell patterns of names that do not count.
-        no_object: shell patterns of images that show no object; they need no mask.
+        patterns: which files count, and which images show no object.
         shared_masks: whether masks that are left over are no fault, since they belong to another split.
 
     Raises:
@@ -116,17 +143,17 @@ def list_folders(
             raise DataError(f"expected a folder of {what} at '{folder}', found none")
     if images.resolve() == masks.resolve():
         raise DataError(f"images and masks should lie in two folders, found '{images}' for both")
-    wanted = [image for image in image_names(images) if _counts(image, only, without)]
-    offered = [mask for mask in image_names(masks) if _counts(mask, only, without)]
+    wanted = [image for image in image_names(images) if patterns.count(image)]
+    offered = [mask for mask in image_names(masks) if patterns.count(mask)]
     pairs, left_images, left_masks, faults = pair(wanted, offered, images, masks)
-    bare = [image for image in left_images if no_object and _counts(image, no_object)]
+    bare = [image for image in left_images if patterns.show_no_object(image)]
     missing = sorted(set(left_images) - set(bare))
     faults += [Fault(FaultKind.MISSING_MASK, str(images / image)) for image in missing]
     if not shared_masks:
         faults += [Fault(FaultKind.MISSING_IMAGE, str(masks / mask)) for mask in left_masks]
     chosen: list[tuple[str, str | None]] = [*pairs, *((image, None) for image in bare)]
     ordered = sorted(chosen, key=_first)
-    return FolderListing(name, images, masks, ordered, query, task, faults, left_masks, no_object)
+    return FolderListing(name, FolderPairs(images, masks, ordered, left_masks), query, task, patterns, faults)
 
 
 def image_names(folder: Path) -> list[str]:
@@ -177,11 +204,6 @@ def _leads_back(link: str) -> bool:
     """Whether a link points at a folder that it lies in."""
     target = os.path.realpath(link)
     return os.path.realpath(os.path.dirname(link)).startswith(target)
-
-
-def _counts(name: str, only: Sequence[str], without: Sequence[str] = ()) -> bool:
-    base = name.rpartition("/")[2]
-    return (only == EVERYTHING or _is_like(base, only)) and not (without and _is_like(base, without))
 
 
 def _is_like(base: str, patterns: Iterable[str]) -> bool:
