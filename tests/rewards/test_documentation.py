@@ -20,12 +20,14 @@ def test_the_examples_of_the_contracts_are_on_their_pages(repository):
 
 
 @pytest.mark.parametrize("page", ["answers.md", "rewards.md", "metrics.md"])
-def test_the_code_of_a_page_runs(repository, page):
+def test_the_code_of_a_page_runs(repository, page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (repository / "docs" / page).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
+    names = {}
     for block in blocks:
         assert "assert" in block or block in EXAMPLES
-        exec(compile(block, page, "exec"), {})
+        exec(compile(block, page, "exec"), names)
 
 
 def test_the_page_about_rewards_has_every_part_in_its_table_and_no_other(repository):
