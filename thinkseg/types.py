@@ -302,7 +302,6 @@ class Report:
     failures: Mapping[str, int] = field(default_factory=dict)
     """How many predictions failed, by the name of the `Failure`."""
     protocol: str = "default"
-    data_revision: str = ""
     commit: str = ""
     seed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -10,7 +10,6 @@ Shards write ``predictions.2-of-4.jsonl`` and the like; `thinkseg.evaluation.par
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,9 +109,10 @@ def _measures_of(header: RunHeader, folder: Path) -> tuple[str, ...]:
     """The measures of a benchmark, or for one of the user's own those that its report has."""
     if header.benchmark in BENCHMARKS:
         return measures_of(BENCHMARKS[header.benchmark], header.protocol)
-    report = folder / "report.json"
-    told = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
-    return tuple(name for name in told.get("metrics", ()) if name in MEASURES) or MASK_MEASURES
+    from thinkseg.evaluation.report_file import NAME, read_report  # brings pydantic along
+
+    told = read_report(folder).metrics if (folder / NAME).is_file() else {}
+    return tuple(name for name in told if name in MEASURES) or MASK_MEASURES
 
 
 def evaluate(

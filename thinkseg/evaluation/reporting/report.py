@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,12 +18,14 @@ from markupsafe import Markup
 
 from thinkseg.evaluation.comparison.intervals import Gain, compare
 from thinkseg.evaluation.measures.registry import MASK_MEASURES, format_value, get_measure
-from thinkseg.evaluation.record_file import write_json
 from thinkseg.evaluation.reporting.charts import gain_chart, histogram_chart, line_chart, success_chart
 from thinkseg.evaluation.reporting.gallery import choose_cases, render_case
 from thinkseg.evaluation.reporting.tables import table_rows
 from thinkseg.evaluation.run import Run
-from thinkseg.types import Failure, Metric, Report, Sample
+from thinkseg.types import Failure, Report, Sample
+
+if TYPE_CHECKING:
+    from thinkseg.evaluation.report_file import ReportFile
 
 SHOWN_FAILURES = 8
 TILES = (
@@ -66,16 +68,20 @@ class ReportContext:
 
 def write_report(out: Path, context: ReportContext) -> dict[str, Any]:
     """Write ``report.json`` and ``report.html`` into the folder and return what the former holds."""
+    from thinkseg.evaluation.report_file import write_report_file
+
     gains = context.gains()
-    content = report_json(context, gains)
+    content = report_file(context, gains)
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.html").write_text(report_html(context, gains), encoding="utf-8")
-    write_json(out / "report.json", content)  # last: where it is, the run is finished
-    return content
+    write_report_file(out, content)  # last: where it is, the run is finished
+    return content.to_json()
 
 
-def report_json(context: ReportContext, gains: Mapping[str, Gain]) -> dict[str, Any]:
-    """The report as plain values. A single run's numbers are at the top, those of two under their names."""
+def report_file(context: ReportContext, gains: Mapping[str, Gain]) -> ReportFile:
+    """What ``report.json`` holds. A single run's numbers are at the top, those of two under their names."""
+    from thinkseg.evaluation.report_file import GainValue, ReportFile, RunNumbers
+
     last = context.runs[-1].report
     content: dict[str, Any] = {
         "benchmark": last.benchmark,
@@ -83,30 +89,18 @@ def report_json(context: ReportContext, gains: Mapping[str, Gain]) -> dict[str, 
         "seed": last.seed,
         "command": context.command,
         "commit": last.commit,
-        "data_revision": last.data_revision,
         "versions": dict(last.versions),
         "machine": dict(context.machine),
         "seconds": {stage: round(seconds, 1) for stage, seconds in context.seconds.items()},
         "settings": dict(context.settings),
     }
     if context.paired:
-        content["gain"] = gains["all"]._asdict()
-        content["gain_by_task"] = {task: gain._asdict() for task, gain in gains.items() if task != "all"}
-        return content | {run.name: _numbers(run.report) for run in context.runs}
-    return content | _numbers(last)
-
-
-def _numbers(report: Report) -> dict[str, Any]:
-    def plain(metrics: Mapping[str, Metric]) -> dict[str, Any]:
-        return {name: {"value": metric.value, "count": metric.count} for name, metric in metrics.items()}
-
-    by_task = {task: plain(metrics) for task, metrics in report.by_task.items()}
-    return {
-        "model": report.model,
-        "metrics": plain(report.metrics),
-        "by_task": by_task,
-        "failures": dict(report.failures),
-    }
+        values = {name: GainValue(**gain._asdict()) for name, gain in gains.items()}
+        content |= {"gain": values.pop("all"), "gain_by_task": values}
+        content |= {run.name: RunNumbers.of(run.report) for run in context.runs}
+    else:
+        content |= dict(RunNumbers.of(last))
+    return ReportFile.model_validate(content)
 
 
 def report_html(context: ReportContext, gains: Mapping[str, Gain]) -> str:
