@@ -3,6 +3,7 @@
 And it keeps to the project's own rules of style: its words, its messages, its signatures.
 """
 
+import ast
 import re
 import subprocess
 import tomllib
@@ -94,3 +95,130 @@ def test_decisions_are_numbered_without_a_gap_and_follow_the_template(repository
         text = path.read_text()
         for heading in ("## Context", "## Decision", "## Consequences"):
             assert heading in text, f"{path.name} lacks '{heading}'"
+
+
+def parsed(repository, *folders):
+    """Name and syntax tree of every Python file below the folders."""
+    for folder in folders:
+        for path in sorted((repository / folder).rglob("*.py")):
+            yield str(path.relative_to(repository)), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def openings(message):
+    """The texts that a message may begin with; none where it begins with a value."""
+    if isinstance(message, ast.Constant) and isinstance(message.value, str):
+        yield message.value
+    elif isinstance(message, ast.JoinedStr) and message.values:
+        yield from openings(message.values[0])
+    elif isinstance(message, ast.BinOp):
+        yield from openings(message.left)
+    elif isinstance(message, ast.IfExp):
+        yield from openings(message.body)
+        yield from openings(message.orelse)
+
+
+def capital_messages(tree):
+    """Line and opening of every message of an error that begins like a sentence of prose.
+
+    Names such as GrabCut, LVIS or HF_HUB_OFFLINE, whose later letters are not all small, may begin one.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and re.search(r"([Ee]rror|MalformedAnswer)$", ast.unparse(node.func)):
+            for message in node.args:
+                for text in openings(message):
+                    if re.match(r"[A-Z][a-z]*(?![\w-])", text):
+                        yield node.lineno, text[:60]
+
+
+def test_every_error_message_begins_in_lower_case(repository):
+    found = {name: list(capital_messages(tree)) for name, tree in parsed(repository, "thinkseg", "pocket")}
+    assert {name: messages for name, messages in found.items() if messages} == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ('raise DataError(f"Expected {n} rows")', 1),
+        ('raise InputError("A shard is I/N" if n else f"{n} is none")', 1),
+        ('raise errors.ImageError("Line " + name) from error', 1),
+        ('raise DataError(f"{name} has no rows")', 0),
+        ('raise InputError("GrabCut needs a box")', 0),
+        ('raise InputError("HF_HUB_OFFLINE is set")', 0),
+        ("raise DataError(\"'a' is no number\")", 0),
+        ('print("Expected")', 0),
+    ],
+)
+def test_messages_that_begin_with_a_capital_are_found(code, count):
+    assert len(list(capital_messages(ast.parse(code)))) == count
+
+
+MOST_PARAMETERS = 8
+"""``self``, ``cls``, ``*args`` and ``**kwargs`` are not counted; parameters that can only be given by name are."""
+
+
+def parameters(function):
+    """Names of a function's parameters as they are counted."""
+    given = function.args
+    names = [parameter.arg for parameter in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    return [name for name in names if name not in ("self", "cls")]
+
+
+def test_no_function_has_more_parameters_than_one_can_keep_in_mind(repository):
+    """The public calls alone may have more: there each option has its name, its default and its line of explanation."""
+    found = {
+        f"{name}:{node.name}": len(parameters(node))
+        for name, tree in parsed(repository, "thinkseg")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and not name.startswith("thinkseg/api/")
+        and name != "thinkseg/__init__.py"
+    }
+    assert {name: count for name, count in found.items() if count > MOST_PARAMETERS} == {}
+
+
+def test_parameters_are_counted_whatever_their_kind():
+    method = ast.parse("def f(self, a, /, b, *rest, c, d=1, **more): ...").body[0]
+    assert parameters(method) == ["a", "b", "c", "d"]
+
+
+MOST_PATCHES = 15
+"""Of the package's own modules, by the tests. It only goes down: let what a patch would replace be given in."""
+
+
+def own_patches(tree):
+    """Line and target of every ``setattr`` or ``patch`` of one of the package's own modules."""
+    own = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "thinkseg":
+            own |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            own |= {alias.asname or "thinkseg" for alias in node.names if alias.name.split(".")[0] == "thinkseg"}
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name) and node.args):
+            continue
+        called = ast.unparse(node.func)
+        if re.search(r"(^|\.)(setattr|delattr)$|(^|\.)patch(\.object|\.dict)?$", called):
+            target = ast.unparse(node.args[0]).strip("'\"")
+            if target.split(".")[0] in own | {"thinkseg"}:
+                yield node.lineno, target
+
+
+def test_the_tests_patch_fewer_and_fewer_of_our_own_modules(repository):
+    found = [
+        f"{name}:{line}: {target}" for name, tree in parsed(repository, "tests") for line, target in own_patches(tree)
+    ]
+    assert len(found) <= MOST_PATCHES, found
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ("from thinkseg.training import grpo\nmonkeypatch.setattr(grpo, 'Rubric', None)", 1),
+        ("monkeypatch.setattr('thinkseg.models.pipeline.load_pipeline', load)", 1),
+        ("import thinkseg.evaluation.records as records\nwith mock.patch.object(records, 'WAIT', 1): ...", 1),
+        ("monkeypatch.setattr('sys.stdin', lines)\nmonkeypatch.setattr(socket.socket, 'connect', guarded)", 0),
+        ("monkeypatch.setenv('RANK', '1')", 0),
+    ],
+)
+def test_patches_of_our_own_modules_are_told_from_others(code, count):
+    assert len(list(own_patches(ast.parse(code)))) == count
