@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from thinkseg.answers import FORMATS, get_format
-from thinkseg.evaluation.measures.registry import MASK_MEASURES
+from thinkseg.evaluation.measures.groups import MASK_MEASURES
 from thinkseg.evaluation.record_file import RecordFile, read_records
 from thinkseg.evaluation.records import PredictionRecord, RunHeader
 from thinkseg.evaluation.run import Run, evaluate

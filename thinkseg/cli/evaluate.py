@@ -12,44 +12,53 @@ import json
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkseg.cli.model_flags import add_model_flags, config_from_flags, load_aloud
 from thinkseg.data.discovery.catalog import benchmark_splits
+from thinkseg.evaluation.benchmarks import BENCHMARKS
 
 if TYPE_CHECKING:
     from thinkseg.evaluation.plan import EvaluationPlan
 
 
 def known_benchmarks() -> str:
-    """The benchmarks that are splits of known data sets, by their kind, and the names of all splits of a data set."""
-    tasks: dict[str, list[str]] = {}
+    """The benchmarks that have a line of their own, the others by their kind, and the protocols, from the records."""
+    own = {name: benchmark.summary for name, benchmark in BENCHMARKS.items() if not benchmark.listed_as}
+    kinds: dict[str, list[str]] = {}
+    protocols: dict[tuple[str, ...], list[str]] = {}
+    for name, benchmark in BENCHMARKS.items():
+        kind = benchmark.listed_as or name
+        kinds.setdefault(kind, []).append(name)
+        by_rules = protocols.setdefault(tuple(one for one in benchmark.protocols if one != "default"), [])
+        by_rules += [] if kind in by_rules else [kind]
     splits = Counter(data_set.name for _, data_set, _ in benchmark_splits())
-    for name, data_set, _ in benchmark_splits():
-        tasks.setdefault("several, none" if data_set.measured_as == "several" else data_set.task, []).append(name)
-    tasks["all splits"] = [name for name, count in splits.items() if count > 1]
+    several = {"all splits": [name for name, count in splits.items() if count > 1]}
     return "\n".join(
-        textwrap.fill(" ".join(names), 78, initial_indent=f"  {task:14}", subsequent_indent=" " * 16,
-                      break_on_hyphens=False)
-        for task, names in tasks.items()
-    )  # fmt: skip
+        [
+            "benchmarks:",
+            *(f"  {name:17} {summary}" for name, summary in own.items()),
+            "  FILE.py:NAME      one of your own; thinkseg.evaluation.benchmarks says how to write it",
+            "",
+            "data sets that lie below ROOT ('thinkseg data list' tells where to get them, and how they have to lie):",
+            *(_listed(kind, names) for kind, names in (kinds | several).items() if kind not in own),
+            "",
+            "protocols, for a number to hold against a table that was made by other rules (docs/protocols.md):",
+            *(f"  {', '.join(kinds)}: {', '.join(names)}" for names, kinds in protocols.items() if names),
+        ]
+    )
+
+
+def _listed(head: str, names: Sequence[str]) -> str:
+    return textwrap.fill(
+        " ".join(names), 78, initial_indent=f"  {head:14}", subsequent_indent=" " * 16, break_on_hyphens=False
+    )
 
 
 EXAMPLE = f"""\
-benchmarks:
-  scenes    pocket scenes that no training scene shares a cut-out or background with (512; offline)
-  folder    your own: images in ROOT/images, masks in ROOT/masks; asks for the main object
-
-data sets that lie below ROOT ('thinkseg data list' tells where to get them, and how they have to lie):
 {known_benchmarks()}
-  boxes         coco-detection (COCO val2017); folder-detection (ROOT/annotations.json, ROOT/images)
-  counts        pixmo-count pixmo-count-val countbench
-
-protocols, to hold a number against a table that was not made by the benchmark's rules (docs/protocols.md):
-  referring, reasoning: lisa (as the default), seg-zero, vision-reasoner, seg-r1
-  boxes, counts: vision-reasoner
 
 examples:
   thinkseg evaluate scenes --model pocket --out runs/start
@@ -58,6 +67,7 @@ examples:
   thinkseg evaluate scenes --model pocket --shard 2/4 --out runs/start
   torchrun --nproc-per-node 8 -m thinkseg evaluate refcoco --data data --model runs/rl/final --out runs/refcoco
   thinkseg evaluate folder --data my_images --out runs/mine
+  thinkseg evaluate my_benchmarks.py:corners --model runs/rl/final --out runs/corners
   thinkseg evaluate coco-detection --data data --model runs/rl/final --out runs/boxes
   thinkseg evaluate refcoco-testa --protocol seg-zero --data data --model runs/rl/final --out runs/as_seg_zero
   thinkseg evaluate cod10k camo reasonseg-val --data data --model runs/rl/final --out runs/hidden"""
@@ -67,7 +77,12 @@ DONE = 0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("benchmarks", metavar="BENCHMARK", nargs="+", help="names of benchmarks, listed below")
+    parser.add_argument(
+        "benchmarks",
+        metavar="BENCHMARK",
+        nargs="+",
+        help="names of benchmarks, listed below",
+    )
     parser.add_argument("--data", type=Path, metavar="ROOT", help="where the data sets are, for benchmarks on disk")
     parser.add_argument(
         "--protocol", default="default", help="by whose rules it is scored (default: those of the benchmark's authors)"

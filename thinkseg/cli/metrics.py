@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 def _names(args: argparse.Namespace) -> tuple[str, ...]:
     """The measures that were asked for; HCE stands behind those of the outline."""
     from thinkseg.evaluation.mask_folders import PAIR_MEASURES
-    from thinkseg.evaluation.measures.registry import SALIENCY_MEASURES
+    from thinkseg.evaluation.measures.groups import SALIENCY_MEASURES
 
     if args.measures is None:
         return (*SALIENCY_MEASURES, "hce", "giou", "ciou") if args.hce else PAIR_MEASURES

@@ -34,23 +34,31 @@ named ``FILE.py:NAME`` wherever a benchmark is named. A whole one, for ``thinkse
 The file's digest is kept with the predictions, so that those of a changed file are never mixed with earlier ones.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from thinkseg.data.discovery.catalog import DataSet, MeasuredAs, benchmark_splits, known
-from thinkseg.data.discovery.load import load_dataset
-from thinkseg.data.readers.coco import list_coco
-from thinkseg.data.readers.counting import SUFFIXES, find_counts, list_counts
-from thinkseg.data.readers.folders import list_folders
-from thinkseg.data.synthetic.scenes import load_scenes
+from thinkseg.data.discovery.catalog import DataSet, MeasuredAs, benchmark_splits
 from thinkseg.errors import DataError, InputError
-from thinkseg.evaluation.measures.registry import MASK_MEASURES, SALIENCY_MEASURES, get_measure
+from thinkseg.evaluation.measures.groups import (
+    BOX_MEASURES,
+    COUNT_MEASURES,
+    DICHOTOMOUS_MEASURES,
+    FOREGROUND_MEASURES,
+    GENERAL_MEASURES,
+    MASK_MEASURES,
+    REFERRING_MEASURES,
+)
 from thinkseg.evaluation.protocols import PROTOCOLS, ProtocolSamples, get_protocol, select
 from thinkseg.extension import resolve
-from thinkseg.types import Sample
+
+if TYPE_CHECKING:
+    from thinkseg.types import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,47 +92,16 @@ class Benchmark:
     """Names in `MEASURES`, or references to the user's own, in the order of the table's columns."""
     protocols: tuple[str, ...] = ("default",)
     """Names in `PROTOCOLS`, of those by which its samples may be scored."""
+    listed_as: str = ""
+    """The kind that ``--help`` names it under; empty for a line of its own, with the summary."""
 
 
-BenchmarkChoice = str | Benchmark | Sequence[Sample]
+BenchmarkChoice: TypeAlias = "str | Benchmark | Sequence[Sample]"
 """A name or a reference, a record, or samples that are at hand."""
 
 
 SCENES = 512
 FOLDER_QUERY = "the main object"
-
-FOREGROUND_MEASURES = (*SALIENCY_MEASURES, "giou", "ciou", "parse_failures", "false_abstentions")
-DICHOTOMOUS_MEASURES = (*SALIENCY_MEASURES, "hce", "giou", "ciou", "parse_failures", "false_abstentions")
-PRECISION_MEASURES = ("p50", "p60", "p70", "p80", "p90")
-REFERRING_MEASURES = ("ciou", "giou", *PRECISION_MEASURES, "box_accuracy", "parse_failures", "false_abstentions")
-GENERAL_MEASURES = ("giou", "ciou", "n_acc", "t_acc", "parse_failures", "correct_abstentions", "false_abstentions")
-BOX_MEASURES = ("ap", "ap50", "ap75", "box_precision", "box_recall", "giou", "parse_failures")
-COUNT_MEASURES = ("exact_count", "count_error", "parse_failures", "false_abstentions")
-
-
-def _load_scenes(options: LoadOptions) -> Sequence[Sample]:
-    return load_scenes("test", SCENES if options.limit is None else options.limit, options.seed)
-
-
-def _load_folder(options: LoadOptions) -> Sequence[Sample]:
-    if options.root is None:
-        raise InputError("'folder' needs --data ROOT, a folder with 'images' and 'masks' in it")
-    # An image that has no mask would shrink the denominator, so that only a whole listing is taken.
-    return list_folders(options.root / "images", options.root / "masks", FOLDER_QUERY, "salient").require_complete()
-
-
-def _load_own_boxes(options: LoadOptions) -> Sequence[Sample]:
-    if options.root is None:
-        raise InputError("'folder-detection' needs --data ROOT, with 'annotations.json' and a folder 'images' in it")
-    return list_coco(options.root / "annotations.json", options.root / "images").require_complete()
-
-
-def _root(name: str, options: LoadOptions) -> Path:
-    if options.root is None:
-        raise InputError(f"'{name}' needs --data ROOT, the folder that the data set lies in or below")
-    if not options.root.is_dir():
-        raise DataError(f"'{name}' is looked for below '{options.root}', which is no folder; check --data")
-    return options.root
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,42 +130,31 @@ def _on_disk(name: str, data_set: DataSet, split: str) -> Benchmark:
         name=name,
         summary=f"{data_set.title}, split '{split}'",
         task=data_set.task,
-        load=lambda options: load_dataset(data_set.name, split, _root(name, options)),
+        load=lambda options: _loaders().load_split(name, data_set.name, split, options),
         expected_count=data_set.splits[split].count,
         measures=measured.measures,
         protocols=measured.protocols,
+        listed_as="several, none" if data_set.measured_as == "several" else data_set.task,
     )
 
 
-def _load_coco(options: LoadOptions) -> Sequence[Sample]:
-    listing = load_dataset("coco", "val2017", _root("coco-detection", options))
-    expected = known("coco").splits["val2017"].count
-    if options.limit is None and listing.image_count != expected:
-        raise DataError(
-            f"'coco-detection' has {expected} images, found {listing.image_count}; the copy on disk is not whole; "
-            "boxes of your own in COCO's format are the benchmark 'folder-detection'"
-        )
-    return listing
+def _loaders() -> Any:
+    """What reads the samples, imported when the first is asked for, since it brings all that images need."""
+    from thinkseg.evaluation import benchmark_loaders
+
+    return benchmark_loaders
 
 
 def _counts(name: str, title: str, folder: str, split: str, source: str) -> Benchmark:
-    def load(options: LoadOptions) -> Sequence[Sample]:
-        root = _root(name, options)
-        file = find_counts(root, folder, split)
-        if file is None:
-            raise DataError(
-                f"found no '{split}*' ({', '.join(SUFFIXES)}) in a folder '{folder}' of '{root}'; get it: {source}"
-            )
-        return list_counts(file, name=name).require_complete()
-
     return Benchmark(
         name=name,
         summary=f"{title}, file '{split}*'",
         task="counting",
-        load=load,
+        load=lambda options: _loaders().load_counts(name, folder, split, source, options),
         expected_count=None,  # images of the web vanish: the report says how many there were
         measures=COUNT_MEASURES,
         protocols=("default", "vision-reasoner"),
+        listed_as="counts",
     )
 
 
@@ -202,14 +168,14 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             name="scenes",
             summary="pocket scenes of cut-outs and backgrounds that no training scene shows; offline",
             task="mixed",
-            load=_load_scenes,
+            load=lambda options: _loaders().load_held_out_scenes(SCENES, options),
             expected_count=SCENES,
         ),
         Benchmark(
             name="folder",
             summary=f"your own images in ROOT/images and masks in ROOT/masks; asks for {FOLDER_QUERY}",
             task="salient",
-            load=_load_folder,
+            load=lambda options: _loaders().load_folder(FOLDER_QUERY, options),
             expected_count=None,
             measures=FOREGROUND_MEASURES,
         ),
@@ -218,16 +184,17 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             name="coco-detection",
             summary="COCO 2017, split 'val2017': boxes of all objects of a category, in images that show one",
             task="instances",
-            load=_load_coco,
+            load=lambda options: _loaders().load_coco(options),
             expected_count=None,
             measures=BOX_MEASURES,
             protocols=("default", "vision-reasoner"),
+            listed_as="boxes",
         ),
         Benchmark(
             name="folder-detection",
             summary="your own boxes in COCO's format: ROOT/annotations.json, images in ROOT/images",
             task="instances",
-            load=_load_own_boxes,
+            load=lambda options: _loaders().load_own_boxes(options),
             expected_count=None,
             measures=BOX_MEASURES,
             protocols=("default", "vision-reasoner"),
@@ -288,6 +255,8 @@ def _check_own(found: object, reference: str) -> Benchmark:
             f"the benchmark in '{reference}' needs a name of letters, digits, '-', '_', '+' and '.' that no other "
             f"benchmark has, found '{benchmark.name}'"
         )
+    from thinkseg.evaluation.measures.registry import get_measure
+
     for name in benchmark.protocols:
         get_protocol(name)
     for name in benchmark.measures:

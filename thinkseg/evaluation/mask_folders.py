@@ -15,8 +15,9 @@ from PIL import Image
 
 from thinkseg.errors import ImageError, InputError
 from thinkseg.evaluation.measures.base import ExtraMetric
+from thinkseg.evaluation.measures.groups import SALIENCY_MEASURES
 from thinkseg.evaluation.measures.pairs import score_pair
-from thinkseg.evaluation.measures.registry import SALIENCY_MEASURES, extra_metrics, get_measure, measure
+from thinkseg.evaluation.measures.registry import extra_metrics, get_measure, measure
 from thinkseg.evaluation.records import PredictionRecord
 from thinkseg.imaging import find_images, load_map, load_mask
 from thinkseg.metrics.saliency import SoftMask

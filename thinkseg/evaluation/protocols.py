@@ -8,21 +8,20 @@ number. A protocol acts at three places::
                                                                measures ◀─ counted_records ◀─ records ◀─┘
 """
 
+from __future__ import annotations
+
 import copy
 import dataclasses
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
-import numpy as np
-from PIL import Image
-
-from thinkseg.data.listing import Listing
 from thinkseg.errors import InputError
-from thinkseg.evaluation.records import PredictionRecord
-from thinkseg.imaging import resize_mask
-from thinkseg.types import Mask, Prediction, Sample, Size
+
+if TYPE_CHECKING:  # so that the command line can list the protocols at once
+    from thinkseg.evaluation.records import PredictionRecord
+    from thinkseg.types import Mask, Prediction, Sample
 
 REASONING, REFERRING = "reasoning", "referring"
 
@@ -93,6 +92,8 @@ def select(samples: Sequence[Sample], protocol: str, task: str, seed: int) -> Se
         task: of the benchmark.
         seed: of what is drawn at random.
     """
+    from thinkseg.data.listing import Listing
+
     rules = PROTOCOLS[protocol]
     rng = random.Random(seed)
     if task == REASONING and rules.redraws:
@@ -123,6 +124,8 @@ def apply_to_sample(sample: Sample, protocol: str) -> Sample:
 
 def apply_to_prediction(sample: Sample, prediction: Prediction, protocol: str) -> Prediction:
     """A prediction as a protocol takes it: of one object where only the first counts, and as coarse as its square."""
+    import numpy as np
+
     rules = PROTOCOLS[protocol]
     masks = prediction.masks
     if rules.first_object and sample.task == REASONING:
@@ -134,6 +137,12 @@ def apply_to_prediction(sample: Sample, prediction: Prediction, protocol: str) -
 
 def _through_square(mask: Mask, side: int) -> Mask:
     """The mask as it comes back from a square: squeezed by area, stretched bilinearly, and cut above half."""
+    import numpy as np
+    from PIL import Image
+
+    from thinkseg.imaging import resize_mask
+    from thinkseg.types import Size
+
     height, width = mask.shape
     square = Image.fromarray(resize_mask(mask, Size(side, side), "area").astype(np.uint8) * 255)
     stretched: Mask = np.asarray(square.resize((width, height), Image.Resampling.BILINEAR)) > 128
@@ -158,7 +167,7 @@ def counted_records(records: Sequence[PredictionRecord]) -> list[PredictionRecor
     return [record for record in records if record.counted]
 
 
-class ProtocolSamples(Sequence[Sample]):
+class ProtocolSamples(Sequence["Sample"]):
     """Samples by the rules of a protocol, applied when a sample is asked for.
 
     Args:
@@ -183,8 +192,8 @@ class ProtocolSamples(Sequence[Sample]):
     @overload
     def __getitem__(self, index: int) -> Sample: ...
     @overload
-    def __getitem__(self, index: slice) -> "ProtocolSamples": ...
-    def __getitem__(self, index: int | slice) -> "Sample | ProtocolSamples":
+    def __getitem__(self, index: slice) -> ProtocolSamples: ...
+    def __getitem__(self, index: int | slice) -> Sample | ProtocolSamples:
         if isinstance(index, slice):
             part = copy.copy(self)
             part._indices, part._turns = self._indices[index], self._turns[index]

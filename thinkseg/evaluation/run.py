@@ -18,7 +18,8 @@ from typing import Protocol, runtime_checkable
 
 from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.benchmarks import BENCHMARKS, measures_of
-from thinkseg.evaluation.measures.registry import MASK_MEASURES, MEASURES, extra_metrics, measure, measure_by_task
+from thinkseg.evaluation.measures.groups import MASK_MEASURES
+from thinkseg.evaluation.measures.registry import MEASURES, extra_metrics, measure, measure_by_task
 from thinkseg.evaluation.parallel.shards import WHOLE, Shard, found_elsewhere
 from thinkseg.evaluation.progress import Progress
 from thinkseg.evaluation.protocols import apply_to_prediction, apply_to_record, counted_records

@@ -15,11 +15,10 @@ from py_sod_metrics import MAE, Emeasure, FmeasureHandler, FmeasureV2, WeightedF
 
 from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.measures.base import OverAll, RatioOfSums, ratio
+from thinkseg.evaluation.measures.groups import MASK_MEASURES, SALIENCY_MEASURES
 from thinkseg.evaluation.measures.pairs import score_pair
 from thinkseg.evaluation.measures.registry import (
-    MASK_MEASURES,
     MEASURES,
-    SALIENCY_MEASURES,
     extra_metrics,
     get_measure,
     measure,

@@ -18,6 +18,7 @@ from thinkseg.evaluation.measures.base import (
     ratio_of,
 )
 from thinkseg.evaluation.measures.extra_metrics import COUNTS, extra_metrics_of
+from thinkseg.evaluation.measures.groups import MASK_MEASURES
 from thinkseg.evaluation.measures.objects import (
     any_box_is_right,
     count_error,
@@ -196,12 +197,6 @@ MEASURES: Mapping[str, Measure] = {
         from_masks=False,
     ),
 }
-
-MASK_MEASURES = ("giou", "ciou", "s_measure", "mae", "parse_failures", "correct_abstentions", "false_abstentions")
-"""What a report of masks has, where a benchmark names no others."""
-F_AND_E_MEASURES = ("mean_f", "max_f", "adaptive_f", "mean_e", "max_e", "adaptive_e")
-SALIENCY_MEASURES = ("s_measure", "weighted_f", *F_AND_E_MEASURES, "mae", "mba", "biou")
-"""What papers on foreground segmentation have, but for HCE, which takes seconds for a large image."""
 
 
 def get_measure(name: str) -> Measure:

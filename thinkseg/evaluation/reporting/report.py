@@ -17,7 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from thinkseg.evaluation.comparison.intervals import Gain, compare
-from thinkseg.evaluation.measures.registry import MASK_MEASURES, format_value, get_measure
+from thinkseg.evaluation.measures.groups import MASK_MEASURES
+from thinkseg.evaluation.measures.registry import format_value, get_measure
 from thinkseg.evaluation.reporting.charts import gain_chart, histogram_chart, line_chart, success_chart
 from thinkseg.evaluation.reporting.gallery import choose_cases, render_case
 from thinkseg.evaluation.reporting.tables import table_rows

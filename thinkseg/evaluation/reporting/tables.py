@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from thinkseg.evaluation.comparison.intervals import Gain
-from thinkseg.evaluation.measures.registry import MASK_MEASURES, format_value, get_measure
+from thinkseg.evaluation.measures.groups import MASK_MEASURES
+from thinkseg.evaluation.measures.registry import format_value, get_measure
 from thinkseg.evaluation.text_table import aligned
 from thinkseg.types import Metric, Report
 
