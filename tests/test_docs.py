@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -118,3 +119,38 @@ def test_the_python_of_a_page_runs_and_prints_what_stands_beside_it(page, tmp_pa
         exec(compile(block, page, "exec"), {})
         promised = re.findall(r"^print\(.*\)  # (.+)$", block, re.MULTILINE)
         assert capsys.readouterr().out.splitlines() == promised
+
+
+def rows_to_change():
+    """Cells of every row of CONTRIBUTING's table of what to open for which change."""
+    page = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = page.partition("| to change | ")[2].partition("\n\n")[0]
+    return [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table.splitlines()[2:]]
+
+
+@pytest.mark.parametrize("cells", rows_to_change(), ids=lambda cells: cells[0])
+def test_a_row_of_what_to_open_names_files_and_tables_that_exist_and_a_test_that_shows_it(cells):
+    _, where, outside, shown_by = cells
+    texts = {path: REPOSITORY / path for path in re.findall(r"`([\w/.]+[/.][\w/]*)`", where)}
+    assert texts
+    for path in texts.values():
+        assert path.is_file() or path.is_dir(), path
+    for table, path in re.findall(r"`([A-Z_]+)` of `([\w/.]+)`", where):
+        assert re.search(rf"^{table}\b", texts[path].read_text(encoding="utf-8"), re.MULTILINE), table
+    test = (REPOSITORY / shown_by.strip("`")).read_text(encoding="utf-8")
+    assert "def test_" in test
+    if outside:
+        assert re.search(r"def test_\w*_ones_own|from a file of the user's own|outside the package", test)
+        assert re.search(r"\.py\b", test), "it writes or names no file of code"
+
+
+def test_the_rooms_of_the_contributing_page_are_those_whose_imports_are_checked(repository):
+    page = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Rooms")[2].partition("\n\n")[0]
+    rooms = [re.findall(r"`(\w+)/?`", line.split(" | ")[0]) for line in page.splitlines()[3:]]
+    contract = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    layers = [layer.split(" | ") for layer in contract["layers"]]
+    flat = [room for line in rooms for room in line]
+    ranks = {room: rank for rank, layer in enumerate(layers) for room in layer}
+    assert sorted(flat) == sorted([*ranks, *set(contract["exhaustive_ignores"]) - {"__main__"}])
+    ordered = [ranks[room] for room in flat if room in ranks]
+    assert ordered == sorted(ordered), "rooms stand from the top down"
