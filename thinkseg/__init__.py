@@ -1,9 +1,15 @@
 """ThinkSeg: a large multimodal model that thinks, points and segments.
 
+>>> import numpy as np
 >>> import thinkseg
->>> pipeline = thinkseg.load("pocket")                       # or a folder, or a hub id    # doctest: +SKIP
->>> result = pipeline.segment("photo.jpg", "the red fruit")  # doctest: +SKIP
->>> result.mask, result.answer.think, result.answer.objects  # doctest: +SKIP
+>>> photo = np.full((120, 160, 3), 235, dtype=np.uint8)  # or a path, or a PIL image
+>>> photo[30:90, 40:100] = (200, 30, 30)
+>>> pipeline = thinkseg.load("pocket")  # or a folder, or a hub id
+>>> result = pipeline.segment(photo, "the red thing")
+>>> result.mask.shape
+(120, 160)
+
+`result.thinking`, `.boxes`, `.points`, `.masks` and `.scores` have the rest, in pixels of the image.
 
 Importing the package is cheap: PyTorch and transformers are loaded by `load`, not by `import`, and NumPy by the first
 use of a name from `thinkseg.types` or `thinkseg.rewards`, so that the command line answers `--help` at once.
@@ -19,10 +25,14 @@ if TYPE_CHECKING:
     from thinkseg.api.compare import compare
     from thinkseg.api.evaluate import evaluate
     from thinkseg.api.measure import measure, measure_folders
+    from thinkseg.api.segment import segment_files
     from thinkseg.evaluation.run import Run
     from thinkseg.models.base import Segmenter
     from thinkseg.models.pipeline import Pipeline
+    from thinkseg.results.result import Result
     from thinkseg.rewards.part import reward
+    from thinkseg.serving.batch import Outcome
+    from thinkseg.serving.jobs import Job
     from thinkseg.types import Answer, Box, Completion, Instruction, ObjectPrompt, Point, Prediction, Sample, Size
 
 __version__ = "0.1.0"
@@ -32,9 +42,12 @@ __all__ = [
     "Box",
     "Completion",
     "Instruction",
+    "Job",
     "ObjectPrompt",
+    "Outcome",
     "Point",
     "Prediction",
+    "Result",
     "Run",
     "Sample",
     "Size",
@@ -46,6 +59,7 @@ __all__ = [
     "measure",
     "measure_folders",
     "reward",
+    "segment_files",
 ]
 
 
@@ -112,12 +126,16 @@ def load(
 
 
 _HOMES = {
+    "Job": "thinkseg.serving.jobs",
+    "Outcome": "thinkseg.serving.batch",
+    "Result": "thinkseg.results.result",
     "Run": "thinkseg.evaluation.run",
     "compare": "thinkseg.api.compare",
     "evaluate": "thinkseg.api.evaluate",
     "measure": "thinkseg.api.measure",
     "measure_folders": "thinkseg.api.measure",
     "reward": "thinkseg.rewards.part",
+    "segment_files": "thinkseg.api.segment",
 }
 """Where public names come from that are not values of `thinkseg.types`."""
 

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -33,7 +34,7 @@ MAX_PIXELS = 89_478_485
 _LONGEST_RUN = 7
 """Characters of one run in COCO's text: 35 bits, more than `MAX_PIXELS` needs."""
 
-Source = Path | str | Image.Image
+Source = Path | str | Image.Image | BytesIO
 
 
 class OversizeError(ImageError):
@@ -73,11 +74,12 @@ def read_header(source: Path | str) -> ImageFile:
         return ImageFile(Size(width, height), image.format or "", image.mode, orientation in range(2, 9))
 
 
-def load_image(source: Source) -> Image.Image:
+def load_image(source: Source, name: str | None = None) -> Image.Image:
     """Open an image of any mode.
 
     Args:
-        source: a path, or an image in memory.
+        source: a path, an image in memory, or a file's content.
+        name: what an error calls it; its path when None.
 
     Returns:
         RGB, turned as its EXIF says. Transparency is laid on white, 16 bits are scaled to 8; of several frames, the
@@ -86,7 +88,7 @@ def load_image(source: Source) -> Image.Image:
     Raises:
         ImageError: missing, not an image, truncated, or larger than `MAX_PIXELS`.
     """
-    with _opened(source) as image:
+    with _opened(source, name) as image:
         if image.mode.startswith("I") or image.mode == "F":
             grey = np.asarray(image, dtype=np.float64)
             limit = 65535.0 if image.mode.startswith("I;16") else _range_of(grey)
@@ -224,9 +226,11 @@ def _runs_in(counts: str) -> Int64[np.ndarray, "runs"]:
 
 
 @contextmanager
-def _opened(source: Source, *, decode: bool = True) -> Iterator[Image.Image]:
+def _opened(source: Source, name: str | None = None, *, decode: bool = True) -> Iterator[Image.Image]:
     """The image, decoded and turned as its EXIF says; whatever goes wrong becomes an ImageError with its name."""
-    name = "the image in memory" if isinstance(source, Image.Image) else f"'{source}'"
+    if name is None and isinstance(source, Path | str):
+        name = str(source)
+    name = "the image in memory" if name is None else f"'{name}'"
     with ExitStack() as files:
         try:
             image = source if isinstance(source, Image.Image) else files.enter_context(Image.open(source))

@@ -35,15 +35,20 @@ def photo(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def segment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+def segment(tmp_path: Path) -> Run:
     """Runs the verb with a model that says these things, writing into the folder `out`."""
 
     def run(said: list[str | Completion], *words: str | Path) -> int:
-        pipeline = Pipeline(FakeReasoner(said, FRAME), FakeSegmenter(), get_format("seg-r1"))
-        monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", lambda *_args, **_options: pipeline)
-        return main(["segment", *map(str, words), "--out", str(tmp_path / "out")])
+        pipeline = Pipeline(FakeReasoner(said, FRAME), FakeSegmenter(score=0.875), get_format("seg-r1"))
+        return main(
+            ["segment", *map(str, words), "--out", str(tmp_path / "out")], load=lambda *_args, **_options: pipeline
+        )
 
     return run
+
+
+def no_model(*_names: Any, **_options: Any) -> Pipeline:
+    pytest.fail("a model was loaded")
 
 
 def result(out: Path, name: str) -> dict[str, Any]:
@@ -57,7 +62,7 @@ def test_it_prints_the_thinking_and_writes_mask_overlay_and_json(
     assert segment([ANSWER], photo, "--query", "the dogs") == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"{photo}: the dogs\n  thinking: two of them\n  2 objects\n")
-    assert "object 1: box 20 10 80 30; points on it (40, 15); mask covers 13% of the image" in printed
+    assert "object 1: box 20 10 80 30; points on it (40, 15); mask covers 13% of the image, score 0.88" in printed
     assert "object 2: box 100 25 180 45; points on it (120, 30); points beside it (170, 42)" in printed
 
     out = tmp_path / "out"
@@ -73,6 +78,7 @@ def test_it_prints_the_thinking_and_writes_mask_overlay_and_json(
     assert [found["box"] for found in record["objects"]] == [[20, 10, 80, 30], [100, 25, 180, 45]]
     assert record["objects"][1]["points"] == [[120, 30], [170, 42.5]]
     assert record["objects"][1]["labels"] == [1, 0]
+    assert [found["score"] for found in record["objects"]] == [0.875, 0.875]
     masks = [mask_from_rle(found["mask"]) for found in record["objects"]]
     assert [int(mask.sum()) for mask in masks] == [found["area"] for found in record["objects"]]
     assert np.array_equal(load_mask(out / "photo.mask.png"), masks[0] | masks[1])
@@ -157,25 +163,22 @@ def test_dots_in_a_name_stay(segment: Run, photo: Path, tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_wrong_is_told_before_any_model_is_loaded(
-    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", lambda *_a, **_o: pytest.fail("a model was loaded"))
-    assert main(["segment", str(photo), str(tmp_path / "gone.jpg"), "-q", "x", "--out", str(tmp_path / "out")]) == 2
+    words = ["segment", str(photo), str(tmp_path / "gone.jpg"), "-q", "x", "--out", str(tmp_path / "out")]
+    assert main(words, load=no_model) == 2
     assert "gone.jpg" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_damaged_images_alone_are_wrong_input(
-    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", lambda *_a, **_o: pytest.fail("a model was loaded"))
+def test_damaged_images_alone_are_wrong_input(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "a.jpg").write_bytes(photo.read_bytes()[:300])
-    assert main(["segment", str(broken / "a.jpg"), "-q", "x", "--out", str(tmp_path / "out")]) == 2
+    assert main(["segment", str(broken / "a.jpg"), "-q", "x", "--out", str(tmp_path / "out")], load=no_model) == 2
     assert "a.jpg' is damaged or cut short" in capsys.readouterr().err
     (broken / "b.jpg").write_bytes(photo.read_bytes()[:301])
-    assert main(["segment", str(broken), "-q", "x", "--out", str(tmp_path / "out")]) == 2
+    assert main(["segment", str(broken), "-q", "x", "--out", str(tmp_path / "out")], load=no_model) == 2
     assert "(and 1 more that could not be read)" in capsys.readouterr().err
 
 
@@ -238,21 +241,18 @@ def test_a_table_needs_no_query_and_an_image_does(
     assert "the query is empty" in capsys.readouterr().err
 
 
-def test_what_the_flags_say_about_a_model_reaches_it(
-    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_flags_say_about_a_model_reaches_it(photo: Path, tmp_path: Path) -> None:
     asked: dict[str, Any] = {}
 
     def load(*names: str, **options: Any) -> Pipeline:
         asked.update(options, names=names)
         return Pipeline(FakeReasoner([ANSWER], FRAME), FakeSegmenter(), get_format("seg-r1"))
 
-    monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", load)
     (tmp_path / "sentences.txt").write_text("Find {query}.\n")
     flags = "--format seg-zero --max-new-tokens 9 --frame relative-1000 --canvas 840 --min-pixels 7 --max-pixels 8"
     words = [*flags.split(), "--segmenter", "grabcut", "--batch-size", "3", "--dtype", "float32", "--device", "cpu"]
     words += ["--instruction", str(tmp_path / "sentences.txt")]
-    assert main(["segment", str(photo), "-q", "x", "--out", str(tmp_path / "out"), *words]) == 0
+    assert main(["segment", str(photo), "-q", "x", "--out", str(tmp_path / "out"), *words], load=load) == 0
     assert asked == {
         "names": ("pocket",),
         "config": CheckpointConfig(

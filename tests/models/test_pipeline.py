@@ -35,14 +35,14 @@ def samples(*images: Any) -> list[Sample]:
 
 
 def test_an_image_and_a_query_become_a_mask_at_the_images_size(noise: Noise) -> None:
-    prediction = pipeline_saying(ANSWER).segment(noise(200, 50), "the dog")
-    assert prediction.failure is None
-    assert prediction.answer is not None
-    assert (prediction.answer.think, prediction.answer.frame) == ("on the left", FRAME)
-    assert prediction.masks.shape == (1, 50, 200)
+    result = pipeline_saying(ANSWER).segment(noise(200, 50), "the dog")
+    assert result.failure is None
+    assert result.answer is not None
+    assert (result.thinking, result.answer.frame) == ("on the left", FRAME)
+    assert result.masks.shape == (1, 50, 200)
     expected = np.zeros((50, 200), dtype=bool)
     expected[10:31, 20:81] = True
-    assert np.array_equal(prediction.mask, expected)
+    assert np.array_equal(result.mask, expected)
 
 
 def test_the_reasoner_gets_the_image_and_the_formats_instruction(noise: Noise) -> None:
@@ -129,14 +129,42 @@ def test_a_real_segmenter_is_built_once_and_encodes_each_image_once(noise: Noise
     assert segmenter.encode_count == 2
 
 
+def test_a_prediction_carries_the_scores_that_the_segmenter_gives(noise: Noise) -> None:
+    said = (ANSWER, NOTHING, "?")
+    scored, without = (
+        list(
+            Pipeline(FakeReasoner(said, FRAME), FakeSegmenter(score=score), FORMAT).predict(
+                samples(*(noise(40, 30),) * 3)
+            )
+        )
+        for score in (0.75, None)
+    )
+    assert [None if p.scores is None else p.scores.tolist() for p in scored] == [[0.75], [], None]
+    assert [p.scores for p in without] == [None] * 3
+
+
+def test_an_array_is_an_image(noise: Noise) -> None:
+    image = noise(40, 30)
+    result = pipeline_saying(ANSWER).segment(np.asarray(image), "x")
+    assert result.image.tobytes() == image.tobytes()
+    assert result.mask.any()
+
+
+def test_an_address_is_refused_unless_it_is_allowed() -> None:
+    with pytest.raises(ImageError, match="allow_url=True"):
+        pipeline_saying(ANSWER).segment("https://example.org/dog.jpg", "x")
+
+
 def test_a_missing_image_stops_the_work(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"gone\.png"):
         pipeline_saying(ANSWER).segment(tmp_path / "gone.png", "x")
 
 
 def test_an_empty_query_or_batch_is_refused(noise: Noise) -> None:
-    with pytest.raises(InputError, match="query of sample 'image' is empty"):
+    with pytest.raises(InputError, match="the query is empty"):
         pipeline_saying(ANSWER).segment(noise(9, 9), "  ")
+    with pytest.raises(InputError, match="query of sample 's0' is empty"):
+        next(pipeline_saying(ANSWER).predict([Sample("s0", noise(9, 9), "")]))
     with pytest.raises(InputError, match="at least 1 sample"):
         list(pipeline_saying(ANSWER).predict([], batch_size=0))
 

@@ -11,7 +11,7 @@ from PIL import Image
 from thinkseg.answers import get_format
 from thinkseg.errors import CheckpointError, ImageError, InputError
 from thinkseg.models.pipeline import Pipeline
-from thinkseg.serving.batch import JobRunner, Options, Outcome
+from thinkseg.serving.batch import JobOptions, JobRunner, ModelChoice, Outcome
 from thinkseg.serving.jobs import Job, list_jobs
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.types import Request
@@ -41,10 +41,13 @@ class Desk:
         self.loads += 1
         return Pipeline(self.reasoner, FakeSegmenter(), get_format("seg-r1"))
 
-    def work(self, *jobs: Job | Path, model: str = "m", **options: int | bool) -> list[Outcome]:
+    def work(self, *jobs: Job | Path, model: str | None = "m", **options: int | bool) -> list[Outcome]:
         named = [job if isinstance(job, Job) else Job(job, "the ball", job.stem) for job in jobs]
-        batch = JobRunner(self.out, self.load, {"name": model}, Options(**options))  # type: ignore[arg-type]
-        return list(batch.segment(named))
+        runner = JobRunner(self.out, self.models(model), JobOptions(**options))  # type: ignore[arg-type]
+        return list(runner.run(named))
+
+    def models(self, name: str | None = "m") -> ModelChoice:
+        return ModelChoice(self.load, None if name is None else {"name": name})
 
     @property
     def asked(self) -> int:
@@ -78,7 +81,7 @@ def test_the_second_time_everything_is_kept_and_no_model_is_loaded(desk: Desk) -
 def test_work_that_was_stopped_goes_on_where_it_was(desk: Desk) -> None:
     images = [desk.image(f"{n}.png", n) for n in range(5)]
     jobs = [Job(path, "the ball", path.stem) for path in images]
-    running = JobRunner(desk.out, desk.load, {"name": "m"}, Options(batch_size=1)).segment(jobs)
+    running = JobRunner(desk.out, desk.models(), JobOptions(batch_size=1)).run(jobs)
     next(running), next(running)
     del running
     (desk.out / "1.json").unlink()  # as if killed before the record was written, which is last
@@ -138,7 +141,7 @@ def test_the_same_image_in_a_batch_is_encoded_once(desk: Desk) -> None:
     segmenter = FakeSegmenter()
     pipeline = Pipeline(desk.reasoner, segmenter, get_format("seg-r1"))
     jobs = [Job(image, query, "a") for query in ("the dog", "the cat")]
-    assert len(list(JobRunner(desk.out, lambda: pipeline, {}).segment(jobs))) == 2
+    assert len(list(JobRunner(desk.out, ModelChoice(lambda: pipeline, None)).run(jobs))) == 2
     assert len(segmenter.encoded) == 1
 
 
@@ -209,7 +212,7 @@ def test_images_that_are_asked_for_later_are_drawn_without_a_model(desk: Desk) -
 
 def test_a_batch_of_none_is_refused() -> None:
     with pytest.raises(InputError, match="at least 1"):
-        Options(batch_size=0)
+        JobOptions(batch_size=0)
 
 
 def test_a_copy_of_the_results_elsewhere_can_be_gone_on_with(desk: Desk) -> None:

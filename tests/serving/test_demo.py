@@ -1,5 +1,6 @@
 """The demo without a browser: what its handlers do, and that it keeps to this machine. With one: `test_page.py`."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -12,11 +13,12 @@ from PIL import Image
 from thinkseg.answers import get_format
 from thinkseg.cli import main
 from thinkseg.errors import MissingExtraError
-from thinkseg.imaging import load_image
+from thinkseg.imaging import load_image, load_mask
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.serving import demo
 from thinkseg.serving.demo import Desk, require_gradio
 from thinkseg.serving.examples import write_examples
+from thinkseg.serving.showing import Shown
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.types import Request
 
@@ -38,6 +40,42 @@ def test_only_the_files_of_the_last_answers_are_kept(photo: str, tmp_path: Path)
     pages = [desk.answer(photo, "x") for _ in range(demo._KEPT_ANSWERS + 2)]
     exist = [page.mask is not None and page.mask.exists() for page in pages]
     assert exist == [False, False, *[True] * demo._KEPT_ANSWERS]
+
+
+def test_an_answers_files_say_which_model_it_was_and_not_where_the_upload_lay(photo: str, tmp_path: Path) -> None:
+    page = Desk(fake(), tmp_path / "answers", {"name": "fake"}).answer(photo, "the ball")
+    assert page.record is not None
+    record = json.loads(page.record.read_text())
+    assert (record["query"], record["image"], record["model"]) == ("the ball", "photo.png", {"name": "fake"})
+    assert page.mask is not None
+    assert load_mask(page.mask).sum() == 64
+    assert page.index is not None
+    assert page.index.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "sentence"),
+    [
+        (None, "x", "choose an image first"),
+        ("gone.png", "x", "found no such file"),
+        ("broken.png", "x", "is not an image of a kind that can be read"),
+        ("photo.png", " ", "the query is empty"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_a_sentence(photo: str, name: str | None, query: str, sentence: str) -> None:
+    folder = Path(photo).parent
+    (folder / "broken.png").write_text("no image")
+    page = Desk(fake(), folder / "answers").answer(str(folder / name) if name else None, query)
+    assert 'class="verdict error"' in page.verdict_html
+    assert sentence in page.verdict_html
+    assert str(folder) not in page.verdict_html
+    assert page == Shown(None, page.verdict_html)
+    assert not (folder / "answers").exists()
+
+
+def test_an_address_is_not_fetched_for_whoever_asks_the_page(tmp_path: Path) -> None:
+    page = Desk(fake(), tmp_path).answer("http://127.0.0.1:9/photo.png", "x")
+    assert "nothing is fetched from a network" in page.verdict_html
 
 
 def test_a_fault_of_the_machine_is_a_sentence_and_is_logged(
@@ -62,30 +100,30 @@ def test_a_missing_gradio_is_told_before_a_model_is_loaded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
-    monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", lambda *_a, **_o: pytest.fail("a model was loaded"))
     with pytest.raises(MissingExtraError, match=r"pip install 'thinkseg\[demo\]'"):
         require_gradio()
-    assert main(["demo"]) == 2
+    assert main(["demo"], load=lambda *_a, **_o: pytest.fail("a model was loaded")) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_the_flags_reach_the_page_and_loopback_without_a_tunnel_is_the_default(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     asked: dict[str, Any] = {}
     pipeline = fake()
-    monkeypatch.setattr("thinkseg.models.pipeline.load_pipeline", lambda *_a, **_o: pipeline)
-    monkeypatch.setattr(demo, "require_gradio", lambda: None)
-    monkeypatch.setattr(demo, "serve", lambda given, **options: asked.update(options, pipeline=given))
-    assert main(["demo"]) == 0
+    parts = {
+        "load": lambda *_a, **_o: pipeline,
+        "serve": lambda given, **options: asked.update(options, pipeline=given),
+    }
+    assert main(["demo"], **parts) == 0
     assert asked["pipeline"] is pipeline
     assert (asked["host"], asked["port"], asked["share"]) == ("127.0.0.1", None, False)
     assert asked["about"] == "model pocket · segmenter pocket"
-    assert main(["demo", "--host", "0.0.0.0", "--port", "8123", "--share", "--segmenter", "grabcut"]) == 0
+    assert main(["demo", "--host", "0.0.0.0", "--port", "8123", "--share", "--segmenter", "grabcut"], **parts) == 0
     assert (asked["host"], asked["port"], asked["share"]) == ("0.0.0.0", 8123, True)
     assert asked["model"]["segmenter"] == "grabcut"
     assert "can be reached from other machines" in capsys.readouterr().err
-    assert main(["demo", "--port", "70000"]) == 2
+    assert main(["demo", "--port", "70000"], **parts) == 2
 
 
 def test_importing_the_rooms_loads_neither_gradio_nor_pytorch() -> None:

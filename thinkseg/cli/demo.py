@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from thinkseg.cli.model_flags import add_model_flags, identity, load_models
 from thinkseg.errors import InputError
+
+if TYPE_CHECKING:
+    from thinkseg.api.segment import Loader
 
 EXAMPLE = """\
 The page is seen by this machine alone, unless --host or --share say otherwise. It needs the extra 'demo':
@@ -33,20 +38,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_flags(parser)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Load the models and serve the page until it is interrupted."""
-    from thinkseg.serving.demo import require_gradio, serve
+def run(args: argparse.Namespace, load: Loader | None = None, serve: Callable[..., None] | None = None) -> int:
+    """Load the models and serve the page until it is interrupted.
+
+    Args:
+        args: the flags.
+        load: loads the models, in place of `load_pipeline`.
+        serve: serves the page, in place of `thinkseg.serving.demo.serve`.
+    """
+    from thinkseg.serving import demo
 
     if args.port is not None and not 1 <= args.port <= 65535:
         raise InputError(f"a port is a number from 1 to 65535, found {args.port}")
-    require_gradio()  # before the models, which take longer
+    if serve is None:
+        demo.require_gradio()  # before the models, which take longer
     model = identity(args)
-    pipeline = load_models(args)
+    pipeline = load_models(args, load=load)
     if args.host not in (LOOPBACK, "localhost", "::1"):
         print(f"the page can be reached from other machines at {args.host}, and has no password", file=sys.stderr)
     about = f"model {model['name']} · segmenter {model['segmenter']}"
     try:
-        serve(pipeline, host=args.host, port=args.port, share=args.share, model=model, about=about, ready=_say)
+        (serve or demo.serve)(
+            pipeline, host=args.host, port=args.port, share=args.share, model=model, about=about, ready=_say
+        )
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
     return DONE

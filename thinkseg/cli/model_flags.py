@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,13 +58,15 @@ def config_from_flags(args: argparse.Namespace) -> CheckpointConfig:
     return CheckpointConfig(instruction=instruction, **{name: getattr(args, name) for name in CONFIG_FLAGS})
 
 
-def load_models(args: argparse.Namespace, batch_size: int | None = None) -> Pipeline:
-    """The pipeline that the flags ask for; the batch size is that of `load_pipeline`."""
-    config = config_from_flags(args)
-    return load_aloud(args.model, config=config, device=args.device, dtype=args.dtype, batch_size=batch_size)
+def load_models(
+    args: argparse.Namespace, batch_size: int | None = None, load: Callable[..., Pipeline] | None = None
+) -> Pipeline:
+    """The pipeline that the flags ask for; the batch size is that of `load_pipeline`, whose place `load` can take."""
+    config, load = config_from_flags(args), load or load_aloud
+    return load(args.model, config=config, device=args.device, dtype=args.dtype, batch_size=batch_size)
 
 
-def load_aloud(model: str, **options: Any) -> Pipeline:
+def load_aloud(model: str | Path, **options: Any) -> Pipeline:
     """Load a pipeline, as `load_pipeline` does, with a line on stderr."""
     from thinkseg.models.pipeline import load_pipeline
 

@@ -19,15 +19,16 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from thinkseg.cli.model_flags import add_model_flags, identity, load_models
+from thinkseg.cli.model_flags import add_model_flags, config_from_flags, load_aloud
 from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
+    from thinkseg.api.segment import Loader
     from thinkseg.models.pipeline import Pipeline
-    from thinkseg.results import ResultRecord
     from thinkseg.serving.batch import Outcome
 
 EXAMPLE = """\
@@ -67,22 +68,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_flags(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, load: Loader | None = None) -> int:
     """Segment every image.
+
+    Args:
+        args: the flags.
+        load: loads the models, in place of `load_pipeline`.
 
     Returns:
         0, or 1 when images could not be read, or when not a single answer could.
     """
-    from thinkseg.results import is_image_of_result
-    from thinkseg.serving.batch import JobRunner, Options
+    from thinkseg.api.segment import segment_files
+    from thinkseg.results.files import is_image_of_result
     from thinkseg.serving.jobs import STDIN, list_jobs
 
-    options = Options(args.batch_size, args.index, args.instances, args.overwrite)
     lines = sys.stdin.read().splitlines() if STDIN in args.inputs else []
     jobs = list_jobs(args.inputs, args.query, lines, leave_out=is_image_of_result)
-    _make_folder(args.out)
-    batch = JobRunner(args.out, lambda: _load(args), identity(args), options)
-    outcomes = _followed(batch.segment(jobs), len(jobs), as_json=args.json)
+    results = segment_files(
+        jobs,
+        model=args.model,
+        out=args.out,
+        index=args.index,
+        instances=args.instances,
+        overwrite=args.overwrite,
+        batch_size=args.batch_size,
+        config=config_from_flags(args),
+        device=args.device,
+        dtype=args.dtype,
+        load=partial(_load, load),
+    )
+    outcomes = _followed(results, len(jobs), as_json=args.json)
     failed = [outcome.error for outcome in outcomes if outcome.error is not None]
     if len(failed) == len(jobs):
         more = f" (and {len(failed) - 1} more that could not be read)" if len(failed) > 1 else ""
@@ -95,26 +110,12 @@ def run(args: argparse.Namespace) -> int:
     return DONE if read and not failed else FAILED
 
 
-def segment_one(pipeline: Pipeline, path: Path, query: str, stem: Path, *, as_json: bool) -> bool:
-    """Segment one image, write its files and print the result; whether the answer could be read."""
-    from thinkseg.imaging import load_image
-    from thinkseg.results import endings, record_from_prediction, with_ending, write_result
-    from thinkseg.types import Sample
-
-    image = load_image(path)
-    prediction = next(pipeline.predict([Sample(id=str(path), image=image, query=query)]))
-    record = {"image": str(path), **record_from_prediction(prediction, query)}
-    write_result(stem, record, lambda: image)
-    _print(path, record, [with_ending(stem, ending) for ending in endings(record)], as_json=as_json)
-    return prediction.failure is None
-
-
-def _load(args: argparse.Namespace) -> Pipeline:
+def _load(load: Loader | None, model: str | Path, **how: Any) -> Pipeline:
     """The models; what is said meanwhile goes above the bar."""
     from tqdm import tqdm
 
     with tqdm.external_write_mode(file=sys.stderr):
-        return load_models(args, batch_size=args.batch_size)
+        return (load or load_aloud)(model, **how)
 
 
 def _followed(outcomes: Iterable[Outcome], total: int, *, as_json: bool) -> list[Outcome]:
@@ -126,25 +127,24 @@ def _followed(outcomes: Iterable[Outcome], total: int, *, as_json: bool) -> list
         for outcome in outcomes:
             if outcome.error is None:
                 with tqdm.external_write_mode(file=sys.stdout):
-                    _print(outcome.job.image, outcome.record, outcome.files, as_json=as_json, kept=outcome.kept)
+                    _print(outcome, as_json=as_json)
             seen.append(outcome.without_masks())
             bar.update()
     return seen
 
 
-def _print(path: Path, record: ResultRecord, files: Sequence[Path], *, as_json: bool, kept: bool = False) -> None:
-    from thinkseg.results import describe
+def _print(outcome: Outcome, *, as_json: bool) -> None:
+    from thinkseg.results.record import in_words
 
     if as_json:
-        print(json.dumps(record, ensure_ascii=False), flush=True)
-        return
-    written = f"{'was there already' if kept else 'written'}: {', '.join(map(str, files))}"
-    print("\n  ".join([f"{path}: {record['query']}", *describe(record), written]), flush=True)
+        print(json.dumps(outcome.record, ensure_ascii=False), flush=True)
+    else:
+        print(in_words(outcome.record, outcome.files, kept=outcome.kept), flush=True)
 
 
 def _summary(outcomes: Sequence[Outcome], total: int) -> str:
     """One line about all images."""
-    from thinkseg.results import counted
+    from thinkseg.results.record import counted
 
     counts: Counter[str] = Counter()
     for outcome in outcomes:
@@ -160,10 +160,3 @@ def _summary(outcomes: Sequence[Outcome], total: int) -> str:
     parts += [f"no readable answer for {counts['unreadable']}"] if counts["unreadable"] else []
     kept = f"; {counts['kept']} were there already" if counts["kept"] else ""
     return f"{counted(total, 'image')}: {', '.join(parts)}{kept}"
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"'{folder}' cannot be made a folder for the results: {error.strerror}") from error

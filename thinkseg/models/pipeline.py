@@ -1,7 +1,7 @@
 """The two models and their duet: the path that everybody takes from an image and a query to masks.
 
 >>> pipeline = load_pipeline("pocket")                                    # doctest: +SKIP
->>> prediction = pipeline.segment("photo.jpg", "what could fly away")     # doctest: +SKIP
+>>> result = pipeline.segment("photo.jpg", "what could fly away")         # doctest: +SKIP
 
 The reasoner writes a completion, the answer format reads it, the segmenter turns what it read into masks at the
 image's size. Text that cannot be read is data: the prediction says so and has no mask of its own. There is exactly
@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -24,9 +23,11 @@ from thinkseg.answers import get_format
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import CheckpointError, InputError, MalformedAnswer
 from thinkseg.imaging import load_image
+from thinkseg.inputs import ImageInput, image_from_input
 from thinkseg.models import loading
 from thinkseg.models.base import Reasoner, Segmenter
 from thinkseg.models.checkpoint_config import CONFIG_FILE, CheckpointConfig, resolve_config
+from thinkseg.results.result import IN_MEMORY, Result
 from thinkseg.types import (
     Answer,
     Completion,
@@ -37,9 +38,6 @@ from thinkseg.types import (
     Sample,
     Segmentation,
 )
-
-if TYPE_CHECKING:
-    from thinkseg.types import ImageSource
 
 _log = logging.getLogger(__name__)
 
@@ -52,22 +50,35 @@ class Pipeline:
     segmenter: Segmenter
     answer_format: AnswerFormat
 
-    def segment(self, image: ImageSource, query: str) -> Prediction:
+    def segment(self, image: ImageInput, query: str, *, allow_url: bool = False) -> Result:
         """Answer one query about one image.
 
+        >>> import thinkseg
+        >>> from PIL import Image
+        >>> pipeline = thinkseg.load("pocket", segmenter="grabcut")
+        >>> result = pipeline.segment(Image.new("RGB", (64, 48), "white"), "the red fruit")
+        >>> result.mask.shape  # height, width
+        (48, 64)
+
         Args:
-            image: a path, or a PIL image.
+            image: a path, a PIL image, or an array of uint8: H×W×3 in RGB, H×W×4 in RGBA, or H×W in grey.
             query: what to look for, in words.
+            allow_url: whether an image may also be an http(s) address, which is then fetched: at most 64 MB in 30
+                seconds.
 
         Returns:
-            The prediction: masks at the image's size, the answer with its thinking, the completion.
+            Masks, boxes and points in pixels of the image, the thinking, and what to make of them: see `Result`.
 
         Raises:
-            ImageError: the image is missing or cannot be read.
+            ImageError: the image is missing, cannot be read, or is an address that is not allowed or cannot be fetched.
             InputError: the query is empty.
         """
-        name = image.name if isinstance(image, Path) else image if isinstance(image, str) else "image"
-        return next(self.predict([Sample(id=name, image=image, query=query)], batch_size=1))
+        if not query.strip():
+            raise InputError("the query is empty: say in words what to look for")
+        source = str(image) if isinstance(image, Path | str) else IN_MEMORY
+        pixels = image_from_input(image, allow_url=allow_url)
+        prediction = next(self.predict([Sample(id=Path(source).name, image=pixels, query=query)], batch_size=1))
+        return Result(pixels, query, prediction, source)
 
     def predict(self, samples: Iterable[Sample], batch_size: int = 8) -> Iterator[Prediction]:
         """One prediction per sample, in order, whatever the model writes.

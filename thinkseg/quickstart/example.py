@@ -7,7 +7,8 @@ from thinkseg.evaluation.records import PredictionRecord
 from thinkseg.evaluation.reporting.report import ReportContext
 from thinkseg.imaging import load_image
 from thinkseg.quickstart.job import CHECKPOINT, Tools
-from thinkseg.results import describe, endings, record_from_prediction, with_ending, write_result
+from thinkseg.results.record import in_words
+from thinkseg.results.result import Result
 from thinkseg.types import Sample
 
 
@@ -19,16 +20,13 @@ def segment_example(out: Path, context: ReportContext, tools: Tools) -> tuple[st
     """
     records = context.runs[-1].records
     sample = context.samples[most_telling(records)]
-    path, stem = out / "example.png", out / "example"
+    path = out / "example.png"
     load_image(sample.image).save(path)
     image = load_image(path)
     asked = Sample(id=str(path), image=image, query=sample.query)
     prediction = next(tools.load(str(out / CHECKPOINT)).predict([asked], 1))
-    record = {"image": str(path), **record_from_prediction(prediction, sample.query)}
-    write_result(stem, record, lambda: image)
-    written = ", ".join(str(with_ending(stem, ending)) for ending in endings(record))
-    said = "\n  ".join([f"{path}: {sample.query}", *describe(record), f"written: {written}"])
-    return sample.query, said
+    result = Result(image, sample.query, prediction, str(path))
+    return sample.query, in_words(result.to_record(), result.save(out, "example"))
 
 
 def most_telling(records: Sequence[PredictionRecord]) -> int:

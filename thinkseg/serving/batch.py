@@ -1,4 +1,4 @@
-"""Many requests about many images, one after the other, into a folder of results that can be gone on with.
+"""Many jobs, a request about an image each, into a folder of results that can be gone on with.
 
 A result that is there for the same image (by its bytes), query and model is kept, and only images that it lacks are
 drawn. Nothing else that is there is written over: a name that is taken gets a number. An image that cannot be read
@@ -14,10 +14,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thinkseg import results
 from thinkseg.errors import CheckpointError, ImageError, InputError
 from thinkseg.imaging import load_image
+from thinkseg.results import files
+from thinkseg.results.record import ResultRecord
+from thinkseg.results.result import Result
 from thinkseg.serving.jobs import Job
+from thinkseg.serving.names import ResultNames
 from thinkseg.types import Prediction, Sample
 
 if TYPE_CHECKING:
@@ -27,7 +30,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ModelChoice:
+    """Which models work on the jobs."""
+
+    load: Callable[[], Pipeline]
+    """Loads them; called at most once."""
+    identity: Mapping[str, Any] | None
+    """By which a result of other models is told apart, as plain JSON; None when nothing is known of them, and then no
+    earlier result is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
     """What is made of each image, and how."""
 
     batch_size: int = 8
@@ -49,8 +63,8 @@ class Outcome:
     """What came of a job."""
 
     job: Job
-    record: results.ResultRecord = field(default_factory=dict)
-    """See `thinkseg.results`; empty where there is an error."""
+    record: ResultRecord = field(default_factory=dict)
+    """What `NAME.json` holds; empty where there is an error."""
     files: tuple[Path, ...] = ()
     """What was written, or was there."""
     kept: bool = False
@@ -67,6 +81,16 @@ class Outcome:
     def objects(self) -> int:
         """How many were found."""
         return len(self.record.get("objects", ()))
+
+    def result(self) -> Result:
+        """The result with its image, which is read again.
+
+        Raises:
+            InputError: there is no result (the `error`), or the image is gone.
+        """
+        if self.error is not None:
+            raise self.error
+        return Result.from_record(self.record, load_image(self.job.image))
 
     def without_masks(self) -> Outcome:
         """The outcome with empty places for its objects, so that many can be held."""
@@ -87,39 +111,34 @@ class _Task:
     """The fingerprint of the image's file."""
     image: Image.Image | None = None
     """None once there is a record or an error."""
-    record: results.ResultRecord = field(default_factory=dict)
+    record: ResultRecord = field(default_factory=dict)
     kept: bool = False
     error: InputError | None = None
 
 
 class JobRunner:
-    """Work on jobs in a folder.
+    """Runs jobs and writes their results into a folder; no two of its results share a name.
 
     Args:
         out: the folder.
-        load: loads the models; called at most once.
-        model: what is asked, by which a result of another model is told apart; plain JSON.
+        models: what is asked.
         options: what is made.
     """
 
-    def __init__(
-        self, out: Path, load: Callable[[], Pipeline], model: Mapping[str, Any], options: Options = Options()
-    ) -> None:
+    def __init__(self, out: Path, models: ModelChoice, options: JobOptions = JobOptions()) -> None:
         self._out = out
-        self._load = load
-        self._model = dict(model)
+        self._models = models
         self._options = options
+        self._names = ResultNames(models.identity, overwrite=options.overwrite)
         self._pipeline: Pipeline | None = None
-        self._inputs: set[Path] = set()
-        self._taken: set[str] = set()
 
-    def segment(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """The outcome of each job, in order.
 
         Raises:
             InputError: a model cannot be loaded. What is wrong with one image is in its outcome.
         """
-        self._inputs |= {job.image.resolve() for job in jobs}
+        self._names.protect(job.image for job in jobs)
         remaining = iter(jobs)
         while batch := list(islice(remaining, self._options.batch_size)):
             images: dict[str, Image.Image] = {}  # of this batch: the same image is opened and encoded once
@@ -129,11 +148,12 @@ class JobRunner:
 
     def _prepared(self, job: Job, images: dict[str, Image.Image]) -> _Task:
         """A job with its image, or with the result that is there already, or with what is wrong with it."""
-        task = _Task(job, self._out / job.name)
+        task = _Task(job, self._out / job.stem)
         try:
-            task.digest = results.fingerprint(job.image)
-            self._name(task)
-            if task.kept:
+            task.digest = files.fingerprint(job.image)
+            task.stem, record = self._names.place(job, task.digest, task.stem)
+            if record is not None:
+                task.record, task.kept = record, True
                 self._complete(task)
             else:
                 task.image = images.get(task.digest) or load_image(job.image)
@@ -142,38 +162,11 @@ class JobRunner:
             task.error = error
         return task
 
-    def _name(self, task: _Task) -> None:
-        """Find a name for the files: the image's, with a number where that is taken."""
-        stem, number = task.stem, 1
-        while not self._may_be(task):
-            number += 1
-            task.stem = results.with_ending(stem, f"-{number}")
-        self._taken.add(str(task.stem).casefold())
-
-    def _may_be(self, task: _Task) -> bool:
-        """Whether a task's files may have the name that it has now; a result that can be kept is read."""
-        if str(task.stem).casefold() in self._taken:
-            return False
-        if not results.with_ending(task.stem, results.RECORD).exists():
-            return not self._inputs & {
-                results.with_ending(task.stem, ending).resolve()
-                for ending in (results.MASK, results.OVERLAY, results.INDEX, results.instance_ending(1))
-            }
-        found = results.read_record(task.stem)
-        if found is None:
-            return False
-        if self._options.overwrite:
-            return found.get("image_digest") == task.digest or found.get("image") == str(task.job.image)
-        wanted = {"image_digest": task.digest, "query": task.job.query, "model": self._model}
-        task.kept = all(found.get(name) == value for name, value in wanted.items())
-        task.record = found if task.kept else {}
-        return task.kept
-
     def _complete(self, task: _Task) -> None:
         """Draw the images of a result that were not asked for when it was made."""
-        missing = [name for name in self._endings(task.record) if not results.with_ending(task.stem, name).exists()]
+        missing = [name for name in self._endings(task.record) if not files.with_ending(task.stem, name).exists()]
         if missing:
-            results.write_images(task.stem, task.record, lambda: load_image(task.job.image), missing)
+            files.write_images(task.stem, task.record, lambda: load_image(task.job.image), missing)
 
     def _work_on(self, tasks: Sequence[_Task]) -> None:
         for task, prediction in zip(tasks, self._predict(tasks), strict=True):
@@ -181,9 +174,9 @@ class JobRunner:
             if isinstance(prediction, InputError):
                 task.error = prediction
                 continue
-            record = results.record_from_prediction(prediction, task.job.query)
-            task.record = {"image": str(task.job.image), **record, "model": self._model, "image_digest": task.digest}
-            results.write_result(
+            result = Result(image, task.job.query, prediction, str(task.job.image), self._models.identity)
+            task.record = {**result.to_record(), "image_digest": task.digest}
+            files.write_result(
                 task.stem,
                 task.record,
                 lambda image=image: image,  # type: ignore[misc]
@@ -196,7 +189,7 @@ class JobRunner:
         if not tasks:
             return
         if self._pipeline is None:
-            self._pipeline = self._load()
+            self._pipeline = self._models.load()
         samples = [Sample(id=str(task.job.image), image=_image(task), query=task.job.query) for task in tasks]
         try:
             predictions = list(self._pipeline.predict(samples, len(samples)))
@@ -212,13 +205,13 @@ class JobRunner:
             yield from predictions
 
     def _endings(self, record: Mapping[str, Any]) -> list[str]:
-        return results.endings(record, index=self._options.index, instances=self._options.instances)
+        return files.endings(record, index=self._options.index, instances=self._options.instances)
 
     def _outcome(self, task: _Task) -> Outcome:
         if task.error is not None:
             return Outcome(task.job, error=task.error)
-        files = tuple(results.with_ending(task.stem, ending) for ending in self._endings(task.record))
-        return Outcome(task.job, task.record, files, task.kept)
+        written = tuple(files.with_ending(task.stem, ending) for ending in self._endings(task.record))
+        return Outcome(task.job, task.record, written, task.kept)
 
 
 def _image(task: _Task) -> Image.Image:

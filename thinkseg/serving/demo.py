@@ -7,6 +7,7 @@ uploaded lies in a temporary folder that is removed at the end.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import logging
 import os
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from thinkseg.errors import InputError, MissingExtraError
 from thinkseg.serving.examples import Example, write_examples
-from thinkseg.serving.showing import Shown, show_answer, show_error
+from thinkseg.serving.showing import Shown, show_error, show_result
 
 if TYPE_CHECKING:
     from thinkseg.models.pipeline import Pipeline
@@ -60,8 +61,8 @@ class Desk:
 
     pipeline: Pipeline
     folder: Path
-    model: Mapping[str, Any] = field(default_factory=dict)
-    """What the records say about the models."""
+    model: Mapping[str, Any] | None = None
+    """What the records say about the models, if anything."""
     _numbers: count[int] = field(default_factory=count, init=False)
     _kept: deque[Path] = field(default_factory=deque, init=False)
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -74,10 +75,22 @@ class Desk:
             if len(self._kept) > _KEPT_ANSWERS:
                 shutil.rmtree(self._kept.popleft(), ignore_errors=True)
             try:
-                return show_answer(self.pipeline, source, query or "", folder, self.model)
+                return self._answer(source, query or "", folder)
             except Exception as error:  # noqa: BLE001 - a page has to live on, whatever a model does
                 _log.exception("a request could not be answered")
                 return show_error(f"{type(error).__name__}: {error}. The server's log has more.")
+
+    def _answer(self, source: str | None, query: str, folder: Path) -> Shown:
+        """Ask the models, write the files, show the result, or what is wrong with the request."""
+        if source is None:
+            return show_error("choose an image first: upload one, or take an example")
+        name = Path(source).name  # where an upload lies on the server is nobody's business
+        try:
+            result = self.pipeline.segment(source, query)
+        except InputError as error:
+            return show_error(str(error).replace(source, name))
+        result = dataclasses.replace(result, source=name, model=self.model)
+        return show_result(result, result.save(folder, "thinkseg", index=True))
 
 
 def build(desk: Desk, examples: Sequence[Example] = (), about: str = "") -> Any:
@@ -194,7 +207,7 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="thinkseg-demo-") as name:
         folder = Path(name)
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
-        page = build(Desk(pipeline, folder, model or {}), write_examples(folder / "examples"), about)
+        page = build(Desk(pipeline, folder, model), write_examples(folder / "examples"), about)
         page.queue(max_size=32)
         try:
             _, url, public = page.launch(

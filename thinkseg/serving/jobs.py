@@ -26,12 +26,18 @@ class Job:
 
     image: Path
     query: str
-    name: str
-    """What its results may be called: a path without suffix, relative to the folder, pattern or table that has it."""
+    name: str = ""
+    """What its results may be called: a path without suffix, relative to the folder, pattern or table that has it; the
+    image's own name when it is empty."""
+
+    @property
+    def stem(self) -> str:
+        """The name, or the image's own."""
+        return self.name or self.image.stem
 
 
 def list_jobs(
-    words: Sequence[str],
+    words: Sequence[str | Path | Job],
     query: str = "",
     lines: Iterable[str] = (),
     leave_out: Callable[[Path], bool] = lambda path: False,
@@ -39,7 +45,7 @@ def list_jobs(
     """All that is asked for, in order, each request once; no image is opened.
 
     Args:
-        words: as in the module's text.
+        words: as in the module's text, or jobs, which stay as they are.
         query: for what brings no query of its own.
         lines: what ``-`` stands for.
         leave_out: says which files of folders and patterns are not meant.
@@ -51,7 +57,7 @@ def list_jobs(
     """
     jobs: dict[tuple[str, str], Job] = {}
     for word in words:
-        for job in _jobs(word, query, lines, leave_out):
+        for job in [word] if isinstance(word, Job) else _jobs(str(word), query, lines, leave_out):
             if not job.query.strip():
                 raise InputError(f"the query is empty: say in words what to look for in '{job.image}', with --query")
             jobs.setdefault((os.path.abspath(job.image), job.query), job)

@@ -1,28 +1,22 @@
-"""What a page shows of a prediction: an image, a verdict, the thinking, a table of objects, and files to keep.
+"""What a page shows of a result: an image, a verdict, the thinking, a table of objects, and files to keep.
 
-Nothing here knows of the web's packages, so that all of it can be used and tested without them. Every text that comes
-from a model, an image or a user is escaped before it becomes part of a page.
+Nothing here asks a model, writes a file or knows of the web's packages: a `Result` comes in, parts of a page go out.
+Every text that comes from a model, an image or a user is escaped before it becomes part of a page.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import Image
 
-from thinkseg import results
-from thinkseg.drawing import COLOURS, overlay
-from thinkseg.errors import InputError
-from thinkseg.imaging import load_image, resize_mask
-from thinkseg.types import Failure, Mask, Prediction, Size
-
-if TYPE_CHECKING:
-    from thinkseg.models.pipeline import Pipeline
+from thinkseg.drawing import COLOURS
+from thinkseg.results.files import INDEX, MASK, RECORD
+from thinkseg.results.record import counted, share_text
+from thinkseg.results.result import FoundObject, Result
 
 SHOWN_SIDE = 1600
 """Longest side, in pixels, of the image on the page; files have the original size."""
@@ -47,42 +41,26 @@ class Shown:
     """All of it, as JSON."""
 
 
-def show_answer(
-    pipeline: Pipeline, source: Path | str | None, query: str, folder: Path, model: Mapping[str, Any] | None = None
-) -> Shown:
-    """Answer a request, write its files into a folder, and say what the page shows.
-
-    What the user gave and what the model wrote cannot make this raise: what is wrong with it is what is shown.
+def show_result(result: Result, files: Sequence[Path] = ()) -> Shown:
+    """What the page shows of a result.
 
     Args:
-        pipeline: the models.
-        source: the image's file; None when none was chosen.
-        query: what to look for.
-        folder: for the files; made if it is not there.
-        model: what the record says about the models.
+        result: whatever came of it.
+        files: what `Result.save` wrote; those that are there can be downloaded.
     """
-    if source is None:
-        return show_error("choose an image first: upload one, or take an example")
-    if not query.strip():
-        return show_error("the query is empty: say in words what to look for")
-    try:
-        image = load_image(source)
-        prediction = pipeline.segment(image, query)
-    except InputError as error:
-        # Where an upload lies on the server is nobody's business.
-        return show_error(str(error).replace(str(source), Path(source).name))
-    record = {**results.record_from_prediction(prediction, query), **({"model": dict(model)} if model else {})}
-    stem = folder / "thinkseg"
-    results.write_result(stem, record, lambda: image, index=True)
+
+    def file(ending: str) -> Path | None:
+        return next((path for path in files if path.name.endswith(ending)), None)
+
     return Shown(
-        image=_drawn(image, prediction),
-        verdict_html=_verdict(record),
-        thinking=(record["thinking"] or "").strip(),
-        table_html=_table(record),
-        text=record["completion"]["text"],
-        mask=results.with_ending(stem, results.MASK),
-        index=results.with_ending(stem, results.INDEX),
-        record=results.with_ending(stem, results.RECORD),
+        image=result.overlay(SHOWN_SIDE),
+        verdict_html=_verdict(result),
+        thinking=result.thinking,
+        table_html=_table(result.objects, result.size.width * result.size.height),
+        text=result.text,
+        mask=file(MASK),
+        index=file(INDEX),
+        record=file(RECORD),
     )
 
 
@@ -91,31 +69,17 @@ def show_error(sentence: str) -> Shown:
     return Shown(None, _card("error", "That did not work", sentence))
 
 
-def _drawn(image: Image.Image, prediction: Prediction) -> Image.Image:
-    """The overlay, drawn at the size of the page."""
-    shown = image.copy()
-    shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-    size = Size(*shown.size)
-    masks = [resize_mask(_as_mask(mask), size, "area") for mask in prediction.masks]
-    return overlay(shown, np.stack(masks) if masks else None, prediction.answer)
-
-
-def _as_mask(mask: np.ndarray) -> Mask:
-    return mask.astype(bool, copy=False)
-
-
-def _verdict(record: results.ResultRecord) -> str:
+def _verdict(result: Result) -> str:
     """What came of it, in a sentence or two."""
-    if record["failure"] is not None:
-        sentence = Failure(record["failure"]).sentence
-        return _card("unreadable", "No readable answer", f"{sentence} {record['failure_detail'] or ''}")
-    if record["nothing_there"]:
-        return _card("nothing", "Nothing there", f"The model sees nothing that “{record['query']}” asks for.")
-    covered = float(results.masks_from_record(record).any(axis=0).mean())
-    found = f"Asked for “{record['query']}”; the mask covers {results.share_text(covered)} of the image."
+    if result.failure is not None:
+        return _card("unreadable", "No readable answer", f"{result.failure.sentence} {result.failure_detail}")
+    if result.nothing_there:
+        return _card("nothing", "Nothing there", f"The model sees nothing that “{result.query}” asks for.")
+    covered = float(result.mask.mean())
+    found = f"Asked for “{result.query}”; the mask covers {share_text(covered)} of the image."
     if covered == 0:
-        found = f"Asked for “{record['query']}”; the segmenter made an empty mask of it."
-    return _card("found", f"{results.counted(len(record['objects']), 'object')} found", found)
+        found = f"Asked for “{result.query}”; the segmenter made an empty mask of it."
+    return _card("found", f"{counted(len(result.masks), 'object')} found", found)
 
 
 def _card(kind: str, title: str, sentence: str) -> str:
@@ -125,24 +89,23 @@ def _card(kind: str, title: str, sentence: str) -> str:
     )
 
 
-def _table(record: results.ResultRecord) -> str:
+def _table(objects: Sequence[FoundObject], pixels: int) -> str:
     """The objects with their colours, boxes and points in pixels of the image; empty when there is none."""
-    if not record["objects"]:
+    if not objects:
         return ""
-    pixels = record["size"]["width"] * record["size"]["height"]
-    rows = []
-    for number, found in enumerate(record["objects"], start=1):
-        red, green, blue = COLOURS[(number - 1) % len(COLOURS)]
-        box = "–" if found["box"] is None else ", ".join(f"{value:.0f}" for value in found["box"])
-        points = " ".join(
-            f"<span>({x:.0f}, {y:.0f}){'' if label else ' beside'}</span>"
-            for (x, y), label in zip(found["points"], found["labels"], strict=True)
-        )
-        rows.append(
-            f'<tr><td><span class="swatch" style="background:rgb({red},{green},{blue})"></span>{number}</td>'
-            f"<td>{box}</td><td>{points or '–'}</td><td>{results.share_text(found['area'] / pixels)}</td></tr>"
-        )
-    return (
-        '<div class="objects"><table><thead><tr><th>object</th><th>box</th><th>points</th><th>mask</th></tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    scored = any(found.score is not None for found in objects)
+    head = "<th>object</th><th>box</th><th>points</th><th>mask</th>" + ("<th>score</th>" if scored else "")
+    rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in _cells(found, pixels))}</tr>" for found in objects)
+    return f'<div class="objects"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _cells(found: FoundObject, pixels: int) -> list[str]:
+    """The row of an object: numbers only, so that nothing has to be escaped."""
+    red, green, blue = COLOURS[(found.number - 1) % len(COLOURS)]
+    box = "–" if found.box is None else ", ".join(f"{value:.0f}" for value in found.box.xyxy)
+    points = " ".join(
+        f"<span>({point.x:.0f}, {point.y:.0f}){'' if point.label else ' beside'}</span>" for point in found.points
     )
+    swatch = f'<span class="swatch" style="background:rgb({red},{green},{blue})"></span>'
+    cells = [f"{swatch}{found.number}", box, points or "–", share_text(found.area / pixels)]
+    return cells if found.score is None else [*cells, f"{found.score:.2f}"]

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thinkseg import results
 from thinkseg.answers import get_format
 from thinkseg.errors import ImageError
 from thinkseg.imaging import load_mask
 from thinkseg.models.pipeline import Pipeline
+from thinkseg.results import files
+from thinkseg.results import record as records
+from thinkseg.results.record import ResultRecord
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.types import Size
 
@@ -20,37 +22,37 @@ TWO = (
 NOTHING = "<think>no dog</think><bbox></bbox><points></points><labels></labels>"
 
 
-def record_of(said: str) -> results.ResultRecord:
+def record_of(said: str) -> ResultRecord:
     pipeline = Pipeline(FakeReasoner([said], Size(100, 100)), FakeSegmenter(), get_format("seg-r1"))
-    return results.record_from_prediction(pipeline.segment(IMAGE, "the dogs"), "the dogs")
+    return records.record_from_prediction(pipeline.segment(IMAGE, "the dogs").prediction, "the dogs")
 
 
-def write(stem: Path, said: str, **options: bool) -> results.ResultRecord:
+def write(stem: Path, said: str, **options: bool) -> ResultRecord:
     record = record_of(said)
-    results.write_result(stem, record, lambda: IMAGE, **options)
+    files.write_result(stem, record, lambda: IMAGE, **options)
     return record
 
 
 def test_masks_and_answer_come_back_from_a_record() -> None:
     pipeline = Pipeline(FakeReasoner([TWO], Size(100, 100)), FakeSegmenter(), get_format("seg-r1"))
-    prediction = pipeline.segment(IMAGE, "the dogs")
-    record = results.record_from_prediction(prediction, "the dogs")
+    prediction = pipeline.segment(IMAGE, "the dogs").prediction
+    record = records.record_from_prediction(prediction, "the dogs")
     assert record["count"] == 2
-    assert (results.masks_from_record(record) == prediction.masks).all()
+    assert (records.masks_from_record(record) == prediction.masks).all()
     assert prediction.answer is not None
-    assert results.answer_from_record(record) == prediction.answer.rescaled(prediction.size)
+    assert records.answer_from_record(record) == prediction.answer.rescaled(prediction.size)
 
 
 def test_nothing_there_and_unreadable_are_told_apart() -> None:
     nothing, unreadable = record_of(NOTHING), record_of("hm")
-    answer = results.answer_from_record(nothing)
+    answer = records.answer_from_record(nothing)
     assert answer is not None
     assert answer.objects == ()
-    assert results.answer_from_record(unreadable) is None
+    assert records.answer_from_record(unreadable) is None
     assert (nothing["count"], unreadable["count"]) == (0, None)
-    assert results.masks_from_record(nothing).shape == results.masks_from_record(unreadable).shape == (0, 40, 80)
-    assert results.describe(nothing)[-1].startswith("nothing there")
-    assert results.describe(unreadable)[-1].startswith("no answer: The model's text is not an answer")
+    assert records.masks_from_record(nothing).shape == records.masks_from_record(unreadable).shape == (0, 40, 80)
+    assert records.describe(nothing)[-1].startswith("nothing there")
+    assert records.describe(unreadable)[-1].startswith("no answer: The model's text is not an answer")
 
 
 def test_all_files_are_written_and_the_index_agrees_with_the_objects_own_masks(tmp_path: Path) -> None:
@@ -65,13 +67,13 @@ def test_all_files_are_written_and_the_index_agrees_with_the_objects_own_masks(t
     ]
     index = Image.open(tmp_path / "sub" / "a.b.index.png")
     assert index.mode == "P"
-    masks = results.masks_from_record(record)
+    masks = records.masks_from_record(record)
     for number in (1, 2):
         own = load_mask(tmp_path / "sub" / f"a.b.object-{number}.png")
         assert (own == masks[number - 1]).all()
         assert ((np.asarray(index) == number) == own).all()
     assert (load_mask(tmp_path / "sub" / "a.b.mask.png") == (np.asarray(index) > 0)).all()
-    assert results.read_record(tmp_path / "sub" / "a.b") == record
+    assert files.read_record(tmp_path / "sub" / "a.b") == record
 
 
 def test_a_new_result_leaves_nothing_of_the_old_one(tmp_path: Path) -> None:
@@ -81,29 +83,29 @@ def test_a_new_result_leaves_nothing_of_the_old_one(tmp_path: Path) -> None:
 
 
 def test_what_is_no_record_is_not_taken_for_one(tmp_path: Path) -> None:
-    assert results.read_record(tmp_path / "a") is None
+    assert files.read_record(tmp_path / "a") is None
     for text in ("{", "[]", '{"shapes": []}', "\x00"):
         (tmp_path / "a.json").write_text(text)
-        assert results.read_record(tmp_path / "a") is None
+        assert files.read_record(tmp_path / "a") is None
 
 
 def test_images_of_results_are_known_by_the_record_beside_them(tmp_path: Path) -> None:
     write(tmp_path / "a", TWO, index=True, instances=True)
     (tmp_path / "b.mask.png").touch()
-    drawn = {path.name for path in tmp_path.iterdir() if results.is_image_of_result(path)}
+    drawn = {path.name for path in tmp_path.iterdir() if files.is_image_of_result(path)}
     assert drawn == {"a.index.png", "a.mask.png", "a.object-1.png", "a.object-2.png", "a.overlay.png"}
 
 
 def test_an_image_is_known_by_its_bytes(tmp_path: Path) -> None:
     for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
         (tmp_path / name).write_bytes(content)
-    one, same, other = (results.fingerprint(tmp_path / name) for name in "abc")
+    one, same, other = (files.fingerprint(tmp_path / name) for name in "abc")
     assert one == same != other
     with pytest.raises(ImageError, match="no such file"):
-        results.fingerprint(tmp_path / "d")
+        files.fingerprint(tmp_path / "d")
     with pytest.raises(ImageError, match="cannot be read"):
-        results.fingerprint(tmp_path)
+        files.fingerprint(tmp_path)
 
 
 def test_one_object_is_not_called_objects() -> None:
-    assert [results.counted(count, "object") for count in (0, 1, 2)] == ["0 objects", "1 object", "2 objects"]
+    assert [records.counted(count, "object") for count in (0, 1, 2)] == ["0 objects", "1 object", "2 objects"]

@@ -1,11 +1,11 @@
-"""What is kept of a prediction: a record, which is JSON with every mask in it, and images that are drawn from it.
+"""The files of a result: its record, and images that are drawn from it.
 
 ::
 
-    Prediction ─▶ record ─▶ NAME.json, NAME.mask.png, NAME.overlay.png, NAME.index.png, NAME.object-1.png …
+    record ─▶ NAME.mask.png, NAME.overlay.png, NAME.index.png, NAME.object-1.png, … and, last, NAME.json
 
 The record is written last and whole, so that where it is the result is complete; images that are asked for later are
-drawn from it, without a model. Coordinates in a record are in pixels of the image.
+drawn from it, without a model.
 """
 
 import hashlib
@@ -19,16 +19,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from thinkseg.answers.codec import answer_from_json, prompt_to_json
 from thinkseg.drawing import index_image, overlay
 from thinkseg.errors import ImageError
-from thinkseg.imaging import mask_from_rle, rle_from_mask, save_mask
-from thinkseg.types import Answer, Failure, Masks, Prediction
+from thinkseg.imaging import save_mask
+from thinkseg.results.record import ResultRecord, answer_from_record, masks_from_record
 
 RECORD, MASK, OVERLAY, INDEX = ".json", ".mask.png", ".overlay.png", ".index.png"
 """What the names of a result's files end in."""
-
-ResultRecord = dict[str, Any]
 
 _ENDING = re.compile(r"\.(mask|overlay|index|object-\d+)\.png$")
 
@@ -41,44 +38,6 @@ def instance_ending(number: int) -> str:
 def with_ending(stem: Path, ending: str) -> Path:
     """The path of a result without suffix, with an ending; dots in it are left alone."""
     return stem.with_name(stem.name + ending)
-
-
-def record_from_prediction(prediction: Prediction, query: str) -> ResultRecord:
-    """A prediction as plain JSON: coordinates in pixels of the image, masks as COCO's compressed run lengths."""
-    size, answer = prediction.size, prediction.answer
-    prompts = answer.rescaled(size).objects if answer else ()
-    objects = [
-        {**prompt_to_json(prompt, 2, labels_apart=True), "area": int(mask.sum()), "mask": rle_from_mask(mask)}
-        for prompt, mask in zip(prompts, prediction.masks, strict=True)
-    ]
-    return {
-        "query": query,
-        "size": {"width": size.width, "height": size.height},
-        "thinking": answer.think if answer else None,
-        "nothing_there": answer is not None and not objects,
-        "count": len(objects) if answer else None,
-        "objects": objects,
-        "failure": prediction.failure.value if prediction.failure else None,
-        "failure_detail": prediction.failure_detail or None,
-        "completion": {"text": prediction.completion.text, "finish_reason": prediction.completion.finish_reason.value},
-        "frame": {"width": answer.frame.width, "height": answer.frame.height} if answer else None,
-    }
-
-
-def masks_from_record(record: Mapping[str, Any]) -> Masks:
-    """The masks of a record, one per object."""
-    masks = [mask_from_rle(found["mask"]) for found in record["objects"]]
-    if not masks:
-        return np.zeros((0, record["size"]["height"], record["size"]["width"]), dtype=bool)
-    return np.stack(masks)
-
-
-def answer_from_record(record: Mapping[str, Any]) -> Answer | None:
-    """The answer of a record, in pixels of the image; None when the model's text could not be read."""
-    if record["failure"] is not None:
-        return None
-    size = record["size"]["width"], record["size"]["height"]
-    return answer_from_json({"frame": size, "objects": record["objects"], "think": record["thinking"]})
 
 
 def endings(record: Mapping[str, Any], *, index: bool = False, instances: bool = False) -> list[str]:
@@ -147,50 +106,16 @@ def read_record(stem: Path) -> ResultRecord | None:
     return found if isinstance(found, dict) and {"query", "size", "objects", "completion"} <= found.keys() else None
 
 
-def describe(record: Mapping[str, Any]) -> list[str]:
-    """What a record says, in lines for people: the thinking, and the objects or why there is none."""
-    thinking = (record["thinking"] or "").strip()
-    lines = [f"thinking: {thinking}"] if thinking else []
-    if record["failure"] is not None:
-        sentence = Failure(record["failure"]).sentence
-        return [*lines, f"no answer: {sentence} {record['failure_detail'] or ''}".rstrip()]
-    if record["nothing_there"]:
-        return [*lines, "nothing there: the model sees nothing that the query asks for"]
-    pixels = record["size"]["width"] * record["size"]["height"]
-    lines.append(counted(len(record["objects"]), "object"))
-    for number, found in enumerate(record["objects"], start=1):
-        lines.append(f"object {number}: {_place(found)}; mask covers {share_text(found['area'] / pixels)} of the image")
-    return lines
-
-
-def counted(count: int, noun: str) -> str:
-    """A number with its noun, which takes an s in the plural."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def share_text(value: float) -> str:
-    """A share as a percentage of two digits at most."""
-    return f"{value:.0%}" if value >= 0.1 else f"{value:.1%}"
-
-
-def _place(found: Mapping[str, Any]) -> str:
-    """An object's prompt in words."""
-    parts = []
-    if found["box"] is not None:
-        parts.append("box " + " ".join(str(round(value)) for value in found["box"]))
-    for label, word in ((1, "points on it"), (0, "points beside it")):
-        points = [
-            f"({x:.0f}, {y:.0f})" for (x, y), own in zip(found["points"], found["labels"], strict=True) if own == label
-        ]
-        if points:
-            parts.append(f"{word} {' '.join(points)}")
-    return "; ".join(parts)
+def stem_of_image(path: Path) -> Path | None:
+    """The stem of the result that a file is named as an image of; None when it is not named so."""
+    found = _ENDING.search(path.name)
+    return path.with_name(path.name[: found.start()]) if found else None
 
 
 def is_image_of_result(path: Path) -> bool:
     """Whether a file was drawn from a record that lies beside it."""
-    found = _ENDING.search(path.name)
-    return found is not None and read_record(path.with_name(path.name[: found.start()])) is not None
+    stem = stem_of_image(path)
+    return stem is not None and read_record(stem) is not None
 
 
 def fingerprint(path: Path) -> str:

@@ -1,0 +1,108 @@
+"""`thinkseg.segment_files`: many images and queries into a folder of results, as ``thinkseg segment`` does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thinkseg.errors import InputError
+from thinkseg.evaluation.provenance import model_identity
+from thinkseg.models.checkpoint_config import CheckpointConfig
+from thinkseg.models.loading import POCKET
+from thinkseg.results.files import is_image_of_result
+from thinkseg.serving.batch import JobOptions, JobRunner, ModelChoice, Outcome
+from thinkseg.serving.jobs import Job, list_jobs
+
+if TYPE_CHECKING:
+    from thinkseg.models.pipeline import Pipeline
+
+Loader = Callable[..., "Pipeline"]
+"""Loads models, with the arguments of `thinkseg.models.pipeline.load_pipeline`."""
+
+
+def segment_files(
+    jobs: str | Path | Job | Iterable[str | Path | Job],
+    *,
+    query: str = "",
+    model: str | Path | Pipeline = POCKET,
+    out: str | Path = ".",
+    index: bool = False,
+    instances: bool = False,
+    overwrite: bool = False,
+    batch_size: int = 8,
+    config: CheckpointConfig | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    load: Loader | None = None,
+) -> Iterator[Outcome]:
+    """Segment images and write a result for each; see `thinkseg segment --help` for what is kept and what is made anew.
+
+    What is wrong with the call is raised at once; the work is done as the outcomes are taken.
+
+    >>> import tempfile, thinkseg
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> Image.new("RGB", (64, 48), "white").save(folder / "photo.png")
+    >>> for outcome in thinkseg.segment_files(folder, query="the red fruit", out=folder / "cut"):
+    ...     print(outcome.job.image.name, [path.name for path in outcome.files])
+    photo.png ['photo.mask.png', 'photo.overlay.png', 'photo.json']
+    >>> again = thinkseg.segment_files(folder / "photo.png", query="the red fruit", out=folder / "cut")
+    >>> [outcome.kept for outcome in again]
+    [True]
+
+    Args:
+        jobs: one or many images, folders, patterns and tables (as in `thinkseg.serving.jobs`), or `Job`s.
+        query: what to look for in whatever brings no query of its own.
+        model: ``"pocket"``, a checkpoint folder, a hub id, or a pipeline. Of a pipeline in memory it is not known which
+            models it has, so that none of its results is kept from an earlier call.
+        out: the folder; made if it is not there.
+        index: whether to write an image that is n on object n.
+        instances: whether to write each object's own mask.
+        overwrite: whether to make results of the same images anew, in place of the old ones.
+        batch_size: images that the model gets at a time, from 1.
+        config: how to ask the model, its segmenter among it; see `thinkseg.load` for what is left open. Not for a
+            pipeline.
+        device: ``"auto"`` (a GPU if there is one), or a torch device; for both models.
+        dtype: of the reasoner's weights: ``"auto"``, or a name.
+        load: loads the models when the first image needs them, in place of `load_pipeline`.
+
+    Yields:
+        The outcome of each job, in order. What is wrong with one image is its outcome's `error`.
+
+    Raises:
+        InputError: nothing is named, a query is empty, a file or a model is not there, the folder cannot be made, or a
+            setting cannot work.
+    """
+    options = JobOptions(batch_size, index, instances, overwrite)
+    wanted = [jobs] if isinstance(jobs, str | Path | Job) else list(jobs)
+    listed = list_jobs(wanted, query, leave_out=is_image_of_result)
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"'{folder}' cannot be made a folder for the results: {error.strerror}") from error
+    if isinstance(model, str | Path):
+        models = _named(model, config or CheckpointConfig(), load, device=device, dtype=dtype, batch_size=batch_size)
+    else:
+        if config is not None:
+            raise InputError("a pipeline is asked as it was loaded: leave out 'config', or give a model's name")
+        pipeline = model
+        models = ModelChoice(lambda: pipeline, None)
+    return JobRunner(folder, models, options).run(listed)
+
+
+def _named(
+    model: str | Path, config: CheckpointConfig, load: Loader | None, *, device: str, dtype: str, batch_size: int
+) -> ModelChoice:
+    """A model by its name, which is loaded when it is needed."""
+
+    def loaded() -> Pipeline:
+        if load is not None:
+            return load(model, config=config, device=device, dtype=dtype, batch_size=batch_size)
+        from thinkseg.models.pipeline import load_pipeline
+
+        return load_pipeline(model, config=config, device=device, dtype=dtype, batch_size=batch_size)
+
+    return ModelChoice(loaded, model_identity(model, config))
