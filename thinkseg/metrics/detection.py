@@ -13,10 +13,10 @@ import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Integer
 
 MAX_BOXES = 100
 """So many boxes of an image are looked at, the ones of highest score, as COCO has it."""
@@ -36,7 +36,7 @@ class Detections:
     """Confidences, or None when there are none."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DetectionScores:
     """What COCO's tools find, all 0…1; None where there is no true object."""
 
@@ -48,6 +48,8 @@ class DetectionScores:
     """The share of all predicted boxes that have an object of their own at IoU 0.50; None when there is no box."""
     recall50: float | None
     """The share of all true objects that have a box of their own at IoU 0.50."""
+    counts50: Integer[np.ndarray, "images 3"]
+    """For each image the hits, the boxes and the true objects that count, at IoU 0.50."""
 
 
 def detection_scores(images: Sequence[Detections]) -> DetectionScores:
@@ -59,14 +61,17 @@ def detection_scores(images: Sequence[Detections]) -> DetectionScores:
     matched = _match(images)
     with_scores = any(image.scores is not None for image in images)
     precision = matched.eval["precision"][:, :, :, 0, 0] if with_scores else _single_point_curves(matched)
-    hits, false_alarms, true_count = (counts[0].sum() for counts in _counts(matched))
     thresholds = list(np.round(matched.params.iouThrs, 2))
+    hits, false_alarms, objects = (counts[thresholds.index(0.5)] for counts in _counts(matched, "image_id"))
+    counts50 = np.stack([hits, hits + false_alarms, objects], axis=1)
+    hit_count, box_count, object_count = counts50.sum(axis=0)
     return DetectionScores(
         ap=_mean(precision),
         ap50=_mean(precision[thresholds.index(0.5)]),
         ap75=_mean(precision[thresholds.index(0.75)]),
-        precision50=float(hits / (hits + false_alarms)) if hits + false_alarms else None,
-        recall50=float(hits / true_count) if true_count else None,
+        precision50=float(hit_count / box_count) if box_count else None,
+        recall50=float(hit_count / object_count) if object_count else None,
+        counts50=counts50,
     )
 
 
@@ -111,13 +116,16 @@ def _row(number: int, image: int, category: int, box: np.ndarray) -> dict[str, A
     }  # fmt: skip
 
 
-def _counts(matched: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hits, false alarms and true objects, each by IoU and category."""
-    shape = len(matched.params.iouThrs), len(matched.params.catIds)
+def _counts(
+    matched: Any, by: Literal["category_id", "image_id"] = "category_id"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hits, false alarms and true objects, each by IoU and category, or by IoU and image."""
+    members = matched.params.catIds if by == "category_id" else matched.params.imgIds
+    shape = len(matched.params.iouThrs), len(members)
     hits, false_alarms, true_count = (np.zeros(shape, dtype=np.int64) for _ in range(3))
-    columns = {category: column for column, category in enumerate(matched.params.catIds)}
+    columns = {member: column for column, member in enumerate(members)}
     for found in filter(None, matched.evalImgs):
-        column = columns[found["category_id"]]
+        column = columns[found[by]]
         counted = ~found["dtIgnore"].astype(bool)
         hit = found["dtMatches"] > 0
         hits[:, column] += (hit & counted).sum(axis=1)

@@ -146,3 +146,19 @@ def test_without_a_mask_samples_are_ranked_by_their_count(create_boxes: Callable
     assert far.quality == pytest.approx(1 / 3)
     assert near.outcome == "1 found, 2 there"
     assert np.isclose(dataclasses.replace(near, has_target=True).quality, 0.5)
+
+
+def test_precision_and_recall_of_boxes_add_up_over_shards(create_boxes: Callable[..., PredictionRecord]) -> None:
+    """Two boxes for one object, none for the other, and a sample without annotated boxes: 1 of 2, and 1 of 2."""
+    records = [
+        create_boxes([[0, 0, 8, 8], [20, 20, 28, 28]], [[0, 0, 8, 8]]),
+        create_boxes(None, [[0, 0, 8, 8]], query="dog"),
+        dataclasses.replace(create_boxes([[0, 0, 8, 8]], []), true_boxes=None),
+    ]
+    rows = {name: MEASURES[name].how.rows(records).tolist() for name in ("box_precision", "box_recall")}  # type: ignore[union-attr]
+    assert rows == {"box_precision": [[1, 2], [0, 0], [0, 0]], "box_recall": [[1, 1], [0, 1], [0, 0]]}
+    metrics = measure(records, ("box_precision", "box_recall"))
+    assert {name: (one.value, one.count) for name, one in metrics.items()} == {
+        "box_precision": (0.5, 1),
+        "box_recall": (0.5, 2),
+    }

@@ -5,11 +5,12 @@ answer has no boxes and the count 0, and stays in the denominator.
 """
 
 import operator
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from thinkseg.evaluation.measures.base import OverAll, Records
+from thinkseg.evaluation.measures.base import OverAll, RatioOfSums, Records, Rows
 from thinkseg.evaluation.records import PredictionRecord
 from thinkseg.geometry import box_iou, pairwise_box_iou
 from thinkseg.metrics.detection import Detections, DetectionScores, detection_scores
@@ -62,6 +63,20 @@ def detection(name: str, *, by_area: bool = False) -> OverAll:
         return None if value is None else Metric(value, len(known))
 
     return OverAll(of, "COCO's matching of all boxes, by pycocotools")
+
+
+def box_rate(among: Literal["boxes", "objects"]) -> RatioOfSums:
+    """Of all boxes, or of all true objects, the share that has a counterpart of its own at IoU 0.50."""
+
+    def rows(records: Records) -> Rows:
+        known = [index for index, record in enumerate(records) if record.true_boxes is not None]
+        found = np.zeros((len(records), 2))
+        if known:
+            counts = _detection_scores([records[index] for index in known], False).counts50
+            found[known] = counts[:, [0, 1 if among == "boxes" else 2]]
+        return found
+
+    return RatioOfSums(rows)
 
 
 def _has_one_box(record: PredictionRecord) -> bool:

@@ -6,7 +6,6 @@ LISA and gRefCOCO). A number that no sample can speak to is None, not 0.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
 
 from thinkseg.evaluation.measures.base import (
     ExtraMetric,
@@ -21,6 +20,7 @@ from thinkseg.evaluation.measures.extra_metrics import COUNTS, extra_metrics_of
 from thinkseg.evaluation.measures.groups import MASK_MEASURES
 from thinkseg.evaluation.measures.objects import (
     any_box_is_right,
+    box_rate,
     count_error,
     count_is_right,
     detection,
@@ -52,10 +52,8 @@ def _at_thresholds(letter: Letter, kind: Kind) -> Measure:
     return Measure(f"{kind} {letter.upper()}", f"{title}, {where}.", at_thresholds(letter, kind), extra=COUNTS)
 
 
-def _boxes(
-    label: str, meaning: str, name: str, *, by_area: bool = False, unit: Literal["plain", "share"] = "plain"
-) -> Measure:
-    return Measure(label, meaning, detection(name, by_area=by_area), unit=unit, from_masks=False)
+def _precision(label: str, meaning: str, name: str, *, by_area: bool = False) -> Measure:
+    return Measure(label, meaning, detection(name, by_area=by_area), from_masks=False)
 
 
 MEASURES: Mapping[str, Measure] = {
@@ -161,26 +159,34 @@ MEASURES: Mapping[str, Measure] = {
         unit="share",
         from_masks=False,
     ),
-    "ap": _boxes(
+    "ap": _precision(
         "AP",
         "Average precision of boxes, IoU 0.50…0.95; without confidences it is precision up to the recall reached.",
         "ap",
     ),
-    "ap50": _boxes("AP50", "The same at IoU 0.50.", "ap50"),
-    "ap75": _boxes("AP75", "The same at IoU 0.75.", "ap75"),
-    "ap_by_area": _boxes(
+    "ap50": _precision("AP50", "The same at IoU 0.50.", "ap50"),
+    "ap75": _precision("AP75", "The same at IoU 0.75.", "ap75"),
+    "ap_by_area": _precision(
         "AP by area",
         "Average precision of boxes, IoU 0.50…0.95, the largest box taken for the surest (VisionReasoner).",
         "ap",
         by_area=True,
     ),
-    "ap50_by_area": _boxes("AP50 by area", "The same at IoU 0.50.", "ap50", by_area=True),
-    "ap75_by_area": _boxes("AP75 by area", "The same at IoU 0.75.", "ap75", by_area=True),
-    "box_precision": _boxes(
-        "precision", "Share of the boxes that have an object of their own at IoU 0.50.", "precision50", unit="share"
+    "ap50_by_area": _precision("AP50 by area", "The same at IoU 0.50.", "ap50", by_area=True),
+    "ap75_by_area": _precision("AP75 by area", "The same at IoU 0.75.", "ap75", by_area=True),
+    "box_precision": Measure(
+        "precision",
+        "Share of the boxes that have an object of their own at IoU 0.50.",
+        box_rate("boxes"),
+        unit="share",
+        from_masks=False,
     ),
-    "box_recall": _boxes(
-        "recall", "Share of the true objects that have a box of their own at IoU 0.50.", "recall50", unit="share"
+    "box_recall": Measure(
+        "recall",
+        "Share of the true objects that have a box of their own at IoU 0.50.",
+        box_rate("objects"),
+        unit="share",
+        from_masks=False,
     ),
     "exact_count": Measure(
         "exact count",

@@ -13,7 +13,7 @@ from thinkseg.evaluation.comparison.compared import ALL, TOO_FEW, ComparedMeasur
 from thinkseg.evaluation.measures.registry import format_value, get_measure
 from thinkseg.evaluation.record_file import write_json
 from thinkseg.evaluation.reporting.charts import gain_chart
-from thinkseg.evaluation.reporting.gallery import choose_cases, render_case
+from thinkseg.evaluation.reporting.gallery import render_gallery
 from thinkseg.evaluation.reporting.latex_tables import rows_of, write_rows
 from thinkseg.evaluation.reporting.report import iou_charts, render_page
 from thinkseg.evaluation.run import Run
@@ -82,7 +82,7 @@ def comparison_html(comparison: Comparison, context: ComparisonContext) -> str:
             (get_measure(line.measure).label, get_measure(line.measure).meaning)
             for line in comparison.lines.get(ALL, ())
         ],
-        tasks=_images(comparison, context),
+        tasks=[] if context.samples is None else render_gallery(comparison.runs, context.samples, comparison.seed),
         image_note="For each task the samples with the largest gains of "
         f"{comparison.runs[-1].name} over {first.name}, the median, the largest losses, and one drawn at random.",
         failures=[
@@ -132,15 +132,3 @@ def _gain_chart(comparison: Comparison, place: int) -> Markup:
         if gain is not None:
             gains["all samples" if group == ALL else group] = gain
     return gain_chart(gains) if gains else Markup("")
-
-
-def _images(comparison: Comparison, context: ComparisonContext) -> list[dict[str, Any]]:
-    """The samples on which the last run differs most from the first."""
-    if context.samples is None:
-        return []
-    first, last = comparison.runs[0].records, comparison.runs[-1].records
-    tasks: dict[str, list[dict[str, Any]]] = {}
-    for case in choose_cases(first, last, comparison.seed):
-        views = [(run.name, run.records[case.index]) for run in comparison.runs]
-        tasks.setdefault(first[case.index].task, []).append(render_case(case, context.samples[case.index], views))
-    return [{"name": name, "cases": cases} for name, cases in tasks.items()]

@@ -14,6 +14,7 @@ from PIL import Image
 
 from thinkseg.drawing import overlay
 from thinkseg.evaluation.records import PredictionRecord
+from thinkseg.evaluation.run import Run
 from thinkseg.imaging import load_image
 from thinkseg.types import Sample
 
@@ -30,7 +31,7 @@ class GalleryItem:
     reason: str
 
 
-def choose_cases(
+def choose_items(
     before: Sequence[PredictionRecord] | None, after: Sequence[PredictionRecord], seed: int = 0
 ) -> list[GalleryItem]:
     """For each task the extremes, the median, and one drawn at random.
@@ -43,7 +44,7 @@ def choose_cases(
     if before is not None:
         scores = scores - np.array([record.quality for record in before])
     rng = np.random.default_rng(seed)
-    cases: list[GalleryItem] = []
+    items: list[GalleryItem] = []
     for task in dict.fromkeys(record.task for record in after):
         members = np.array([index for index, record in enumerate(after) if record.task == task])
         ranked = members[np.argsort(scores[members], kind="stable")]
@@ -56,19 +57,35 @@ def choose_cases(
         taken: dict[int, GalleryItem] = {}
         for index, reason in wanted:
             taken.setdefault(int(index), GalleryItem(int(index), reason))
-        cases += taken.values()
-    return cases
+        items += taken.values()
+    return items
 
 
 def _words(best: float, worst: float) -> tuple[str, str]:
     return "largest gain" if best > 0 else "smallest loss", "largest loss" if worst < 0 else "smallest gain"
 
 
-def render_case(case: GalleryItem, sample: Sample, views: Sequence[tuple[str, PredictionRecord]]) -> dict[str, Any]:
-    """A case as the page's template wants it: the target first, then what each run made of it.
+def render_gallery(runs: Sequence[Run], samples: Sequence[Sample], seed: int = 0) -> list[dict[str, Any]]:
+    """The chosen samples of each task, as the pages' template wants them.
 
     Args:
-        case: which sample, and why.
+        runs: one, or several over the same samples; the last one is ranked, or its change to the first.
+        samples: in the order of the records; only those that are shown are asked for.
+        seed: of what is drawn at random.
+    """
+    first, last = runs[0].records, runs[-1].records
+    tasks: dict[str, list[dict[str, Any]]] = {}
+    for item in choose_items(first if len(runs) > 1 else None, last, seed):
+        views = [(run.name, run.records[item.index]) for run in runs]
+        tasks.setdefault(last[item.index].task, []).append(render_item(item, samples[item.index], views))
+    return [{"name": name, "cases": shown} for name, shown in tasks.items()]
+
+
+def render_item(item: GalleryItem, sample: Sample, views: Sequence[tuple[str, PredictionRecord]]) -> dict[str, Any]:
+    """An item as the page's template wants it: the target first, then what each run made of it.
+
+    Args:
+        item: which sample, and why.
         sample: its image and target.
         views: the name of each run with its record of this sample; with two, the last is compared to the first.
     """
@@ -83,7 +100,7 @@ def render_case(case: GalleryItem, sample: Sample, views: Sequence[tuple[str, Pr
     }
     change = views[-1][1].iou - views[0][1].iou
     return {
-        "reason": case.reason,
+        "reason": item.reason,
         "query": sample.query,
         "change": f"{change:+.3f}" if len(views) > 1 else "",
         "kind": "risen" if change > 0 else "fallen" if change < 0 else "",

@@ -20,7 +20,7 @@ from thinkseg.evaluation.comparison.intervals import Gain, compare
 from thinkseg.evaluation.measures.groups import MASK_MEASURES
 from thinkseg.evaluation.measures.registry import format_value, get_measure
 from thinkseg.evaluation.reporting.charts import gain_chart, histogram_chart, line_chart, success_chart
-from thinkseg.evaluation.reporting.gallery import choose_cases, render_case
+from thinkseg.evaluation.reporting.gallery import render_gallery
 from thinkseg.evaluation.reporting.tables import table_rows
 from thinkseg.evaluation.run import Run
 from thinkseg.types import Failure, Report, Sample
@@ -125,7 +125,7 @@ def report_html(context: ReportContext, gains: Mapping[str, Gain]) -> str:
         meanings=[(get_measure(name).label, _meaning(name, last.report)) for name in context.measures],
         curves=[(title, line_chart(title, *points)) for title, points in context.curves.items()],
         step_count=max((len(steps) for steps, _ in context.curves.values()), default=0),
-        tasks=_image_tasks(context),
+        tasks=render_gallery(context.runs, context.samples, context.seed),
         image_note=_image_note(context),
         failures=[_failures(run) for run in context.runs],
         command=context.command,
@@ -165,16 +165,6 @@ def _tile(name: str, context: ReportContext) -> dict[str, str]:
         else f"{new.count} samples"
     )
     return {"name": get_measure(name).label, "now": format_value(name, new), "was": was}
-
-
-def _image_tasks(context: ReportContext) -> list[dict[str, Any]]:
-    tasks: dict[str, list[dict[str, Any]]] = {}
-    before = context.runs[0].records if context.paired else None
-    after = context.runs[-1].records
-    for case in choose_cases(before, after, context.seed):
-        views = [(run.name, run.records[case.index]) for run in context.runs]
-        tasks.setdefault(after[case.index].task, []).append(render_case(case, context.samples[case.index], views))
-    return [{"name": name, "cases": cases} for name, cases in tasks.items()]
 
 
 def _image_note(context: ReportContext) -> str:
