@@ -1,7 +1,9 @@
 """The contract of a measure, held by the example in its own docstring from the file to the report."""
 
+import json
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import pytest
 import thinkseg
 from thinkseg.errors import InputError
 from thinkseg.evaluation.measures import base
+from thinkseg.evaluation.measures.registry import measure
 from thinkseg.evaluation.record_file import read_records
-from thinkseg.evaluation.records import RunHeader
+from thinkseg.evaluation.records import RunHeader, record_to_line
 from thinkseg.evaluation.reporting.report import ReportContext, write_report
 from thinkseg.evaluation.reporting.tables import text_table
 from thinkseg.evaluation.run import evaluate
@@ -74,3 +77,15 @@ def test_a_value_is_printed_in_its_unit() -> None:
     plain, share = base.Measure("a", "b", how), base.Measure("a", "b", how, unit="share")
     assert (plain.format(0.12345), plain.format(0.12345, 4), plain.format(float("nan"))) == ("0.123", "0.1235", "–")
     assert (share.format(0.12345), share.format(0.12345, 4)) == ("12.3 %", "12.35 %")
+
+
+def test_extra_metrics_are_read_from_files_that_called_them_details(
+    tmp_path: Path, create_record: Callable[..., Any]
+) -> None:
+    record = replace(create_record(1, 0.5), extra={"weighted_f": 0.25})
+    line = json.loads(record_to_line(record))
+    line["details"] = line.pop("extra")
+    (tmp_path / "predictions.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    (found,) = read_records(tmp_path / "predictions.jsonl")
+    assert found == record
+    assert measure([found], ("weighted_f",))["weighted_f"].value == 0.25
