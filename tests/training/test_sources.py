@@ -55,7 +55,7 @@ def test_scenes_are_composed_as_the_recipe_says():
 @pytest.mark.parametrize(
     ("data", "error", "sentence"),
     [
-        (Data(source="scens"), RecipeError, "should be one of scenes, folders, dataset, worked, found 'scens'"),
+        (Data(source="scens"), RecipeError, "no data source 'scens': did you mean 'scenes'"),
         (Data(source="folders"), RecipeError, "needs 'data.images' and 'data.masks'"),
         (Data(source="worked"), RecipeError, "needs 'data.rows'"),
         (Data(source="worked", rows="nowhere"), DataError, "worked answers at 'nowhere'"),

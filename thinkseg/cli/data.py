@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from thinkseg.cli.data_choice import Bar, add_choice, choose, choose_one
 from thinkseg.cli.data_prepare import add_prepare_arguments, run_prepare
 from thinkseg.errors import InputError
+from thinkseg.extension import is_reference
 
 if TYPE_CHECKING:
     from thinkseg.data.discovery.catalog import DataSet
@@ -25,13 +26,15 @@ what it does ('thinkseg data ACTION --help' says more):
             train on; goes on where it was stopped
 
 data of your own: a CSV, TSV or JSONL file with the columns image, mask, query; or two folders, of images and of
-masks; or images and a file of COCO instances. Prepared and published rows are read, too.
+masks; or images and a file of COCO instances. Prepared and published rows are read, too. Or code of your own, named as
+FILE.py:NAME: a function that gives samples (docs/data/own.md).
 
 examples:
   thinkseg data list cod10k
   thinkseg data check /data/COD10K-v3
   thinkseg data check /data --dataset refcoco --split val --json
   thinkseg data check photos --images shots --masks outlines --allow non-binary
+  thinkseg data check my_data.py:load --option folder=photos
   thinkseg data show /data --dataset duts --split test --out sheet.png
   thinkseg data prepare my_table.csv --split train --out rows
   thinkseg data prepare /data --dataset refcocog --split train --schema seg-zero --resize 840 \\
@@ -108,7 +111,7 @@ def run_check(args: argparse.Namespace) -> int:
     unknown = set(args.allow) - set(FaultKind)
     if unknown:
         raise InputError(f"there is no fault '{min(unknown)}' to allow; the kinds are: {', '.join(FaultKind)}")
-    root = args.root if args.root.is_dir() else args.root.parent
+    root = args.root if args.root.is_dir() or is_reference(str(args.root)) else args.root.parent
     reports = []
     for data_set, listings in choose(args):
         with Bar(f"check {data_set.name if data_set else 'own data'}", "sample") as bar:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thinkseg.errors import DataError
+from thinkseg.errors import DataError, InputError
+from thinkseg.extension import is_reference
 
 if TYPE_CHECKING:
     from thinkseg.data.discovery.catalog import DataSet
@@ -20,7 +22,16 @@ Chosen = list[tuple["DataSet | None", dict[str, "Listing"]]]
 def choose(args: argparse.Namespace) -> Chosen:
     """The data sets, each with its splits, that the arguments mean."""
     from thinkseg.data.discovery.load import find_listings
+    from thinkseg.data.source import load_source
 
+    if is_reference(str(args.root)):
+        if args.dataset or args.images or args.masks or args.annotations or args.query:
+            raise InputError(
+                f"'{args.root}' is code of your own, which is told by '--option NAME=VALUE' and '--split' alone"
+            )
+        return [(None, {args.split or "all": load_source(str(args.root), _options(args.option), args.split)})]
+    if args.option:
+        raise InputError(f"'--option' is for code of your own, FILE.py:NAME; '{args.root}' is none")
     return find_listings(
         args.root,
         args.dataset,
@@ -30,6 +41,22 @@ def choose(args: argparse.Namespace) -> Chosen:
         annotations=args.annotations,
         query=args.query,
     )
+
+
+def _options(words: Sequence[str]) -> dict[str, object]:
+    """From NAME=VALUE to keyword arguments; values are read as YAML reads them."""
+    import yaml
+
+    options: dict[str, object] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise InputError(f"expected '--option NAME=VALUE', found '{word}'")
+        try:
+            options[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"the value of '--option {word}' cannot be read ({error})") from error
+    return options
 
 
 def choose_one(args: argparse.Namespace) -> Listing:
@@ -57,7 +84,9 @@ def choose_one(args: argparse.Namespace) -> Listing:
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
     """What to look at: the same for every action."""
-    parser.add_argument("root", metavar="ROOT", type=Path, help="a folder of data, a table, or rows")
+    parser.add_argument(
+        "root", metavar="ROOT", type=Path, help="a folder of data, a table, rows, or code of your own (FILE.py:NAME)"
+    )
     parser.add_argument(
         "--dataset", metavar="NAME", default="", help="which data set it is (default: look what is there)"
     )
@@ -65,6 +94,9 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", metavar="DIR", default="", help="the folder of images, from ROOT on")
     parser.add_argument("--masks", metavar="DIR", default="", help="the folder of masks, from ROOT on")
     parser.add_argument("--annotations", metavar="FILE", default="", help="a file of COCO instances, from ROOT on")
+    parser.add_argument(
+        "--option", metavar="NAME=VALUE", action="append", default=[], help="a keyword argument of code of your own"
+    )
     parser.add_argument("--query", metavar="TEXT", default="", help="what is asked, where the data have no words")
 
 

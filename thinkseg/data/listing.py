@@ -7,6 +7,7 @@ a mask, two files of one name) it keeps as faults; `data.validation.check` finds
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
@@ -123,6 +124,18 @@ class Listing(_Samples):
         """The size of an image before it was resized; None where it never was, or nobody knows."""
         del index
         return None
+
+    def revision(self) -> str:
+        """A digest of ids, requests and files' names, in hexadecimal: by it other data are known. Opens no file."""
+        return self._revision()
+
+    def _revision(self, start: str = "") -> str:
+        digest = hashlib.sha256(start.encode())
+        for index in range(len(self)):
+            entry = self.entry(index)
+            name = entry.truth.rpartition("/")[2]
+            digest.update(f"{entry.id}\0{entry.query}\0{entry.image.name}\0{name}\0".encode())
+        return digest.hexdigest()
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...

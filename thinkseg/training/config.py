@@ -87,7 +87,7 @@ class Data:
     """The samples to train on."""
 
     source: str = "scenes"
-    """A name in `thinkseg.training.sources.SOURCES`."""
+    """A name in `thinkseg.training.sources.SOURCES`, or code of your own (`thinkseg.data.source`)."""
     split: str = "train"
     """Which part of the source."""
     tasks: dict[str, float] | None = None
@@ -116,6 +116,8 @@ class Data:
     """Folders: what is asked of every image."""
     task: str = ""
     """Folders: the kind of request, for reports."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Code of your own: its keyword arguments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

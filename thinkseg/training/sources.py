@@ -1,4 +1,7 @@
-"""Where a recipe's samples come from, one builder each. To add a source: write a builder, add a line to the table."""
+"""Where a recipe's samples come from, one builder each. To add a source: write a builder, add a line to the table.
+
+A source of the user's own is named by its reference, as `thinkseg.data.source` says.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,14 @@ from typing import overload
 from thinkseg.data.discovery.load import load_dataset
 from thinkseg.data.readers.demonstrations import load_worked
 from thinkseg.data.readers.folders import list_folders
+from thinkseg.data.source import load_source
 from thinkseg.data.synthetic.scenes import load_scenes
 from thinkseg.errors import DataError, RecipeError
+from thinkseg.extension import is_reference, resolve
 from thinkseg.training.config import Data
 from thinkseg.types import Sample, Size
+
+Source = Callable[[Data], Sequence[Sample]]
 
 SCENES_PER_EPOCH = 10_000
 """Scenes are endless; so many make an epoch where the recipe does not say."""
@@ -25,12 +32,12 @@ def load_samples(data: Data) -> Sequence[Sample]:
     """The samples of a recipe, read or composed one by one when they are asked for.
 
     Raises:
-        RecipeError: there is no such source, or the settings do not suit it.
+        RecipeError: there is no such source, the settings do not suit it, or one of the user's own breaks its contract.
         DataError: the data are missing.
     """
-    if data.source not in SOURCES:
-        raise RecipeError(f"'data.source' should be one of {', '.join(SOURCES)}, found '{data.source}'")
-    samples = SOURCES[data.source](data)
+    if data.options and not is_reference(data.source):
+        raise RecipeError(f"'data.options' are for a source of your own, FILE.py:NAME; '{data.source}' has none")
+    samples = resolve(data.source, SOURCES, "data source", _own, RecipeError)(data)
     if not len(samples):
         raise DataError(f"the source '{data.source}' has no samples to train on")
     return samples
@@ -67,7 +74,11 @@ def _worked(data: Data) -> Sequence[Sample]:
     return samples[: data.count]
 
 
-SOURCES: Mapping[str, Callable[[Data], Sequence[Sample]]] = {
+def _own(_: object, name: str) -> Source:
+    return lambda data: load_source(name, data.options, data.split, RecipeError)[: data.count]
+
+
+SOURCES: Mapping[str, Source] = {
     "scenes": _scenes,
     "folders": _folders,
     "dataset": _dataset,

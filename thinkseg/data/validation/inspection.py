@@ -139,9 +139,9 @@ def _row(listing: Listing, index: int) -> list[Fault]:
     entry = listing.entry(index)
     try:
         sample = listing.read(index)
+        image = load_image(sample.image)
     except InputError as error:
         return [Fault(FaultKind.BAD_RECORD, entry.truth, str(error))]
-    image = load_image(sample.image)
     masks = [sample.target, sample.ignore, *(sample.instances if sample.instances is not None else ())]
     wrong = [mask for mask in masks if mask is not None and mask.shape != (image.height, image.width)]
     return [Fault(FaultKind.WRONG_SIZE, entry.truth)] if wrong else []
