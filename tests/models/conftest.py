@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import transformers
 from PIL import Image, ImageDraw
 
@@ -24,6 +25,33 @@ SEGMENTERS = {
     "sam": testing.tiny_sam,
     "sam_hq": testing.tiny_sam_hq,
 }
+
+
+class Writing:
+    """A model that writes these tokens of every image, and is the real one otherwise.
+
+    Args:
+        reasoner: whose model and processor it is.
+        text: what it writes; control tokens are tokens.
+        ends: whether it then ends its turn.
+    """
+
+    def __init__(self, reasoner: TransformersReasoner, text: str, *, ends: bool = True) -> None:
+        tokenizer = reasoner.processor.tokenizer
+        self._model = reasoner.model
+        self._tokens = [*tokenizer(text)["input_ids"], *([tokenizer.eos_token_id] if ends else [])]
+
+    def generate(self, *, input_ids: torch.Tensor, **_options: Any) -> torch.Tensor:
+        """Prompts and what is written."""
+        return torch.cat([input_ids, torch.tensor(self._tokens).expand(len(input_ids), -1)], dim=1)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+def writing(reasoner: TransformersReasoner, text: str, *, ends: bool = True) -> TransformersReasoner:
+    """A reasoner like this one whose model writes this text."""
+    return TransformersReasoner(Writing(reasoner, text, ends=ends), reasoner.processor)
 
 
 @pytest.fixture(autouse=True)

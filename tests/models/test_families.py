@@ -16,6 +16,8 @@ from thinkseg.models.reasoner import TransformersReasoner
 from thinkseg.testing import FakeSegmenter
 from thinkseg.types import Answer, Instruction, ObjectPrompt, Point, Request, Size
 
+from .conftest import writing
+
 # InternVL's processor of older releases of transformers counts tiles in a way that NumPy warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")
 
@@ -43,7 +45,7 @@ def marked(size: tuple[int, int]) -> tuple[Image.Image, Point]:
 
 def inputs_for(reasoner: TransformersReasoner, image: Image.Image) -> Any:
     """What the model gets to see."""
-    return reasoner._inputs([image], [reasoner._prompt(Instruction("where?"))])
+    return reasoner.inputs([Request(image, Instruction("where?"))])
 
 
 def seen_by_model(reasoner: TransformersReasoner, inputs: Any) -> np.ndarray:
@@ -80,14 +82,6 @@ def see_sharply(image_processor: Any) -> None:
         image_processor.size = {"height": 448, "width": 448}
 
 
-def saying(reasoner: TransformersReasoner, text: str, inputs: Any) -> TransformersReasoner:
-    """The reasoner, made to write this text about inputs that are there already."""
-    reasoner._inputs = lambda *_: inputs  # type: ignore[method-assign]
-    tokens = [*reasoner.processor.tokenizer(text)["input_ids"], reasoner.processor.tokenizer.eos_token_id]
-    reasoner._generate = lambda inputs, *_: [tokens] * len(inputs["input_ids"])  # type: ignore[method-assign]
-    return reasoner
-
-
 @sizes
 def test_a_point_that_the_model_writes_lands_where_it_looked(
     size: tuple[int, int], family: str, tiny_reasoner: Callable[..., TransformersReasoner]
@@ -96,12 +90,11 @@ def test_a_point_that_the_model_writes_lands_where_it_looked(
     see_sharply(reasoner.processor.image_processor)
     image, truth = marked(size)
     frame = reasoner.frame_of(image)
-    inputs = inputs_for(reasoner, image)
-    x_share, y_share = middle_of_bright(seen_by_model(reasoner, inputs))
+    x_share, y_share = middle_of_bright(seen_by_model(reasoner, inputs_for(reasoner, image)))
     answer_format = get_format("seg-r1-points")
     seen = Answer(frame, (ObjectPrompt(None, (Point(x_share * frame.width, y_share * frame.height),)),))
 
-    pipeline = Pipeline(saying(reasoner, answer_format.render(seen), inputs), FakeSegmenter(), answer_format)
+    pipeline = Pipeline(writing(reasoner, answer_format.render(seen)), FakeSegmenter(), answer_format)
     prediction = pipeline.segment(image, "the bright thing")
 
     assert prediction.answer is not None

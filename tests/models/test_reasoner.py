@@ -16,6 +16,8 @@ from thinkseg.models.reasoner import TransformersReasoner, load_reasoner
 from thinkseg.testing.tiny_reasoners import CHAT_TEMPLATE
 from thinkseg.types import Completion, FinishReason, Instruction, Request, Size
 
+from .conftest import writing
+
 # InternVL's processor of older releases of transformers counts tiles in a way that NumPy warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")
 
@@ -43,9 +45,20 @@ def biased(reasoner: TransformersReasoner, towards: int) -> TransformersReasoner
     return reasoner
 
 
-def writing(reasoner: TransformersReasoner, tokens: list[int]) -> TransformersReasoner:
-    reasoner._generate = lambda inputs, *_: [tokens] * len(inputs["input_ids"])  # type: ignore[method-assign]
-    return reasoner
+class Watched:
+    """The real model; keeps the tokens that it has written."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.written: list[int] = []
+
+    def generate(self, *, input_ids: torch.Tensor, **options: Any) -> torch.Tensor:
+        tokens: torch.Tensor = self._model.generate(input_ids=input_ids, **options)
+        self.written += tokens[:, input_ids.shape[1] :].flatten().tolist()
+        return tokens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
 
 
 def test_batch_size_and_padding_do_not_change_what_is_written(
@@ -69,7 +82,7 @@ def test_prompts_are_padded_on_the_left_with_the_image_marked_where_it_is(
 ) -> None:
     reasoner = tiny_reasoner("qwen2_5_vl")
     reasoner.processor.tokenizer.padding_side = "right"
-    inputs = reasoner._inputs([r.image for r in requests], [reasoner._prompt(r.instruction) for r in requests])
+    inputs = reasoner.inputs(requests)
     assert inputs["attention_mask"][:, -1].all()
     assert not inputs["attention_mask"].all()
     images = inputs["input_ids"] == reasoner.model.config.image_token_id
@@ -80,7 +93,7 @@ def test_a_long_prompt_is_not_cut(tiny_reasoner: Build, noise: Noise) -> None:
     reasoner = tiny_reasoner("qwen2_5_vl", max_new_tokens=1)
     reasoner.processor.tokenizer.model_max_length = 16
     words = "word " * 50
-    inputs = reasoner._inputs([noise(100, 100)], [reasoner._prompt(Instruction(words))])
+    inputs = reasoner.inputs([Request(noise(100, 100), Instruction(words))])
     assert words in reasoner.processor.tokenizer.decode(inputs["input_ids"][0])
 
 
@@ -106,11 +119,12 @@ def test_tokens_that_stand_for_images_are_never_written(
 ) -> None:
     reasoner = tiny_reasoner("qwen2_5_vl")
     forbidden = reasoner.processor.tokenizer.convert_tokens_to_ids(token)
-    biased(reasoner, towards=forbidden)
-    with torch.inference_mode():
-        inputs = reasoner._inputs([requests[0].image], [reasoner._prompt(requests[0].instruction)])
-        for temperature in (0.0, 1.0):
-            assert forbidden not in reasoner._generate(inputs, 1, temperature, 1.0)[0]
+    watched = Watched(biased(reasoner, towards=forbidden).model)
+    asked = TransformersReasoner(watched, reasoner.processor, max_new_tokens=12)
+    asked.complete(requests[:1])
+    asked.sample(requests[:1], count=2, temperature=1.0)
+    assert watched.written
+    assert forbidden not in watched.written
 
 
 def test_a_completion_stops_at_the_end_token_or_at_the_length_limit(
@@ -139,25 +153,24 @@ def test_answer_tags_stay_in_the_text_and_control_tokens_do_not(tiny_reasoner: B
     tokenizer = reasoner.processor.tokenizer
     tokenizer.add_tokens([AddedToken("<think>", special=True), AddedToken("</think>", special=True)])
     written = "<think>a b</think><bbox>[1,2,3,4]</bbox>"
-    tokens = tokenizer(f"<|im_start|>{written}<|endoftext|><|im_end|>")["input_ids"]
-    assert writing(reasoner, tokens).complete(requests[:1]) == [Completion(written, FinishReason.STOP)]
+    said = f"<|im_start|>{written}<|endoftext|>"
+    assert writing(reasoner, said).complete(requests[:1]) == [Completion(written, FinishReason.STOP)]
 
 
 def test_thinking_that_the_chat_template_opens_belongs_to_the_text(
     tiny_reasoner: Build, requests: list[Request]
 ) -> None:
     reasoner = tiny_reasoner("qwen3_5")
-    tokens = [*reasoner.processor.tokenizer("a dog</think>")["input_ids"], reasoner.processor.tokenizer.eos_token_id]
     opening = CHAT_TEMPLATE.replace("assistant\n", "assistant\n<think>\n")
     reasoner.processor.chat_template = opening
-    assert writing(reasoner, tokens).complete(requests[:1])[0].text == "<think>\na dog</think>"
+    assert writing(reasoner, "a dog</think>").complete(requests[:1])[0].text == "<think>\na dog</think>"
     reasoner.processor.chat_template = opening.replace("<think>\n", "<think>\n\n</think>\n\n")
-    tokens = reasoner.processor.tokenizer("a dog")["input_ids"]
-    assert writing(reasoner, tokens).complete(requests[:1])[0].text == "<think>\n\n</think>\n\na dog"
+    found = writing(reasoner, "a dog", ends=False).complete(requests[:1])
+    assert found == [Completion("<think>\n\n</think>\n\na dog", FinishReason.LENGTH)]
 
 
 def test_the_image_comes_first_and_the_system_message_before_all(tiny_reasoner: Build) -> None:
-    prompt = tiny_reasoner("qwen2_5_vl")._prompt(Instruction("the dog", system="Be brief."))
+    prompt = tiny_reasoner("qwen2_5_vl").prompt(Instruction("the dog", system="Be brief."))
     assert prompt == (
         "<|im_start|>system\nBe brief.<|im_end|>\n"
         "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>the dog<|im_end|>\n"
@@ -192,9 +205,7 @@ def test_nothing_asked_is_nothing_answered(tiny_reasoner: Build) -> None:
 def test_a_canvas_stretches_the_image_before_the_processor(tiny_reasoner: Build, noise: Noise) -> None:
     reasoner = tiny_reasoner("qwen2_5_vl", canvas=84, max_new_tokens=2)
     assert reasoner.frame_of(noise(200, 50)) == Size(84, 84)
-    assert reasoner._inputs([noise(200, 50)], [reasoner._prompt(Instruction("x"))])["image_grid_thw"].tolist() == [
-        [1, 6, 6]
-    ]
+    assert reasoner.inputs([Request(noise(200, 50), Instruction("x"))])["image_grid_thw"].tolist() == [[1, 6, 6]]
 
 
 @pytest.mark.parametrize("option", ["max_new_tokens", "batch_size", "canvas"])

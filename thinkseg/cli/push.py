@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 EXAMPLE = """\
 it needs a login ('hf auth login') and uploads safetensors, settings and README.md, nothing else
@@ -26,13 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Check the folder, then list it or upload it."""
+def run(args: argparse.Namespace, api: Any = None) -> int:
+    """Check the folder, then list it or upload it, by the API of whoever is logged in or the one that is given."""
     from thinkseg.models.publishing import check_repo_id, files_to_publish, push
 
     check_repo_id(args.repo_id)
     files = files_to_publish(args.folder)
-    address = None if args.dry_run else push(args.folder, args.repo_id, public=args.public, message=args.message)
+    address = None
+    if not args.dry_run:
+        address = push(args.folder, args.repo_id, public=args.public, message=args.message, api=api)
     if args.json:
         sizes = {file.name: file.bytes for file in files}
         print(json.dumps({"repo_id": args.repo_id, "public": args.public, "files": sizes, "commit": address}))

@@ -85,9 +85,10 @@ def push(folder: Path, repo_id: str, *, public: bool = False, message: str | Non
 
     check_repo_id(repo_id)
     files = files_to_publish(folder)
-    if constants.HF_HUB_OFFLINE:
-        raise InputError("HF_HUB_OFFLINE is set, so nothing can be pushed: unset it, or look first with --dry-run")
-    api = api or HfApi()
+    if api is None:
+        if constants.HF_HUB_OFFLINE:
+            raise InputError("HF_HUB_OFFLINE is set, so nothing can be pushed: unset it, or look first with --dry-run")
+        api = HfApi()
     # The error of whichever HTTP client the hub's package is built on.
     kinds = (kind for kind in HfHubHTTPError.__bases__ if issubclass(kind, Exception))
     unreachable: tuple[type[Exception], ...] = (OSError, *kinds)

@@ -120,7 +120,7 @@ class TransformersReasoner:
         """
         if temperature == 0.0 and count > 1:
             raise InputError(f"greedy decoding gives one completion per request, {count} were asked for")
-        prompts = [self._prompt(request.instruction) for request in requests]
+        prompts = [self.prompt(request.instruction) for request in requests]
         completions: dict[int, list[Completion]] = {}
         with torch.inference_mode():
             for batch in self._batches(requests, prompts):
@@ -142,7 +142,13 @@ class TransformersReasoner:
         for start in range(0, len(order), self.batch_size):
             yield order[start : start + self.batch_size]
 
-    def _prompt(self, instruction: Instruction) -> str:
+    def inputs(self, requests: Sequence[Request]) -> Any:
+        """What the model is given for these requests: a batch padded on the left, on the model's device."""
+        return self._inputs(
+            [request.image for request in requests], [self.prompt(request.instruction) for request in requests]
+        )
+
+    def prompt(self, instruction: Instruction) -> str:
         """The instruction in the model's chat layout, up to where the model begins to write."""
         tokenizer = self.processor.tokenizer
         said = f"{instruction.system or ''}\n{instruction.user}"
@@ -159,7 +165,6 @@ class TransformersReasoner:
         return prompt
 
     def _inputs(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> Any:
-        """The model's inputs, padded on the left, on the model's device."""
         try:
             inputs = self.processor(
                 images=[[self.on_canvas(image)] for image in images],
