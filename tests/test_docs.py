@@ -109,7 +109,9 @@ def test_every_defect_on_its_page_is_cited_by_the_tests_beside_it_and_every_one_
         assert beside <= citing[number], f"a test beside defect {number} does not cite it"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/coordinates.md", "docs/models.md", "docs/pocket.md", "docs/segment.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/coordinates.md", "docs/models.md", "docs/pocket.md", "docs/segment.md"]
+)
 def test_the_python_of_a_page_runs_and_prints_what_stands_beside_it(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     load_scenes("test", count=1, seed=1, size=224)[0].image.save("photo.jpg")
