@@ -100,7 +100,7 @@ def test_every_defect_on_its_page_is_cited_by_the_tests_beside_it_and_every_one_
     assert list(rows) == list(range(1, len(rows) + 1))
     citing = {number: set() for number in rows}
     for path in (REPOSITORY / "tests").rglob("*.py"):
-        for numbers in re.findall(r"\b[Dd]efects? ((?:\d+(?:, | and )?)+)", path.read_text(encoding="utf-8")):
+        for numbers in re.findall(r"\b(?i:defects?) ((?:\d+(?:, | and )?)+)", path.read_text(encoding="utf-8")):
             for number in re.findall(r"\d+", numbers):
                 citing[int(number)].add(str(path.relative_to(REPOSITORY / "tests")))
     for number, row in rows.items():

@@ -1,4 +1,4 @@
-"""How answers are asked for, written and read: one class per format, one line each in the table below."""
+"""Answer formats: how an answer is prompted, written and parsed; one class each, and one line in the table below."""
 
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.answers.checking import check_format

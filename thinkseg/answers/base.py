@@ -1,4 +1,4 @@
-"""The contract of an answer format, all of it: how an answer is asked for, written and read."""
+"""The contract of an answer format, all of it: how an answer is prompted, written and parsed."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class AnswerFormat(ABC):
     name: ClassVar[str]
     """What reports and messages call it."""
     template: ClassVar[Instruction]
-    """What the model is asked: sentences with ``{query}`` and, where it helps, ``{example}``."""
+    """The instruction's sentences, with ``{query}`` and, where it helps, ``{example}``."""
     points_per_object: ClassVar[int] = 1
     """Points on each object in an answer that is made from masks: 0, 1 or 2."""
     can_be_tolerant: ClassVar[bool] = False

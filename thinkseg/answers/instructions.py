@@ -1,4 +1,4 @@
-"""From a template and a query to what the model is asked.
+"""From a template and a query to the instruction for the model.
 
 A template is an `Instruction` whose sentences may hold ``{query}`` and ``{example}``. A recipe can put its own in place
 of a format's, for instance the exact sentences from the model card of a published checkpoint.

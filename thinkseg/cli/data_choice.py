@@ -97,7 +97,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--option", metavar="NAME=VALUE", action="append", default=[], help="a keyword argument of code of your own"
     )
-    parser.add_argument("--query", metavar="TEXT", default="", help="what is asked, where the data have no words")
+    parser.add_argument("--query", metavar="TEXT", default="", help="the query, where the data have none")
 
 
 class Bar:

@@ -50,7 +50,7 @@ def add_prepare_arguments(prepare: argparse.ArgumentParser) -> None:
         "--keep-iou",
         type=float,
         metavar="IOU",
-        help="leave out what a segmenter that is told box and point 1 does not reach, e.g. 0.6 (default: keep all)",
+        help="leave out what a segmenter prompted with box and point 1 does not reach, e.g. 0.6 (default: keep all)",
     )
     prepare.add_argument(
         "--segmenter", metavar="NAME", help="for --keep-iou: 'pocket', 'grabcut', a folder or a hub id"
@@ -111,7 +111,7 @@ def _check_numbers(args: argparse.Namespace) -> None:
 
 
 def _segment(name: str, device: str) -> Segment:
-    """A segmenter that is asked for one answer at a time."""
+    """A segmenter of one answer at a time."""
     from thinkseg.models.segmenter import load_segmenter
 
     segmenter = load_segmenter(name, device)

@@ -25,7 +25,7 @@ def load_held_out_scenes(count: int, options: LoadOptions) -> Sequence[Sample]:
 
 
 def load_folder(query: str, options: LoadOptions) -> Sequence[Sample]:
-    """The user's own images and masks, which are all asked for the same."""
+    """The user's own images and masks, all with one query."""
     if options.root is None:
         raise InputError("'folder' needs --data ROOT, a folder with 'images' and 'masks' in it")
     # An image that has no mask would shrink the denominator, so that only a whole listing is taken.

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """What a loader may be told."""
+    """The options of a loader."""
 
     limit: int | None = None
     """The first so many samples; all of them when None. A loader may return more."""
@@ -75,7 +75,7 @@ class LoadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """What is asked, of which samples, and which numbers count."""
+    """Which samples there are, and which numbers are reported."""
 
     name: str
     """Of letters, digits, ``-``, ``_``, ``+`` and ``.``; where there are several, its results lie in a folder of this

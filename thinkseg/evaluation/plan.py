@@ -26,11 +26,11 @@ from thinkseg.types import Sample
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedModel:
-    """What answers: a checkpoint with how it is asked, or a pipeline that is loaded already."""
+    """What answers: a checkpoint with its settings, or a pipeline that is loaded already."""
 
     checkpoint: str | Predictor = "pocket"
     config: CheckpointConfig = field(default_factory=CheckpointConfig)
-    """What the caller overrules of how the checkpoint wants to be asked, its segmenter among it."""
+    """What the caller overrules of the checkpoint's settings, its segmenter among it."""
     device: str = "auto"
     dtype: str = "auto"
     load: Callable[..., Any] = load_pipeline

@@ -1,4 +1,4 @@
-"""By whose rules a benchmark is asked and scored, where papers differ: one record per protocol.
+"""By whose rules a benchmark is sampled and scored, where papers differ: one record per protocol.
 
 The default is the rule of each benchmark's authors, with every sample in the denominator. The others make a number that
 can be held against a published table, defects of its evaluation included; docs/protocols.md says what each does to the
@@ -28,12 +28,12 @@ REASONING, REFERRING = "reasoning", "referring"
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """What is asked, and how an answer is scored."""
+    """Which samples are taken, and how an answer is scored."""
 
     ignored: Literal["left out", "object", "background"] = "left out"
     """What becomes of the pixels that ReasonSeg says to ignore."""
     referring: Literal["every expression", "one per object", "one per image"] = "every expression"
-    """Which expressions of a referring data set are asked: all, the first of each object, or one of each image that
+    """Which expressions of a referring data set are taken: all, the first of each object, or one of each image that
     is drawn at random."""
     redraws: bool = False
     """Whether as many reasoning samples as there are are drawn at random, so that some come twice and others never."""

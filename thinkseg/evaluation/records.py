@@ -62,7 +62,7 @@ class PredictionRecord:
 
     @property
     def abstained(self) -> bool:
-        """Whether the model said, readably, that what it was asked for is not there."""
+        """Whether the model abstained: an answer that parses and has no objects."""
         return self.failure is None and not self.objects
 
     @property
@@ -107,7 +107,7 @@ class RunHeader:
     data: str = ""
     """Where the data set lies; empty for one that is composed."""
     asked: Mapping[str, Any] = field(default_factory=dict)
-    """What the caller overrules of how the checkpoint wants to be asked, by the names of `CheckpointConfig`."""
+    """What the caller overrules of the checkpoint's settings, by the names of `CheckpointConfig`."""
     code: Mapping[str, str] = field(default_factory=dict)
     """By reference, the digest of the user's own code that takes part, so that a changed file is noticed."""
 

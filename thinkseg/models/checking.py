@@ -18,7 +18,7 @@ _TRIAL = (
     Answer(_FRAME, (ObjectPrompt(_BOX, (_POINT,)), ObjectPrompt(_BOX), ObjectPrompt(None, (_POINT,)))),
     Answer(_FRAME),
 )
-"""What may be asked of a segmenter: objects with a box, with points, with both, and no object at all."""
+"""What a segmenter has to take: objects with a box, with points, with both, and no object at all."""
 
 
 def check_segmenter(value: Any, name: str, device: str) -> Segmenter:

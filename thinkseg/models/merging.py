@@ -230,7 +230,7 @@ def _described(source: Path, found: Path, base: str | None) -> str:
 
 
 def _own_config(source: Path, base: str, described: str, format: str | None) -> CheckpointConfig:
-    """How the merged model is asked: as its own folder says, else as its base is."""
+    """How the merged model is prompted: as its own folder says, else as its base is."""
     own = read_config(source) if source.is_dir() else CheckpointConfig()
     given = own.replaced(format=format) if format is not None else own
     return resolve_config(base, given, source=described)

@@ -21,7 +21,7 @@ _TRUTHS = tuple(field.name for field in fields(Truth))
 
 @dataclass(frozen=True, slots=True)
 class RewardPart:
-    """One part of the reward: a function that scores, and what it needs to be told.
+    """One part of the reward: a function that scores, and what it needs.
 
     A part of your own is a function of one `RewardInput` in a file of yours; what it needs is said above it::
 
@@ -54,7 +54,7 @@ class RewardPart:
     score: Callable[..., Any]
     """From one `RewardInput` to its score; with `batch` from a sequence of them to as many scores."""
     needs_masks: bool = False
-    """Whether it looks at ``item.masks``. Only then is a segmenter loaded and asked. Only inputs that have masks are
+    """Whether it looks at ``item.masks``. Only then is a segmenter loaded and run. Only inputs that have masks are
     scored: where there is no segmenter or no image, the score is None."""
     needs: frozenset[str] = frozenset()
     """Fields of `Truth` that it looks at, such as ``mask``: where one of them is not known, the score is None."""

@@ -71,7 +71,7 @@ class RewardInput:
         """The segmenter's masks, one per object at the image's size: none for "nothing there" and a malformed answer.
 
         Raises:
-            InputError: the segmenter was not asked, since no part of the reward says that it needs masks.
+            InputError: the segmenter was not run, since no part of the reward says that it needs masks.
         """
         if self.segmenter_masks is None:
             raise InputError(

@@ -50,7 +50,7 @@ class Rubric:
 
     @property
     def needs_masks(self) -> bool:
-        """Whether any part looks at masks; if not, the segmenter is never asked."""
+        """Whether any part looks at masks; if not, the segmenter never runs."""
         return any(part.needs_masks for part in self.parts.values())
 
     def score(

@@ -12,7 +12,7 @@ from thinkseg.data.discovery.patterns import DirectoryPattern
 from thinkseg.errors import DataError
 
 PRIMARY = "all the primary objects"
-"""What is asked of an image whose data set has no words: the same of all of them, as in Seg-R1."""
+"""The query for every image of a data set that has none, as in Seg-R1."""
 
 Layout = Literal["folders", "refcoco", "reasonseg", "coco", "lvis", "rows"]
 

@@ -33,7 +33,7 @@ REASONS: Mapping[str, str] = {
     "no-second-point": "the schema has two points, and without a mask the second one cannot be found",
     "several-objects": "the schema has one object",
     "nothing-there": "the schema has one object",
-    "below-iou": "the segmenter, told the box and point 1, does not find the object",
+    "below-iou": "the segmenter, prompted with the box and point 1, does not find the object",
 }
 """Why a sample gives no row."""
 
@@ -57,7 +57,7 @@ class BuilderOptions:
     points: int = 0
     """For ThinkSeg's own schema: points on each object of the reference answer; 0 keeps only what samples have."""
     keep_iou: float | None = None
-    """A sample is kept if a segmenter that is told box and point 1 reaches it, for each object; None keeps all."""
+    """A sample is kept if a segmenter prompted with box and point 1 reaches it, for each object; None keeps all."""
     segmenter: str = ""
     """The name of that segmenter, for the manifest."""
 
@@ -132,7 +132,7 @@ def build_reference(sample: Sample, points: int) -> Answer | None:
 
 
 def reached_iou(sample: Sample, image: Image.Image, segment: Segment) -> float:
-    """How well a segmenter finds a sample's objects when it is told the box and point 1 of each.
+    """How well a segmenter finds a sample's objects when it is prompted with the box and point 1 of each.
 
     Args:
         sample: with masks.

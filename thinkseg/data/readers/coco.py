@@ -45,7 +45,7 @@ class Instance:
     category: int
     segmentation: Segmentation
     crowd: bool
-    """Whether it stands for a crowd that was not told apart."""
+    """Whether it stands for a crowd, whose objects were not annotated one by one."""
     box: TrueBox | None = None
     """Its box as it was annotated, or None when it was not."""
 

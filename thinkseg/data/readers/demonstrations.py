@@ -58,7 +58,7 @@ class Worked:
 
 
 class WorkedSamples(_Samples):
-    """Rows of worked answers; use `load_worked` to make one. An image is opened when its sample is asked for."""
+    """Rows of demonstrations; use `load_worked` to make one. An image is opened when its sample is asked for."""
 
     def __init__(self, rows: Sequence[Worked], frame: Size | None) -> None:
         self._rows = rows

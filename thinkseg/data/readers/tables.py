@@ -30,7 +30,7 @@ from thinkseg.types import Mask, Masks, Sample
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 
 NOTHING = "none"
-"""In the mask's column: what is asked for is not there."""
+"""In the mask's column: nothing fits the query, there is no target."""
 
 MaskSource = str | RunLengths
 """A file's name, or run lengths."""

@@ -54,7 +54,7 @@ class Query:
     task: Task
     text: str
     target: int | None
-    """Position of the thing that is asked for, or None when there is none."""
+    """Position of the thing that the query names, or None when it names none."""
     think: str
     """What a worked answer thinks: it names the target and says where it is."""
 

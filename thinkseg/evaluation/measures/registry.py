@@ -112,7 +112,7 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "parse_failures": Measure(
         "parse failures",
-        "Share of answers that could not be read; each counts as an empty mask.",
+        "Share of completions that are no answer; each counts as an empty mask.",
         mean(lambda record: record.failure is not None),
         unit="share",
         better="lower",
