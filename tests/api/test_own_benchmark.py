@@ -89,12 +89,13 @@ def test_several_processes_share_it_and_a_changed_file_is_not_mixed_in(
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("mine = 3", "expected a Benchmark of thinkseg.evaluation.benchmarks, .* found 3"),
+        ("mine = 3", "expected a Benchmark of thinkseg.evaluation.benchmarks, .* found 3 in"),
         ("def mine(): return [1]", r"found \[1\]"),
         ("mine = Benchmark('scenes', '', '', list, 1)", "needs a name of letters.*found 'scenes'"),
         ("mine = Benchmark('../mine', '', '', list, 1)", r"found '\.\./mine'"),
         ("mine = Benchmark('mine', '', '', list, 1, ('iou',))", "no measure 'iou'"),
         ("mine = Benchmark('mine', '', '', list, 1, protocols=('mine',))", "no protocol 'mine'"),
+        ("def mine(folder): return []", "cannot be called: .*missing 1 required positional argument: 'folder'"),
         ("yours = 3", "has nothing called 'mine'"),
     ],
 )
@@ -106,6 +107,13 @@ def test_what_breaks_the_contract_is_told_in_one_sentence(
     with pytest.raises(InputError, match=said) as error:
         thinkseg.evaluate(f"{file}:mine", "pocket")
     assert "\n" not in str(error.value)
+
+
+def test_a_function_that_gives_samples_will_do(folder: Path) -> None:
+    with (folder / "my_benchmarks.py").open("a") as file:
+        file.write("\n\ndef bright():\n    return load_corners(LoadOptions(limit=2))\n")
+    benchmark, samples = load_benchmark("my_benchmarks.py:bright", benchmarks.LoadOptions())
+    assert (benchmark.name, [sample.id for sample in samples]) == ("bright", ["corner-0", "corner-1"])
 
 
 def test_a_function_that_makes_it_will_do(folder: Path) -> None:

@@ -41,6 +41,27 @@ def test_every_benchmark_has_its_row_with_its_number_of_samples() -> None:
             assert told[name] == f"{benchmark.expected_count:,}", name
 
 
+def test_the_page_about_evaluation_names_every_benchmark_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    table = page.partition("## Benchmarks\n")[2].partition("\n\n")[0]
+    named = []
+    for row in table.splitlines()[2:]:
+        for name in re.findall(r"`([^`]+)`", row.split("|")[1]):
+            named.append(named[-1].rpartition("-")[0] + name if name.startswith("-") else name)
+    assert named == [name for name in BENCHMARKS if name in named]
+    assert set(named) == set(BENCHMARKS)
+
+
+def test_the_python_of_the_page_about_evaluation_runs_and_prints_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    (block,) = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "thinkseg.evaluate(" in code]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "evaluation.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines() == re.findall(r"^print\(.*\)  # (.+)$", block, re.MULTILINE)
+
+
 def test_every_protocol_has_its_column(page: str) -> None:
     heads = next(line for line in page.splitlines() if line.startswith("| | `default`"))
     assert re.findall(r"`([a-z0-9-]+)`", heads) == list(PROTOCOLS)

@@ -1,8 +1,9 @@
 """The benchmarks, one record each. A split of a known data set is one when its record in the catalog gives it a name;
 to add another, write a loader and add a record to the table. All else follows from it.
 
-One of your own needs no change here: a `Benchmark`, or a function without arguments that makes one, in a file of yours,
-named ``FILE.py:NAME`` wherever a benchmark is named. A whole one, for ``thinkseg evaluate my_benchmarks.py:corners``::
+One of your own needs no change here: a `Benchmark`, or a function without arguments that makes one or gives samples, in
+a file of yours, named ``FILE.py:NAME`` wherever a benchmark is named. A whole one, for ``thinkseg evaluate
+my_benchmarks.py:corners``::
 
     from PIL import Image
     import numpy as np
@@ -41,7 +42,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from thinkseg.data.discovery.catalog import DataSet, MeasuredAs, benchmark_splits
 from thinkseg.errors import DataError, InputError
@@ -232,24 +233,43 @@ def find_benchmark(choice: BenchmarkChoice) -> Benchmark:
         return resolve(choice, BENCHMARKS, "benchmark", _check_own)
     if isinstance(choice, Benchmark):
         return choice
+    return _of_samples(choice)
+
+
+_CONTRACT = (
+    "expected a Benchmark of thinkseg.evaluation.benchmarks, or a function without arguments that makes one or gives "
+    "samples"
+)
+
+
+def _of_samples(samples: Sequence[Sample]) -> Benchmark:
     return Benchmark(
         name="samples",
         summary="samples that were handed over",
         task="mixed",
-        load=lambda _options: choice,
+        load=lambda _options: samples,
         expected_count=None,
         protocols=tuple(PROTOCOLS),
     )
 
 
+def _holds_samples(found: object) -> TypeGuard[Sequence[Sample]]:
+    """Whether it is a sequence of samples, by the first of them."""
+    from thinkseg.types import Sample
+
+    return isinstance(found, Sequence) and len(found) > 0 and isinstance(found[0], Sample)
+
+
 def _check_own(found: object, reference: str) -> Benchmark:
     """What a reference names, held against the contract of `Benchmark`."""
-    benchmark = found if isinstance(found, Benchmark) or not callable(found) else found()
+    try:
+        benchmark = found if isinstance(found, Benchmark) or not callable(found) else found()
+    except TypeError as cause:  # it wants arguments
+        raise InputError(f"'{reference}' cannot be called: {cause}; {_CONTRACT}") from cause
+    if _holds_samples(benchmark):
+        return dataclasses.replace(_of_samples(benchmark), name=reference.rpartition(":")[2])
     if not isinstance(benchmark, Benchmark):
-        raise InputError(
-            f"expected a Benchmark of thinkseg.evaluation.benchmarks, or a function without arguments that makes one, "
-            f"in '{reference}', found {benchmark!r}"
-        )
+        raise InputError(f"{_CONTRACT}; found {benchmark!r} in '{reference}'")
     if benchmark.name in BENCHMARKS or not re.fullmatch(r"[\w.+-]+", benchmark.name):
         raise InputError(
             f"the benchmark in '{reference}' needs a name of letters, digits, '-', '_', '+' and '.' that no other "

@@ -8,8 +8,6 @@ from thinkseg.evaluation.reporting.report import ReportContext
 from thinkseg.imaging import load_image
 from thinkseg.quickstart.job import CHECKPOINT, Tools
 from thinkseg.results.record import in_words
-from thinkseg.results.result import Result
-from thinkseg.types import Sample
 
 
 def segment_example(out: Path, context: ReportContext, tools: Tools) -> tuple[str, str]:
@@ -22,10 +20,7 @@ def segment_example(out: Path, context: ReportContext, tools: Tools) -> tuple[st
     sample = context.samples[most_telling(records)]
     path = out / "example.png"
     load_image(sample.image).save(path)
-    image = load_image(path)
-    asked = Sample(id=str(path), image=image, query=sample.query)
-    prediction = next(tools.load(str(out / CHECKPOINT)).predict([asked], 1))
-    result = Result(image, sample.query, prediction, str(path))
+    result = tools.load(str(out / CHECKPOINT)).segment(path, sample.query)
     return sample.query, in_words(result.to_record(), result.save(out, "example"))
 
 
