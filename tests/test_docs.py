@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import thinkseg
 from thinkseg import cli
 from thinkseg.data.synthetic.scenes import load_scenes
 
@@ -109,9 +110,10 @@ def test_every_defect_on_its_page_is_cited_by_the_tests_beside_it_and_every_one_
         assert beside <= citing[number], f"a test beside defect {number} does not cite it"
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "docs/coordinates.md", "docs/models.md", "docs/pocket.md", "docs/segment.md"]
-)
+PYTHON_PAGES = ["README.md", *(f"docs/{name}.md" for name in ("coordinates", "models", "pocket", "python", "segment"))]
+
+
+@pytest.mark.parametrize("page", PYTHON_PAGES)
 def test_the_python_of_a_page_runs_and_prints_what_stands_beside_it(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     load_scenes("test", count=1, seed=1, size=224)[0].image.save("photo.jpg")
@@ -121,6 +123,12 @@ def test_the_python_of_a_page_runs_and_prints_what_stands_beside_it(page, tmp_pa
         exec(compile(block, page, "exec"), {})
         promised = re.findall(r"^print\(.*\)  # (.+)$", block, re.MULTILINE)
         assert capsys.readouterr().out.splitlines() == promised
+
+
+@pytest.mark.parametrize("name", sorted(set(thinkseg.__all__) - {"__version__"}))
+def test_every_public_name_is_on_the_page_about_python(name):
+    page = (REPOSITORY / "docs/python.md").read_text(encoding="utf-8")
+    assert f"`thinkseg.{name}`" in page
 
 
 def rows_to_change():
