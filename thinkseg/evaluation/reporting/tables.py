@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from thinkseg.evaluation.comparison.intervals import Gain
+from thinkseg.evaluation.comparison.intervals import ENOUGH, Gain
 from thinkseg.evaluation.measures.groups import MASK_MEASURES
 from thinkseg.evaluation.measures.registry import format_value, get_measure
 from thinkseg.evaluation.text_table import aligned
@@ -18,7 +18,7 @@ class Cell:
     was: str | None = None
     """The value before, without the sign of per cent; None in the table of a single run."""
     kind: str = ""
-    """``risen`` when it is better than before, ``fallen`` when worse, empty when neither."""
+    """``risen`` when it is better than before, ``fallen`` when worse, empty when neither or on too few samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,9 @@ def _cell(name: str, old: Metric | None, new: Metric | None, paired: bool) -> Ce
     if not paired or old is None or new is None:
         return Cell(now)
     was = format_value(name, old)
-    better = get_measure(name).is_better(new.value - old.value)
-    return Cell(now, was.removesuffix(" %"), "" if was == now else "risen" if better else "fallen")
+    told = was != now and min(old.count, new.count) >= ENOUGH
+    kind = "risen" if get_measure(name).is_better(new.value - old.value) else "fallen"
+    return Cell(now, was.removesuffix(" %"), kind if told else "")
 
 
 def text_table(
