@@ -94,14 +94,16 @@ class Entry:
 class Listing(_Samples):
     """Samples on disk. A reader derives from it, and says how many there are, where each lies, and how to read it."""
 
-    name: str
-    """What is listed, for messages."""
-    folder: Path
-    """Where it lies; what is below may be named without it."""
-    faults: Sequence[Fault]
-    """What the names alone reveal."""
     embedded: bool = False
     """Whether the images lie inside other files, so that `Entry.image` is a name and no file."""
+
+    def __init__(self, name: str, folder: Path, faults: Sequence[Fault] = ()) -> None:
+        self.name = name
+        """What is listed, for messages."""
+        self.folder = folder
+        """Where it lies; what is below may be named without it."""
+        self.faults = faults
+        """What the names alone reveal."""
 
     @property
     def image_count(self) -> int:
@@ -168,8 +170,8 @@ class Broken(Listing):
     """Stands for a split that cannot be listed, so that a check can go on and name the file; it has no samples."""
 
     def __init__(self, name: str, error: BrokenFile) -> None:
-        self.name, self.folder, self.error = name, error.file.parent, error
-        self.faults = (Fault(error.kind, str(error.file), str(error)),)
+        super().__init__(name, error.file.parent, (Fault(error.kind, str(error.file), str(error)),))
+        self.error = error
 
     def __len__(self) -> int:
         return 0
@@ -191,9 +193,9 @@ class Part(Listing):
     """Some samples of a listing, in another order if need be."""
 
     def __init__(self, listing: Listing, indices: Sequence[int]) -> None:
+        super().__init__(listing.name, listing.folder, listing.faults)
         self._listing = listing
         self._indices = indices
-        self.name, self.folder, self.faults = listing.name, listing.folder, listing.faults
         self.embedded = listing.embedded
 
     @property

@@ -112,9 +112,7 @@ class SampleListing(Listing):
     embedded = True
 
     def __init__(self, name: str, samples: Sequence[Any]) -> None:
-        self.name = name
-        self.folder = Path(name)
-        self.faults = ()
+        super().__init__(name, Path(name))
         self._samples = samples
         self._entries: dict[int, Entry] = {}
 

@@ -35,10 +35,8 @@ class RowListing(Listing):
     embedded = True
 
     def __init__(self, name: str, files: Sequence[Path]) -> None:
-        self.name = name
-        self.folder = files[0].parent
+        super().__init__(name, files[0].parent)
         self.files = files
-        self.faults = ()
         self._tables = [_open(file) for file in files]
         self._places = [(table, row) for table in self._tables for row in range(len(table))]
 

@@ -69,9 +69,7 @@ class CocoListing(Listing):
     def __init__(
         self, name: str, images: Path, instances: Instances, query: str, faults: Sequence[Fault], *, absent: bool
     ) -> None:
-        self.name = name
-        self.folder = images
-        self.faults = faults
+        super().__init__(name, images, faults)
         self._instances = instances
         self._query = query
         known_images = instances.images

@@ -38,9 +38,8 @@ class CountListing(Listing):
     """Rows that say how many; use `list_counts` to make one. A row of Parquet without its image is left out."""
 
     def __init__(self, name: str, file: Path) -> None:
-        self.name = name
+        super().__init__(name, file.parent)
         self.file = file
-        self.folder = file.parent
         self.embedded = file.suffix.lower() == ".parquet" and "image" in _parquet(file).schema_arrow.names
         rows = _rows(file)
         self._query = _column(rows, QUERY_COLUMNS, "what to count", file)

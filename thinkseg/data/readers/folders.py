@@ -82,11 +82,9 @@ class FolderListing(Listing):
         patterns: NamePatterns = ALL_NAMES,
         faults: Sequence[Fault] = (),
     ) -> None:
-        self.name = name
+        super().__init__(name, Path(os.path.commonpath([pairs.images.absolute(), pairs.masks.absolute()])), faults)
         self.images = pairs.images
         self.masks = pairs.masks
-        self.folder = Path(os.path.commonpath([pairs.images.absolute(), pairs.masks.absolute()]))
-        self.faults = faults
         self.unused_masks = pairs.unused_masks
         self.query = query
         self.task = task

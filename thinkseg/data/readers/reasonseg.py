@@ -38,9 +38,7 @@ class ReasonSegListing(Listing):
     def __init__(
         self, name: str, folder: Path, questions: Sequence[tuple[str, int, str]], faults: Sequence[Fault]
     ) -> None:
-        self.name = name
-        self.folder = folder
-        self.faults = faults
+        super().__init__(name, folder, faults)
         self._questions = questions
 
     @property

@@ -48,9 +48,7 @@ class RefListing(Listing):
         images_of: Mapping[int, int],
         faults: Sequence[Fault],
     ) -> None:
-        self.name = name
-        self.folder = images
-        self.faults = faults
+        super().__init__(name, images, faults)
         self._instances = instances
         self._expressions = expressions
         self._images_of = images_of

@@ -55,10 +55,8 @@ class TableListing(Listing):
     """The rows of a table in their order; use `list_table` to make one."""
 
     def __init__(self, file: Path, rows: Sequence[TableRow], faults: Sequence[Fault]) -> None:
-        self.name = file.name
+        super().__init__(file.name, file.parent, faults)
         self.file = file
-        self.folder = file.parent
-        self.faults = faults
         self._rows = rows
 
     @property
