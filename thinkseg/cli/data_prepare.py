@@ -53,7 +53,7 @@ def add_prepare_arguments(prepare: argparse.ArgumentParser) -> None:
         help="leave out what a segmenter prompted with box and point 1 does not reach, e.g. 0.6 (default: keep all)",
     )
     prepare.add_argument(
-        "--segmenter", metavar="NAME", help="for --keep-iou: 'pocket', 'grabcut', a folder or a hub id"
+        "--segmenter", metavar="NAME", help="for --keep-iou: 'pocket', 'grabcut', a folder, a hub id or FILE.py:NAME"
     )
     prepare.add_argument("--device", default="auto", help="for --keep-iou: 'auto', 'cpu', 'cuda', … (default: auto)")
     prepare.add_argument("--skip-faulty", action="store_true", help="leave out what cannot be read, and say how many")

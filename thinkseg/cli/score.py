@@ -54,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="rewards: seg-r1, seg-r1-prerl, seg-zero, seg-zero-soft, vision-reasoner, or a recipe file with "
         "'rewards: {name: weight}' (default: the published ones of the format)",
     )
-    parser.add_argument("--segmenter", help="for parts that need masks: pocket, grabcut, a folder, or a hub id")
+    parser.add_argument(
+        "--segmenter", help="for parts that need masks: pocket, grabcut, a folder, a hub id or FILE.py:NAME"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
