@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field
 
 from thinkseg.errors import DataError
-from thinkseg.settings import TEXT_KEYS, Count, FilePath, Settings
+from thinkseg.settings import TEXT_KEYS, Count, PathText, Settings
 
 
 class Lens(Settings):
@@ -26,7 +26,7 @@ class Camera(Settings):
     error = DataError
     whole = "the camera"
 
-    film: FilePath
+    film: PathText
     """A file."""
     lens: Lens | None = None
     """What is in front; null for a hole."""

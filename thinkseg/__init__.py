@@ -15,6 +15,7 @@ Importing the package is cheap: PyTorch and transformers are loaded by `load`, n
 use of a name from `thinkseg.types` or `thinkseg.rewards`, so that the command line answers `--help` at once.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from thinkseg.errors import ThinkSegError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from thinkseg.api.evaluate import evaluate
     from thinkseg.api.measure import measure, measure_folders
     from thinkseg.api.segment import segment_files
+    from thinkseg.api.train import train
     from thinkseg.evaluation.run import Run
     from thinkseg.models.base import Segmenter
     from thinkseg.models.pipeline import Pipeline
@@ -60,6 +62,7 @@ __all__ = [
     "measure_folders",
     "reward",
     "segment_files",
+    "train",
 ]
 
 
@@ -136,6 +139,7 @@ _HOMES = {
     "measure_folders": "thinkseg.api.measure",
     "reward": "thinkseg.rewards.part",
     "segment_files": "thinkseg.api.segment",
+    "train": "thinkseg.api.train",
 }
 """Where public names come from that are not values of `thinkseg.types`."""
 
@@ -144,6 +148,4 @@ def __getattr__(name: str) -> Any:
     """The public calls and values, imported at their first use."""
     if name not in __all__:
         raise AttributeError(f"module 'thinkseg' has no attribute {name!r}")
-    from importlib import import_module
-
     return getattr(import_module(_HOMES.get(name, "thinkseg.types")), name)

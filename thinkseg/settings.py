@@ -23,6 +23,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from thinkseg.errors import InputError
+from thinkseg.extension import is_reference
 
 S = TypeVar("S", bound="Settings")
 
@@ -35,7 +36,13 @@ def _with_text_keys(value: object) -> object:
     return {str(key): item for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
-FilePath = Annotated[Path, BeforeValidator(_as_path, json_schema_input_type=str)]
+class NamesCode:
+    """Marks text that may name code of the user's own (`thinkseg.extension`): a setting, or the names of a mapping."""
+
+
+NAMES_CODE = NamesCode()
+
+PathText = Annotated[Path, BeforeValidator(_as_path, json_schema_input_type=str)]
 """A path, written as text that is not empty."""
 
 Count = Annotated[int, Field(ge=1)]
@@ -89,6 +96,21 @@ class Settings(BaseModel):
         """The same settings but for these, checked again."""
         return self.checked({name: getattr(self, name) for name in self.model_fields_set} | values)
 
+    def references(self, prefix: str = "") -> dict[str, str]:
+        """The user's own code that the settings name: references by dotted name, of all text that may name code."""
+        found: dict[str, str] = {}
+        for name, field in type(self).model_fields.items():
+            value, dotted = getattr(self, name), prefix + name
+            if isinstance(value, Settings):
+                found |= value.references(f"{dotted}.")
+            elif isinstance(value, dict):
+                key_types = [get_args(kind)[0] for kind in _alternatives(field.annotation) if get_origin(kind) is dict]
+                if any(_names_code(kind) for kind in key_types):
+                    found |= {f"{dotted}.{key}": key for key in value if is_reference(key)}
+            elif is_reference(value) and (NAMES_CODE in field.metadata or _names_code(field.annotation)):
+                found[dotted] = value
+        return found
+
     @classmethod
     def setting_names(cls, prefix: str = "") -> Iterator[str]:
         """The dotted names of all settings, sections left out, in the order of their declaration."""
@@ -108,6 +130,31 @@ class Settings(BaseModel):
             key: its own name.
         """
         return next((name for name in cls.setting_names() if name.rsplit(".", 1)[-1] == key), None)
+
+
+def put(values: dict[str, Any], settings: type[Settings], dotted: str, value: object) -> None:
+    """Put a value into the nested mapping that settings are built from, by its dotted name.
+
+    Args:
+        values: the mapping; sections that are not there are made.
+        settings: what is built from it. It says where a name of the user's own begins, which may have dots itself, as
+            in ``rewards.my_rewards.py:short``.
+        dotted: the name.
+        value: the value.
+    """
+    parts = dotted.split(".")
+    known: Any = settings
+    while len(parts) > 1:
+        section = _section_of(known)
+        if section is None and not _holds_anything(known):
+            break  # a mapping by names of the user's own
+        name = parts.pop(0)
+        field = section.model_fields.get(name) if section is not None else None
+        known = Any if field is None else field.annotation
+        if not isinstance(values.get(name), dict):
+            values[name] = {}
+        values = values[name]
+    values[".".join(parts)] = value
 
 
 def kind_of(value: object) -> str:
@@ -169,6 +216,19 @@ def _section_of(annotation: Any) -> type[Settings] | None:
     """The section that a setting of this type is, or None for a plain value."""
     kinds = (kind for kind in _alternatives(annotation) if isinstance(kind, type) and issubclass(kind, Settings))
     return next(kinds, None)
+
+
+def _names_code(annotation: Any) -> bool:
+    """Whether text of this type may name code."""
+    if get_origin(annotation) is Annotated:
+        return NAMES_CODE in get_args(annotation)[1:]
+    return get_origin(annotation) in (UnionType, Union) and any(map(_names_code, get_args(annotation)))
+
+
+def _holds_anything(annotation: Any) -> bool:
+    """Whether a mapping of this type may hold mappings."""
+    kinds = _alternatives(annotation)
+    return Any in kinds or any(get_origin(kind) is dict and get_args(kind)[1] is Any for kind in kinds)
 
 
 def _alternatives(annotation: Any) -> list[Any]:

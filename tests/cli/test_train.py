@@ -1,12 +1,13 @@
 """``thinkseg train`` runs the stage of a recipe, lets flags win, and says how to go on after a stop."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
 from thinkseg import cli
-from thinkseg.training import grpo, sft
+from thinkseg.cli.train import run
 from thinkseg.training.runs import TrainingStopped
 
 RL = {
@@ -32,30 +33,36 @@ def recipe(tmp_path):
     return path
 
 
-@pytest.fixture
-def trained(monkeypatch):
-    """What would have been trained."""
-    calls = []
+def called(*words):
+    """What the verb is called with."""
+    args, overrides = cli.create_parser("train").parse_known_args([str(word) for word in words])
+    args.overrides = overrides
+    return args
 
-    def train(recipe, *, resume):
-        calls.append((recipe, resume))
+
+class Training:
+    """Takes the place of `thinkseg.train`, and remembers its calls."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, recipe, *, resume):
+        self.calls.append((recipe, resume))
         return recipe.output / "final"
 
-    monkeypatch.setattr(grpo, "train_rl", train)
-    monkeypatch.setattr(sft, "train_sft", train)
-    return calls
 
-
-def test_the_folder_of_the_trained_model_is_printed(recipe, trained, capsys):
-    assert cli.main(["train", "rl", str(recipe)]) == 0
+def test_the_folder_of_the_trained_model_is_printed(recipe, capsys):
+    train = Training()
+    assert run(called("rl", recipe), train) == 0
     assert capsys.readouterr().out == "runs/x/final\n"
-    assert trained[0][1] is False
+    assert train.calls[0][1] is False
 
 
-def test_flags_win_over_the_recipe_wherever_resume_stands(recipe, trained):
+def test_flags_win_over_the_recipe_wherever_resume_stands(recipe):
+    train = Training()
     words = ["--steps", "3", "--resume", "--trl.learning_rate=1e-5", "--output", "runs/y", "--rewards.format", "-0.5"]
-    assert cli.main(["train", "rl", str(recipe), *words]) == 0
-    found, resume = trained[0]
+    assert run(called("rl", recipe, *words), train) == 0
+    found, resume = train.calls[0]
     assert (found.steps, found.output, found.trl["learning_rate"]) == (3, Path("runs/y"), 1e-5)
     assert found.rewards == {"segment": 1.0, "format": -0.5}
     assert resume
@@ -70,10 +77,10 @@ def test_flags_win_over_the_recipe_wherever_resume_stands(recipe, trained):
         (["sft", "RECIPE"], "is a recipe for rl; say: thinkseg train rl"),
     ],
 )
-def test_a_wrong_call_is_a_sentence_and_exit_code_2(recipe, trained, capsys, words, sentence):
+def test_a_wrong_call_is_a_sentence_and_exit_code_2(recipe, capsys, words, sentence):
     assert cli.main(["train", *(str(recipe) if word == "RECIPE" else word for word in words)]) == 2
     assert sentence in capsys.readouterr().err
-    assert not trained
+    assert not Path("runs/x").exists()
 
 
 def test_an_unknown_stage_is_a_wrong_call(recipe, capsys):
@@ -81,12 +88,11 @@ def test_an_unknown_stage_is_a_wrong_call(recipe, capsys):
     assert "ppo" in capsys.readouterr().err
 
 
-def test_a_stopped_run_says_how_to_go_on_and_exits_as_interrupted(recipe, monkeypatch, capsys):
+def test_a_stopped_run_says_how_to_go_on_and_exits_as_interrupted(recipe, capsys):
     def stopped(recipe, *, resume):
         raise TrainingStopped(recipe.output / "checkpoint-2", 2, 9)
 
-    monkeypatch.setattr(grpo, "train_rl", stopped)
-    assert cli.main(["train", "rl", str(recipe), "--steps", "9"]) == 130
+    assert run(called("rl", recipe, "--steps", "9"), stopped) == 130
     said = capsys.readouterr().err
     assert "stopped after step 2 of 9 and saved 'runs/x/checkpoint-2'" in said
     assert f"to go on: thinkseg train rl '{recipe}' --steps 9 --resume" in said
@@ -97,3 +103,9 @@ def test_help_has_an_example_and_says_that_settings_can_be_replaced(capsys):
     said = capsys.readouterr().out
     assert "thinkseg train rl recipes/pocket/rl.yaml" in said
     assert "--key VALUE" in said
+
+
+def test_the_schema_of_recipes_can_be_printed(capsys):
+    assert cli.main(["train", "--schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["properties"]["steps"]["description"].startswith("Optimiser steps")

@@ -50,7 +50,7 @@ class Workshop:
         final.mkdir(parents=True)
         (final / "config.json").write_text("{}")
         (final / "share").write_text(str(self.learned))
-        lines = [{"step": step, "reward": step / 3, "parts": {"format": 1.0}} for step in (1, 2, 3)]
+        lines = [{"step": step, "reward": step / 3, "rewards/format/mean": 1.0} for step in (1, 2, 3)]
         (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         return final
 
@@ -177,8 +177,8 @@ def test_files_that_no_quickstart_wrote_are_never_touched(tmp_path: Path, settin
 def test_the_reward_and_its_parts_come_first_and_missing_values_stay_missing(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     lines = [
-        {"step": 2, "reward": 0.5, "parts": {"segment": 0.4}, "kl": 0.1},
-        {"step": 4, "reward": 0.7, "parts": {"segment": 0.6, "format": 1.0}, "seconds": 3},
+        {"step": 2, "reward": 0.5, "rewards/segment/mean": 0.4, "kl": 0.1},
+        {"step": 4, "reward": 0.7, "rewards/segment/mean": 0.6, "rewards/format/mean": 1.0, "seconds": 3},
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     curves = curves_from_log(path)

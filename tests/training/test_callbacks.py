@@ -33,30 +33,35 @@ def state(step=0, steps=4):
     return found
 
 
-def test_a_record_has_our_names_and_leaves_out_what_is_not_known():
+def test_a_record_has_the_names_of_trl_and_leaves_out_what_is_not_known():
     assert record_from_logs(LOGS) == {
         "loss": 0.5,
         "grad_norm": 1.5,
         "reward": 0.75,
         "reward_std": 0.25,
-        "parts": {"segment": 0.6},
-        "parts_std": {"segment": 0.1},
-        "same_reward": 0.5,
-        "completion_length": 20.0,
+        "rewards/segment/mean": 0.6,
+        "rewards/segment/std": 0.1,
+        "frac_reward_zero_std": 0.5,
+        "completions/mean_length": 20.0,
         "parse_failures": 0.125,
     }
 
 
 def test_a_line_is_written_for_each_logged_step_and_none_for_the_summary(tmp_path):
     told = []
-    log = RunLog(tmp_path / "log.jsonl", lambda step, steps, record: told.append((step, steps, record["reward"])))
+    times = iter([0.0, 1.0, 3.0, 6.5])
+
+    def tell(step, steps, record):
+        told.append((step, steps, record["reward"]))
+
+    log = RunLog(tmp_path / "log.jsonl", tell, clock=lambda: next(times))
     log.on_train_begin(ARGS, state(), TrainerControl())
     for step in (1, 2):
         log.on_log(ARGS, state(step), TrainerControl(), logs={"reward": 0.1 * step})
     log.on_log(ARGS, state(2), TrainerControl(), logs={"train_runtime": 3.0})
     records = read_log(tmp_path / "log.jsonl")
     assert [record["step"] for record in records] == [1, 2]
-    assert all(record["seconds"] >= 0 and record["elapsed"] >= 0 for record in records)
+    assert [(record["seconds"], record["elapsed"]) for record in records] == [(2.0, 2.0), (3.5, 5.5)]
     assert told == [(1, 4, 0.1), (2, 4, 0.2)]
 
 

@@ -1,7 +1,6 @@
 """A recipe is checked as a whole before anything is loaded, and says what is wrong with it in a sentence."""
 
 import copy
-import dataclasses
 import re
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from thinkseg.models.checkpoint_config import KNOWN
 from thinkseg.rewards import PARTS, PUBLISHED
 from thinkseg.training.config import (
     Recipe,
-    known_settings,
+    load_fragment,
     load_recipe,
     recipe_from_settings,
     settings_of,
@@ -206,7 +205,7 @@ def test_a_recipe_that_was_written_reads_back_the_same(tmp_path):
 def test_a_recipe_built_in_python_is_checked_as_well():
     recipe = recipe_from_settings(GOOD)
     with pytest.raises(RecipeError, match="'steps' should be at least 1"):
-        dataclasses.replace(recipe, steps=-1)
+        recipe.replaced(steps=-1)
 
 
 @pytest.mark.parametrize(
@@ -233,13 +232,57 @@ def test_a_file_that_is_not_there_is_named():
 
 def test_every_setting_explains_itself_in_the_documentation(repository):
     text = (repository / "docs" / "recipes.md").read_text()
-    missing = [name for name in known_settings() if f"`{name}`" not in text]
+    missing = [name for name in Recipe.setting_names() if f"`{name}`" not in text]
     assert not missing
 
 
-def test_every_setting_has_its_help_on_the_line_below(repository):
-    lines = (repository / "thinkseg" / "training" / "config.py").read_text().splitlines()
-    inside = lines[lines.index("class Lora:") : next(i for i, line in enumerate(lines) if "__post_init__" in line)]
-    fields = [i for i, line in enumerate(inside) if re.match(r"    \w+: .+", line)]
-    assert len(fields) > len(dataclasses.fields(Recipe))
-    assert all(inside[i + 1].startswith('    """') for i in fields)
+def test_every_setting_has_its_help_for_editors():
+    definitions = Recipe.model_json_schema()
+    sections = [definitions, *definitions["$defs"].values()]
+    assert len(sections) == 7
+    for section in sections:
+        assert all("description" in setting or "$ref" in setting for setting in section["properties"].values())
+
+
+OWN = "my_rewards.py:short_thoughts"
+
+
+def test_rewards_of_ones_own_can_be_weighed_in_the_file_and_on_the_command_line(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(GOOD).replace("segment: 1", f"segment: 1\n  {OWN}: 0.2"))
+    assert load_recipe(path).rewards == {"segment": 1.0, OWN: 0.2}
+    words = [f"--rewards.{OWN}", "0.4", "--rewards.my.package.rewards:long=0.5"]
+    assert load_recipe(path, words).rewards == {"segment": 1.0, OWN: 0.4, "my.package.rewards:long": 0.5}
+
+
+def test_code_is_found_wherever_a_recipe_may_name_it_and_nowhere_else():
+    recipe = recipe_from_settings(
+        changed(
+            format="my.py:Format",
+            segmenter="pocket",
+            data={"source": "lab.data:load", "query": "colour:red", "name": "a:b"},
+            rewards={"segment": 1, OWN: 0.2},
+            instruction={"user": "request:{query}", "system": "role:expert"},
+            model={"new_tokens": {"a:b": "c:d"}, "frame": "lab.frames:rule"},
+        )
+    )
+    assert recipe.references() == {
+        "model.frame": "lab.frames:rule",
+        "format": "my.py:Format",
+        "data.source": "lab.data:load",
+        f"rewards.{OWN}": OWN,
+    }
+
+
+def test_a_fragment_of_a_recipe_is_checked_as_strictly(tmp_path):
+    path = tmp_path / "fragment.yaml"
+    path.write_text("format: seg-zero\nrewards: {format: 1}\ntrl: {beta: 0}\n")
+    assert load_fragment(path).rewards == {"format": 1.0}
+    for text, sentence in (
+        ("rewads: {}", "there is no setting 'rewads'; did you mean 'rewards'"),
+        ("rewards: {format: true}", "'rewards.format' should be a number, found True"),
+        ("trl: {betta: 0}", "did you mean 'trl.beta'"),
+    ):
+        path.write_text(text)
+        with pytest.raises(RecipeError, match=re.escape(sentence)):
+            load_fragment(path)

@@ -10,15 +10,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from trl import GRPOTrainer
 
 from thinkseg.errors import CheckpointError, InputError, RecipeError
 from thinkseg.models.pipeline import load_pipeline
 from thinkseg.testing import FakeSegmenter
-from thinkseg.training import grpo
 from thinkseg.training.callbacks import read_log
 from thinkseg.training.config import load_recipe
-from thinkseg.training.grpo import plan_run, train_rl
+from thinkseg.training.grpo import plan_run
 from thinkseg.training.runs import TrainingStopped, newest_checkpoint
+from thinkseg.training.stages import train_recipe
 from thinkseg.types import Sample
 
 from .conftest import METHOD, written_settings
@@ -40,36 +41,31 @@ def outcome(start, squares, tmp_path_factory, request):
     create = request.getfixturevalue("module_recipe")
     recipe = create(tmp_path_factory.mktemp("rl") / "run", save_every=1)
     seen = SimpleNamespace(calls=[], told=[], trainer=None, segmenter=FakeSegmenter(), recipe=recipe)
-    real_rubric, real_create = grpo.Rubric, grpo._create_trainer
 
-    class Watched(real_rubric):
-        def reward_functions(self, *args, **options):
-            functions = super().reward_functions(*args, **options)
-            return [self._watched(function) for function in functions]
+    def watched(function):
+        def part(completions, **columns):
+            # A model that knows nothing writes nothing that can be read: every second completion is written for it.
+            for message in completions[::2]:
+                message[0]["content"] = BOX
+            values = function(completions=completions, **columns)
+            call = {"name": function.__name__, "list": completions, "columns": columns, "values": values}
+            seen.calls.append(SimpleNamespace(**call))
+            return values
 
-        def _watched(self, function):
-            def part(completions, **columns):
-                # A model that knows nothing writes nothing that can be read: every second completion is written for it.
-                for message in completions[::2]:
-                    message[0]["content"] = BOX
-                values = function(completions=completions, **columns)
-                call = {"name": function.__name__, "list": completions, "columns": columns, "values": values}
-                seen.calls.append(SimpleNamespace(**call))
-                return values
+        part.__name__ = function.__name__
+        return part
 
-            part.__name__ = function.__name__
-            return part
-
-    def create_trainer(*args):
-        seen.trainer = real_create(*args)
+    def create_trainer(*, reward_funcs, **settings):
+        seen.trainer = GRPOTrainer(reward_funcs=[watched(function) for function in reward_funcs], **settings)
         return seen.trainer
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grpo, "Rubric", Watched)
-        patch.setattr(grpo, "_create_trainer", create_trainer)
-        seen.final = train_rl(
-            recipe, samples=squares, segmenter=seen.segmenter, on_step=lambda *step: seen.told.append(step)
-        )
+    seen.final = train_recipe(
+        recipe,
+        samples=squares,
+        segmenter=seen.segmenter,
+        on_step=lambda *step: seen.told.append(step),
+        trainer=create_trainer,
+    )
     return seen
 
 
@@ -126,11 +122,13 @@ def test_each_step_is_told_and_logged_with_the_parts_of_the_reward(outcome):
     assert [(step, steps) for step, steps, _ in outcome.told] == [(1, 2), (2, 2)]
     assert [record for _, _, record in outcome.told] == records
     first = outcome.calls[0].values, outcome.calls[1].values
-    assert records[0]["parts"] == pytest.approx({"segment": np.mean(first[0]), "format": 0.5})
+    assert records[0]["rewards/segment/mean"] == pytest.approx(np.mean(first[0]))
+    assert records[0]["rewards/format/mean"] == pytest.approx(0.5)
     assert records[0]["reward"] == pytest.approx(np.mean(first[0]) + 0.5 * 0.5)
     assert records[0]["parse_failures"] == pytest.approx(0.5)
     for record in records:
-        assert {"step", "seconds", "loss", "grad_norm", "reward_std", "entropy", "completion_length"} <= record.keys()
+        told = {"step", "seconds", "loss", "grad_norm", "reward_std", "entropy", "completions/mean_length"}
+        assert told | {"completions/clipped_ratio", "frac_reward_zero_std"} <= record.keys()
         assert record["grad_norm"] > 0
 
 
@@ -175,12 +173,12 @@ def test_the_recipe_is_kept_with_the_run(outcome):
 
 def test_a_folder_with_a_run_is_not_overwritten(outcome, squares):
     with pytest.raises(RecipeError, match=r"holds a run already \(checkpoint-2\); add --resume"):
-        train_rl(outcome.recipe, samples=squares, segmenter=FakeSegmenter())
+        train_recipe(outcome.recipe, samples=squares, segmenter=FakeSegmenter())
 
 
 def test_there_is_nothing_to_resume_in_an_empty_folder(rl_recipe, squares):
     with pytest.raises(RecipeError, match=r"no checkpoint in .* to resume from"):
-        train_rl(rl_recipe(), samples=squares, segmenter=FakeSegmenter(), resume=True)
+        train_recipe(rl_recipe(), samples=squares, segmenter=FakeSegmenter(), resume=True)
 
 
 def test_a_checkpoint_that_was_cut_off_is_passed_over(tmp_path):
@@ -204,7 +202,10 @@ def interrupt_after(step):
 def timeless(recipe):
     """The records of a run without what the clock says."""
     records = read_log(recipe.output / "log.jsonl")
-    return [{key: value for key, value in record.items() if key not in ("seconds", "elapsed")} for record in records]
+    return [
+        {key: value for key, value in record.items() if key not in ("seconds", "elapsed", "step_time")}
+        for record in records
+    ]
 
 
 @pytest.mark.parametrize(
@@ -222,11 +223,11 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(module_recipe, square
     method = METHOD | changes.get("trl", {})
     straight = module_recipe(tmp_path / "straight", model=model, steps=4, trl=method)
     stopped = module_recipe(tmp_path / "stopped", model=model, steps=4, trl=method)
-    expected = train_rl(straight, samples=squares, segmenter=FakeSegmenter())
+    expected = train_recipe(straight, samples=squares, segmenter=FakeSegmenter())
     with pytest.raises(TrainingStopped, match="stopped after step 2 of 4") as caught:
-        train_rl(stopped, samples=squares, segmenter=FakeSegmenter(), on_step=interrupt_after(1))
+        train_recipe(stopped, samples=squares, segmenter=FakeSegmenter(), on_step=interrupt_after(1))
     assert caught.value.checkpoint == stopped.output / "checkpoint-2"
-    final = train_rl(stopped, samples=squares, segmenter=FakeSegmenter(), resume=True)
+    final = train_recipe(stopped, samples=squares, segmenter=FakeSegmenter(), resume=True)
     assert same(weights(final), weights(expected))
     assert [record["step"] for record in read_log(stopped.output / "log.jsonl")] == [1, 2, 3, 4]
     assert timeless(stopped) == timeless(straight)
@@ -236,7 +237,7 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(module_recipe, square
 def test_adapters_are_trained_and_merged(module_recipe, squares, start, tmp_path):
     lora = {"path": str(start), "lora": {"r": 2, "alpha": 4}}
     recipe = module_recipe(tmp_path / "run", model=lora)
-    final = train_rl(recipe, samples=squares, segmenter=FakeSegmenter())
+    final = train_recipe(recipe, samples=squares, segmenter=FakeSegmenter())
     before, after = weights(start), weights(final)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert before.keys() == after.keys()
@@ -284,31 +285,31 @@ def test_checkpoints_are_refused_where_a_run_could_not_be_resumed_exactly(rl_rec
 
 def test_settings_that_trl_refuses_are_a_wrong_recipe(rl_recipe, squares):
     with pytest.raises(RecipeError, match=r"GRPOConfig of TRL refuses .* divisible by num_generations"):
-        train_rl(rl_recipe(trl={"per_device_train_batch_size": 6}), samples=squares, segmenter=FakeSegmenter())
+        train_recipe(rl_recipe(trl={"per_device_train_batch_size": 6}), samples=squares, segmenter=FakeSegmenter())
 
 
 def test_weights_that_could_not_take_the_steps_are_refused(rl_recipe, start, squares):
     recipe = rl_recipe(model={"path": str(start), "dtype": "bfloat16"}, trl={"learning_rate": 1e-6})
     with pytest.raises(RecipeError, match="weights in bfloat16 cannot take steps"):
-        train_rl(recipe, samples=squares, segmenter=FakeSegmenter())
+        train_recipe(recipe, samples=squares, segmenter=FakeSegmenter())
 
 
 @pytest.mark.parametrize(("part", "sentence"), [("segment", "no_segmenter"), ("accuracy", "no_image")])
 def test_a_segmenter_is_loaded_only_for_parts_that_look_at_masks(rl_recipe, part, sentence):
     missing = [Sample("gone", "no_image.png", "it")]
     with pytest.raises(InputError, match=sentence):
-        train_rl(rl_recipe(rewards={part: 1.0}, segmenter="./no_segmenter"), samples=missing)
+        train_recipe(rl_recipe(rewards={part: 1.0}, segmenter="./no_segmenter"), samples=missing)
 
 
 def test_a_part_that_does_not_exist_is_named_before_training(rl_recipe, squares):
     with pytest.raises(RecipeError, match="segmnt"):
-        train_rl(rl_recipe(rewards={"segmnt": 1.0}), samples=squares, segmenter=FakeSegmenter())
+        train_recipe(rl_recipe(rewards={"segmnt": 1.0}), samples=squares, segmenter=FakeSegmenter())
 
 
 def test_a_sample_that_cannot_be_read_stops_the_run_with_a_sentence(rl_recipe):
     missing = [Sample("gone", "nowhere.png", "it")]
     with pytest.raises(InputError, match="nowhere"):
-        train_rl(rl_recipe(), samples=missing, segmenter=FakeSegmenter())
+        train_recipe(rl_recipe(), samples=missing, segmenter=FakeSegmenter())
 
 
 def test_a_tokenizer_that_would_hide_the_tags_is_refused(rl_recipe, start, squares, tmp_path):
@@ -319,4 +320,4 @@ def test_a_tokenizer_that_would_hide_the_tags_is_refused(rl_recipe, start, squar
     processor.save_pretrained(folder)
     (folder / "thinkseg.json").write_text(json.dumps(written_settings(start)))
     with pytest.raises(CheckpointError, match="<think> as a special token"):
-        train_rl(rl_recipe(model={"path": str(folder)}), samples=squares, segmenter=FakeSegmenter())
+        train_recipe(rl_recipe(model={"path": str(folder)}), samples=squares, segmenter=FakeSegmenter())

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from thinkseg.training.callbacks import read_log
 from thinkseg.training.config import recipe_from_settings
-from thinkseg.training.sft import train_sft
+from thinkseg.training.stages import train_recipe
 
 SCRIPT = Path(__file__).parent / "two_processes.py"
 RL = [
@@ -130,7 +130,7 @@ def test_the_parts_of_a_step_weigh_by_their_tokens(start, squares, tmp_path):
             "device": "cpu",
             "trl": {"per_device_train_batch_size": 4 // parts, "gradient_accumulation_steps": parts},
         }
-        train_sft(recipe_from_settings(settings), samples=samples)
+        train_recipe(recipe_from_settings(settings), samples=samples)
         records.append(read_log(tmp_path / f"in-{parts}" / "log.jsonl")[0])
     for name in ("loss", "grad_norm"):
         assert records[0][name] == pytest.approx(records[1][name], rel=1e-4), name

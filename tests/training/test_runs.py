@@ -1,5 +1,7 @@
 """What stands around a run: nobody is told of it, and nothing of it stays behind."""
 
+import hashlib
+import json
 import warnings
 
 import pytest
@@ -15,7 +17,7 @@ from thinkseg.models.merging import merge
 from thinkseg.testing import save, tiny_qwen2_5_vl
 from thinkseg.training.config import Lora
 from thinkseg.training.policy import load_policy
-from thinkseg.training.runs import lora_config, quiet_libraries
+from thinkseg.training.runs import lora_config, open_run, quiet_libraries
 from thinkseg.types import Instruction
 
 from .conftest import written_settings
@@ -121,3 +123,53 @@ def test_an_adapter_gets_no_config_which_would_make_it_look_like_a_whole_model(r
     (tmp_path / "adapter_config.json").write_text("{}")
     load_policy(rl_recipe()).describe(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"adapter_config.json", "thinkseg.json"}
+
+
+def code_of_ones_own(folder):
+    file = folder / "mine.py"
+    file.write_text("def short(batch):\n    return [1.0 for _ in batch.inputs]\n")
+    return file, f"{file}:short"
+
+
+def begun(recipe):
+    """The folder of a run that has a checkpoint to go on from."""
+    open_run(recipe, resume=False)
+    checkpoint = recipe.output / "checkpoint-1"
+    checkpoint.mkdir()
+    (checkpoint / "trainer_state.json").write_text("{}")
+    return checkpoint
+
+
+def test_the_record_of_a_run_says_which_code_of_ones_own_it_began_with(rl_recipe, tmp_path):
+    file, reference = code_of_ones_own(tmp_path)
+    recipe = rl_recipe(rewards={"segment": 1.0, reference: 0.2})
+    checkpoint = begun(recipe)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert json.loads((recipe.output / "code.json").read_text()) == {reference: digest}
+    assert open_run(recipe, resume=True) == checkpoint
+
+
+def test_a_run_does_not_go_on_with_code_that_has_changed(rl_recipe, tmp_path):
+    file, reference = code_of_ones_own(tmp_path)
+    recipe = rl_recipe(rewards={"segment": 1.0, reference: 0.2})
+    begun(recipe)
+    file.write_text(file.read_text().replace("1.0", "0.5"))
+    with pytest.raises(RecipeError, match=r"mine\.py' has changed since the run in .*run' began"):
+        open_run(recipe, resume=True)
+
+
+def test_a_run_does_not_go_on_with_other_code_than_it_began_with(rl_recipe, tmp_path):
+    _, reference = code_of_ones_own(tmp_path)
+    began = rl_recipe(rewards={"segment": 1.0, reference: 0.2})
+    begun(began)
+    with pytest.raises(RecipeError, match=r"began with the code '.*mine\.py:short'"):
+        open_run(rl_recipe(), resume=True)
+    with pytest.raises(RecipeError, match=r"began without the code '.*mine\.py:short'"):
+        open_run(began.replaced(output=begun(rl_recipe(output=str(tmp_path / "other"))).parent), resume=True)
+
+
+def test_code_that_is_not_there_is_named_before_a_run_begins(rl_recipe):
+    recipe = rl_recipe(rewards={"nowhere.py:own": 1.0})
+    with pytest.raises(RecipeError, match=r"expected code at 'nowhere\.py'"):
+        open_run(recipe, resume=False)
+    assert not recipe.output.exists()

@@ -1,6 +1,5 @@
 """Imitation learns the answer and the end of the turn: not the prompt, and nothing that dangles behind."""
 
-import dataclasses
 import json
 import signal
 
@@ -14,14 +13,14 @@ from transformers import AutoTokenizer
 from thinkseg import testing
 from thinkseg.answers import get_format
 from thinkseg.data.readers.demonstrations import load_worked
-from thinkseg.errors import RecipeError
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
 from thinkseg.training.callbacks import read_log
 from thinkseg.training.config import recipe_from_settings
 from thinkseg.training.policy import add_tokens
 from thinkseg.training.rows import RowBuilder, Rows, Schedule
 from thinkseg.training.runs import TrainingStopped
-from thinkseg.training.sft import IGNORED, ImitationCollator, train_sft
+from thinkseg.training.sft import IGNORED, ImitationCollator
+from thinkseg.training.stages import train_recipe
 from thinkseg.types import Answer, Instruction, Sample, Size
 
 from .conftest import square, written_settings
@@ -117,20 +116,15 @@ def recipe(start, tmp_path):
 
 def test_imitation_lowers_the_loss_and_saves_what_use_and_rl_start_from(recipe, start):
     told = []
-    final = train_sft(recipe, samples=[square(1), square(2)], on_step=lambda *step: told.append(step))
+    final = train_recipe(recipe, samples=[square(1), square(2)], on_step=lambda *step: told.append(step))
     records = read_log(recipe.output / "log.jsonl")
     assert [step for step, _, _ in told] == [record["step"] for record in records] == list(range(1, 7))
     assert records[-1]["loss"] < 0.8 * records[0]["loss"]
-    assert 0 <= records[-1]["accuracy"] <= 1
+    assert 0 <= records[-1]["mean_token_accuracy"] <= 1
     assert written_settings(final) == written_settings(start)
     before, after = load_file(start / "model.safetensors"), load_file(final / "model.safetensors")
     assert before.keys() == after.keys()
     assert any(not torch.equal(before[name], after[name]) for name in before)
-
-
-def test_a_recipe_for_another_stage_is_refused(rl_recipe):
-    with pytest.raises(RecipeError, match="this recipe is for rl, not for sft"):
-        train_sft(rl_recipe())
 
 
 def test_a_worked_answer_is_learnt_word_for_word_and_nothing_of_the_prompt(reasoner, tmp_path):
@@ -145,17 +139,15 @@ def test_a_worked_answer_is_learnt_word_for_word_and_nothing_of_the_prompt(reaso
 
 def test_texts_become_tokens_of_their_own_that_are_saved_and_not_added_twice(recipe, tmp_path):
     texts = {"<answer>[": "<bbox>[", "]</answer>": "]"}
-    first = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, new_tokens=texts), steps=1)
-    final = train_sft(first, samples=[square(1), square(2)])
+    first = recipe.replaced(model=recipe.model.replaced(new_tokens=texts), steps=1)
+    final = train_recipe(first, samples=[square(1), square(2)])
     tokenizer = AutoTokenizer.from_pretrained(final)
     ids = tokenizer("<answer>[]</answer>")["input_ids"]
     assert tokenizer.convert_ids_to_tokens(ids) == list(texts)
     model = load_file(final / "model.safetensors")
     assert model["model.embed_tokens.weight"].shape[0] >= len(tokenizer)
-    again = dataclasses.replace(first.model, path=str(final))
-    second = train_sft(
-        dataclasses.replace(first, model=again, output=tmp_path / "again"), samples=[square(1), square(2)]
-    )
+    again = first.model.replaced(path=str(final))
+    second = train_recipe(first.replaced(model=again, output=tmp_path / "again"), samples=[square(1), square(2)])
     assert len(AutoTokenizer.from_pretrained(second)) == len(tokenizer)
 
 
@@ -176,14 +168,14 @@ def test_a_new_token_begins_with_the_weights_of_the_text_that_it_is_like_and_the
 @pytest.mark.slow
 def test_imitation_that_was_stopped_ends_as_if_it_had_not_been(recipe, tmp_path):
     samples = [square(index) for index in range(5)]
-    straight = dataclasses.replace(recipe, output=tmp_path / "straight")
-    expected = load_file(train_sft(straight, samples=samples) / "model.safetensors")
+    straight = recipe.replaced(output=tmp_path / "straight")
+    expected = load_file(train_recipe(straight, samples=samples) / "model.safetensors")
 
     def interrupt(step, steps, record):
         if step == 2:
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(TrainingStopped, match="stopped after step 3 of 6"):
-        train_sft(recipe, samples=samples, on_step=interrupt)
-    found = load_file(train_sft(recipe, samples=samples, resume=True) / "model.safetensors")
+        train_recipe(recipe, samples=samples, on_step=interrupt)
+    found = load_file(train_recipe(recipe, samples=samples, resume=True) / "model.safetensors")
     assert all(torch.equal(found[name], expected[name]) for name in expected)

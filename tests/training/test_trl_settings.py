@@ -6,7 +6,7 @@ import json
 import pytest
 
 from thinkseg.errors import RecipeError
-from thinkseg.training.grpo import train_rl
+from thinkseg.training import grpo
 from thinkseg.training.runs import quiet_libraries, trl_arguments
 from thinkseg.training.trl_settings import VLLM_NEVER, never_sampled, refuse_missing_vllm
 
@@ -55,11 +55,10 @@ def test_a_real_vllm_server_reads_the_tokens_to_keep_out_after_their_way_through
     assert read.logit_bias == {5: VLLM_NEVER, 6: VLLM_NEVER}
 
 
-def test_a_run_that_needs_vllm_says_so_before_anything_is_loaded(rl_recipe, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+def test_a_run_that_needs_vllm_says_so_before_anything_is_loaded(rl_recipe):
     recipe = rl_recipe(trl=VLLM, model={"path": "nowhere"})
     with pytest.raises(RecipeError, match=r"samples with vLLM .* not installed: .*--trl\.use_vllm false"):
-        train_rl(recipe)
+        grpo.arguments(recipe, lambda name: None)
     refuse_missing_vllm({"use_vllm": False})
 
 

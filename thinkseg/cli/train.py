@@ -6,10 +6,14 @@ Any setting of the recipe can be given as a flag by its dotted name, and wins ov
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import thinkseg
 from thinkseg.errors import RecipeError
+
+Train = Callable[..., Path]
+"""As `thinkseg.train`."""
 
 PARSE_KNOWN = True
 """Flags that are not declared here are settings of the recipe."""
@@ -21,6 +25,7 @@ any setting of the recipe can be replaced: --key VALUE, with dots for sections; 
 
 examples:
   thinkseg train --list
+  thinkseg train --schema > recipe.schema.json
   thinkseg train rl pocket/rl
   thinkseg train rl recipes/pocket/rl.yaml --steps 100 --trl.learning_rate 1e-5 --output runs/try
   thinkseg train rl recipes/pocket/rl.yaml --resume
@@ -34,11 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recipe", type=Path, metavar="RECIPE", help="what to train, how and on what: a YAML file, or a name of --list"
     )
     parser.add_argument("--list", action=ListRecipes, help="show the recipes that come with ThinkSeg, and exit")
+    parser.add_argument("--schema", action=PrintSchema, help="print the JSON schema of recipes, for editors, and exit")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the recipe's output")
 
 
-class ListRecipes(argparse.Action):
-    """Prints the recipes that come with ThinkSeg, whatever else is asked for."""
+class _Instead(argparse.Action):
+    """A flag that prints something, whatever else is asked for."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
@@ -50,43 +56,63 @@ class ListRecipes(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> None:
-        """Print a line for each recipe, and end."""
+        """Print it, and end."""
+        print(self.text())
+        parser.exit()
+
+    def text(self) -> str:
+        """What is printed."""
+        raise NotImplementedError
+
+
+class ListRecipes(_Instead):
+    """Prints the recipes that come with ThinkSeg."""
+
+    def text(self) -> str:
+        """A line for each recipe."""
         from thinkseg.training.builtin_recipes import builtin_recipes, recipes_folder
 
         recipes = builtin_recipes()
         width = max(len(recipe.name) for recipe in recipes)
         lines = [f"{recipe.stage:3}  {recipe.name:{width}}  {recipe.title}" for recipe in recipes]
-        print(
-            "\n".join(
-                [*lines, "", f"They lie in {recipes_folder()}, configurations of 'accelerate launch' beside them."]
-            )
-        )
-        parser.exit()
+        where = f"They lie in {recipes_folder()}, configurations of 'accelerate launch' beside them."
+        return "\n".join([*lines, "", where])
 
 
-def run(args: argparse.Namespace) -> int:
-    """Train, and print the folder of the trained model."""
+class PrintSchema(_Instead):
+    """Prints the JSON schema of recipes."""
+
+    def text(self) -> str:
+        """The schema."""
+        from thinkseg.training.schemas import recipe_schema, schema_text
+
+        return schema_text(recipe_schema()).rstrip()
+
+
+def run(args: argparse.Namespace, train: Train | None = None) -> int:
+    """Train, and print the folder of the trained model.
+
+    Args:
+        args: the call.
+        train: in place of `thinkseg.train`.
+    """
     from thinkseg.training.config import load_recipe
 
     recipe = load_recipe(args.recipe, args.overrides)
     if recipe.stage != args.stage:
         raise RecipeError(f"'{args.recipe}' is a recipe for {recipe.stage}; say: thinkseg train {recipe.stage}")
 
-    from thinkseg.training.grpo import train_rl
     from thinkseg.training.runs import TrainingStopped, is_main_process
-    from thinkseg.training.sft import train_sft
 
-    train = train_rl if recipe.stage == "rl" else train_sft
     try:
-        final = train(recipe, resume=args.resume)
+        final = (train or thinkseg.train)(recipe, resume=args.resume)
     except TrainingStopped as stopped:
-        if not is_main_process():
-            return INTERRUPTED
-        again = shlex.join(["thinkseg", "train", args.stage, str(args.recipe), *args.overrides, "--resume"])
-        sys.stderr.write(
-            f"thinkseg: stopped after step {stopped.step} of {stopped.steps} and saved '{stopped.checkpoint}'; "
-            f"to go on: {again}\n"
-        )
+        if is_main_process():
+            again = shlex.join(["thinkseg", "train", args.stage, str(args.recipe), *args.overrides, "--resume"])
+            sys.stderr.write(
+                f"thinkseg: stopped after step {stopped.step} of {stopped.steps} and saved '{stopped.checkpoint}'; "
+                f"to go on: {again}\n"
+            )
         return INTERRUPTED
     if is_main_process():
         print(final)

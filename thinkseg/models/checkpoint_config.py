@@ -16,10 +16,12 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, ConfigDict
 
+from thinkseg.answers import get_format
+from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import CheckpointError, InputError
-from thinkseg.extension import is_reference, refuse_reference
+from thinkseg.extension import refuse_reference
 from thinkseg.models import loading
-from thinkseg.settings import Count, Settings
+from thinkseg.settings import NAMES_CODE, Count, Settings
 from thinkseg.types import Instruction
 
 CONFIG_FILE = "thinkseg.json"
@@ -44,17 +46,19 @@ class CheckpointConfig(Settings):
 
     error: ClassVar[type[InputError]] = CheckpointError
 
-    format: str | None = None
+    format: Annotated[str, NAMES_CODE] | None = None
     """Name of its answer format."""
-    family: str | None = None
+    family: Annotated[str, NAMES_CODE] | None = None
     """Family of models to which it belongs, a name in `thinkseg.models.families`; null for that of its model_type."""
+    tolerant: bool | None = None
+    """Whether an answer in JSON may stand in a code fence."""
     instruction: Annotated[Instruction | None, BeforeValidator(_as_instruction)] = None
     """The sentences that it is asked with, a template with {query}; null for the format's own."""
     max_new_tokens: Count | None = None
     """Length limit of a completion, in tokens."""
-    segmenter: str | None = None
+    segmenter: Annotated[str, NAMES_CODE] | None = None
     """The segmenter that it was trained with."""
-    frame: str | None = None
+    frame: Annotated[str, NAMES_CODE] | None = None
     """Frame rule that overrules its family's."""
     canvas: Count | None = None
     """Pixels a side that every image is stretched to before the processor."""
@@ -67,13 +71,14 @@ class CheckpointConfig(Settings):
         """This, with what it leaves open taken from the other one."""
         return CheckpointConfig(**{**other.said(), **self.said()})
 
+    def answer_format(self) -> AnswerFormat:
+        """The answer format, which has to be said."""
+        assert self.format is not None
+        return get_format(self.format, self.instruction, tolerant=bool(self.tolerant))
+
     def said(self) -> dict[str, Any]:
         """What is said, by name."""
         return {name: value for name, value in self if value is not None}
-
-    def references(self) -> dict[str, str]:
-        """The settings that name code of the user's own, and what they name."""
-        return {name: value for name, value in self.said().items() if is_reference(value)}
 
     def as_json(self) -> dict[str, Any]:
         """What is said, as `thinkseg.json` holds it."""
@@ -118,7 +123,7 @@ def resolve_config(
     known = found.with_defaults(KNOWN.get(str(model), CheckpointConfig()))
     if given.format not in (None, known.format):
         # Another format has other sentences and other lengths.
-        known = known.replaced(instruction=None, max_new_tokens=None)
+        known = known.replaced(tolerant=None, instruction=None, max_new_tokens=None)
     return given.with_defaults(known)
 
 

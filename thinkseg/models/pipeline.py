@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from thinkseg.answers import get_format
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import CheckpointError, InputError, MalformedAnswer
 from thinkseg.imaging import load_image
@@ -201,4 +200,4 @@ def _answer_format(model: str | Path, config: CheckpointConfig) -> AnswerFormat:
             f"nothing says in which format '{model}' answers; name the format (seg-r1, seg-zero, …), or write it into "
             f"a {CONFIG_FILE} in the model's folder"
         )
-    return get_format(config.format, template=config.instruction)
+    return config.answer_format()

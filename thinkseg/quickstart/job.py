@@ -5,6 +5,7 @@ step leaves its result in the folder; started again, the job goes on behind the 
 """
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,8 +34,8 @@ MEASURES = ("giou", "ciou", "s_measure", "mae", "parse_failures", "correct_abste
 CURVES: Mapping[str, str] = {
     "reward": "reward, the weighted sum",
     "parse_failures": "share of parse failures",
-    "same_reward": "groups without a difference",
-    "completion_length": "length of an answer, tokens",
+    "frac_reward_zero_std": "groups without a difference",
+    "completions/mean_length": "length of an answer, tokens",
     "entropy": "entropy, nats per token",
     "kl": "distance from the start (KL), nats per token",
 }
@@ -157,7 +158,8 @@ def curves_from_log(path: Path) -> dict[str, tuple[list[int], list[float | None]
     """What the report draws over the steps of a training log, the reward and its parts first.
 
     Args:
-        path: a JSONL file with a ``step`` and any of `CURVES` and ``parts`` in each line; a missing one has no curves.
+        path: a JSONL file with a ``step`` and any of `CURVES` and ``rewards/NAME/mean`` in each line; a missing one has
+            no curves.
 
     Returns:
         By title, steps and values; None where a step has no value.
@@ -166,8 +168,8 @@ def curves_from_log(path: Path) -> dict[str, tuple[list[int], list[float | None]
         return {}
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     steps = [line["step"] for line in lines]
-    parts = dict.fromkeys(name for line in lines for name in line.get("parts", {}))
-    series = {f"reward for {name}": [line.get("parts", {}).get(name) for line in lines] for name in parts}
+    parts = dict.fromkeys(name for line in lines for name in line if re.fullmatch(r"rewards/.+/mean", name))
+    series = {f"reward for {name[8:-5]}": [line.get(name) for line in lines] for name in parts}
     others = {title: [line.get(name) for line in lines] for name, title in CURVES.items()}
     first, *rest = others
     ordered = {first: others[first], **series, **{title: others[title] for title in rest}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,8 +27,8 @@ def say(text: str) -> None:
 def create_tools(options: QuickstartOptions, recipe: Recipe, say: Say = say) -> Tools:
     """The real parts; the models are loaded here and in what is returned."""
     from thinkseg.models.segmenter import load_segmenter
-    from thinkseg.training.grpo import train_rl
     from thinkseg.training.runs import newest_checkpoint, quiet_libraries
+    from thinkseg.training.stages import train_recipe
 
     samples = load_scenes("test", options.scenes, options.seed)
     segmenter = load_segmenter(recipe.segmenter, recipe.device)
@@ -41,7 +40,7 @@ def create_tools(options: QuickstartOptions, recipe: Recipe, say: Say = say) -> 
 
     def train(folder: Path) -> Path:
         say("2/3 train")
-        here = dataclasses.replace(recipe, output=folder)
-        return train_rl(here, segmenter=segmenter, resume=newest_checkpoint(folder) is not None)
+        here = recipe.replaced(output=folder)
+        return train_recipe(here, segmenter=segmenter, resume=newest_checkpoint(folder) is not None)
 
     return Tools(load, train, samples, options.batch_size, command_line())

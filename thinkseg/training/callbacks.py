@@ -23,51 +23,37 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 LogEntry = dict[str, Any]
-"""What is known about a step. What is not known, or not finite, is left out.
+"""What is known about a step, under TRL's own names. What is not known, or not finite, is left out.
 
 ``step``; ``seconds`` of this step (mean since the last record) and ``elapsed`` since training began, in this process;
-``loss``, ``grad_norm``, ``learning_rate``.
+``loss``, ``grad_norm``, ``learning_rate``, and all else that TRL logs, such as
 
-For rl also ``reward`` (mean of the weighted sum) and ``reward_std`` over the step's completions; ``parts`` and
-``parts_std`` (by name); ``same_reward`` (share of completions whose whole group has one reward, which teach nothing);
-``kl`` (nats per token, only with a reference model); ``entropy`` (nats per token); ``completion_length`` (tokens);
-``truncated`` (share that ran into the length limit); ``parse_failures`` and ``abstentions`` (shares); ``sampling_gap``
-(where vLLM samples: by how many nats a token's log-probability there differs from the trained model's, on average).
-
-For sft also ``accuracy`` (share of target tokens that are the likeliest ones).
+* for rl: ``reward`` (mean of the weighted sum) and ``reward_std`` over the step's completions; ``rewards/NAME/mean``
+  and ``rewards/NAME/std`` of each part; ``frac_reward_zero_std`` (share of completions whose whole group has one
+  reward, which teach nothing); ``kl`` (nats per token, only with a reference model); ``entropy`` (nats per token);
+  ``completions/mean_length`` (tokens); ``completions/clipped_ratio`` (share that ran into the length limit);
+  ``sampling/sampling_logp_difference/mean`` (where vLLM samples: by how many nats a token's log-probability there
+  differs from the policy's, on average); and, from the rubric, ``parse_failures`` and ``abstentions`` (shares);
+* for sft: ``mean_token_accuracy`` (share of target tokens that are the likeliest ones).
 """
 
 OnStep = Callable[[int, int, LogEntry], None]
 """Called with the step, the number of steps in all, and the record."""
 
-_NAMES: Mapping[str, str] = {
-    "loss": "loss",
-    "grad_norm": "grad_norm",
-    "learning_rate": "learning_rate",
-    "reward": "reward",
-    "reward_std": "reward_std",
-    "frac_reward_zero_std": "same_reward",
-    "kl": "kl",
-    "entropy": "entropy",
-    "completions/mean_length": "completion_length",
-    "completions/clipped_ratio": "truncated",
-    "sampling/sampling_logp_difference/mean": "sampling_gap",
-    "parse_failures": "parse_failures",
-    "abstentions": "abstentions",
-    "mean_token_accuracy": "accuracy",
-}
-"""Our names for the trainers' metrics."""
+Clock = Callable[[], float]
+"""Seconds since some moment."""
+
+_LEFT_OUT = frozenset({"epoch"})
+"""Metrics of a run that the schedule unrolls into one epoch, which say nothing."""
 
 
 def record_from_logs(logs: Mapping[str, Any]) -> LogEntry:
     """The part of a record that the trainer's own log holds; values that are not finite are left out."""
-    finite = {key: value for key, value in logs.items() if isinstance(value, int | float) and math.isfinite(value)}
-    record: LogEntry = {ours: finite[theirs] for theirs, ours in _NAMES.items() if theirs in finite}
-    for statistic, ours in (("mean", "parts"), ("std", "parts_std")):
-        keys = [key for key in finite if key.startswith("rewards/") and key.endswith(f"/{statistic}")]
-        if keys:
-            record[ours] = {key.split("/", 1)[1].rsplit("/", 1)[0]: finite[key] for key in keys}
-    return record
+    return {
+        name: value
+        for name, value in logs.items()
+        if isinstance(value, int | float) and math.isfinite(value) and name not in _LEFT_OUT
+    }
 
 
 def read_log(path: Path) -> list[LogEntry]:
@@ -82,19 +68,21 @@ class RunLog(TrainerCallback):
     Args:
         path: the file. Records of steps that are trained again after a resume are dropped from it.
         on_step: called with every record, or None.
+        clock: tells the time.
     """
 
-    def __init__(self, path: Path, on_step: OnStep | None = None) -> None:
+    def __init__(self, path: Path, on_step: OnStep | None = None, clock: Clock = time.monotonic) -> None:
         self._path = path
         self._on_step = on_step
-        self._began = self._last_time = time.monotonic()
+        self._clock = clock
+        self._began = self._last_time = clock()
         self._last_step = 0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Keep what was logged up to the step that the run goes on from."""
-        self._began = self._last_time = time.monotonic()
+        self._began = self._last_time = self._clock()
         self._last_step = state.global_step
         if state.is_world_process_zero:
             kept = [record for record in read_log(self._path) if record["step"] <= state.global_step]
@@ -111,7 +99,7 @@ class RunLog(TrainerCallback):
         """Write the record of the step; the trainer's summary at the end of training is no step."""
         if logs is None or state.global_step == self._last_step:
             return
-        now = time.monotonic()
+        now = self._clock()
         record: LogEntry = {
             "step": state.global_step,
             "seconds": round((now - self._last_time) / (state.global_step - self._last_step), 4),

@@ -11,25 +11,31 @@ there (see `thinkseg.training.trl_settings`).
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
+from pydantic import ConfigDict, Field, field_validator
 
-from thinkseg.errors import RecipeError
+from thinkseg.errors import InputError, RecipeError
 from thinkseg.extension import is_reference
 from thinkseg.models.checkpoint_config import CheckpointConfig
+from thinkseg.settings import NAMES_CODE, TEXT_KEYS, Count, PathText, Settings, kind_of, put
 from thinkseg.training.builtin_recipes import find_recipe
-from thinkseg.training.parsing import alternatives, build, kind_of, parse_overrides, parse_yaml, put
+from thinkseg.training.parsing import parse_overrides, parse_yaml
 from thinkseg.training.trl_settings import Stage, check_trl, trl_fields
 from thinkseg.types import Instruction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lora:
+class RecipeSettings(Settings):
+    """A section of a recipe."""
+
+    error: ClassVar[type[InputError]] = RecipeError
+    whole: ClassVar[str] = "the recipe"
+
+
+class Lora(RecipeSettings):
     """Low-rank adapters in place of training every weight."""
 
     r: int = 16
@@ -42,26 +48,24 @@ class Lora:
     """Regular expression over the names of the modules that get an adapter; null for its family's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReasonerSettings:
+class PolicySettings(RecipeSettings):
     """The model that is trained."""
 
     path: str = "pocket"
     """``pocket``, a checkpoint folder (such as the ``final`` of an earlier stage), or a hub id."""
     dtype: str = "auto"
     """dtype of the weights: ``auto`` (the checkpoint's on a GPU, float32 on a CPU), float32, bfloat16 or float16."""
-    family: str | None = None
+    family: Annotated[str, NAMES_CODE] | None = None
     """The kind of model that it is, a name in `thinkseg.models.families` or ``FILE.py:NAME``; null for its config's."""
-    frame: str | None = None
+    frame: Annotated[str, NAMES_CODE] | None = None
     """How its coordinates are measured, a rule of `thinkseg.models.frames`; null for its family's."""
     lora: Lora | None = None
     """Adapters to train; null trains every weight."""
-    new_tokens: dict[str, str] | None = None
+    new_tokens: Annotated[dict[str, str], TEXT_KEYS] | None = None
     """Texts that become one token each, and for each the text whose weights it begins with; for small vocabularies."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstructionTemplate:
+class InstructionTemplate(RecipeSettings):
     """What the model is asked, in words of your own (such as those of a published model's card)."""
 
     user: str
@@ -69,30 +73,35 @@ class InstructionTemplate:
     system: str | None = None
     """The system message; null for none. ``{query}`` may occur here too."""
 
+    @field_validator("user")
+    @classmethod
+    def _has_a_place_for_the_query(cls, user: str) -> str:
+        if "{query}" not in user:
+            raise ValueError("should contain {query}, where the sample's query goes; it does not")
+        return user
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Images:
+
+class Images(RecipeSettings):
     """How large the model sees images. The segmenter always sees them as they are."""
 
-    min_pixels: int | None = None
+    min_pixels: Count | None = None
     """Images are enlarged to at least this many pixels in all; null leaves the processor's own limit."""
-    max_pixels: int | None = None
+    max_pixels: Count | None = None
     """Images are shrunk to at most this many pixels in all; null leaves the processor's own limit."""
-    canvas: int | None = None
+    canvas: Count | None = None
     """Images are stretched to a square of this many pixels a side first; null keeps their shape."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Data:
+class Data(RecipeSettings):
     """The samples to train on."""
 
-    source: str = "scenes"
+    source: Annotated[str, NAMES_CODE] = "scenes"
     """A name in `thinkseg.training.sources.SOURCES`, or code of your own (`thinkseg.data.source`)."""
     split: str = "train"
     """Which part of the source."""
-    tasks: dict[str, float] | None = None
+    tasks: Annotated[dict[str, float], TEXT_KEYS] | None = None
     """Scenes: how often each task comes, as weights; null for the usual mixture."""
-    count: int | None = None
+    count: Count | None = None
     """How many samples make an epoch: scenes to compose, or the first so many of what is read; null for all."""
     shuffle: bool = True
     """Whether each epoch has an order of its own, drawn from the recipe's seed; false keeps the source's order."""
@@ -106,7 +115,7 @@ class Data:
     """Data sets: the folder that they lie in or below."""
     rows: str | None = None
     """Worked: a file of worked answers (Parquet or JSONL), or a folder of such files."""
-    frame: int | None = None
+    frame: Count | None = None
     """Worked: side in pixels of the square in which the answers are measured; null for each image's own pixels."""
     images: str | None = None
     """Folders: the folder of images."""
@@ -116,69 +125,96 @@ class Data:
     """Folders: what is asked of every image."""
     task: str = ""
     """Folders: the kind of request, for reports."""
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
     """Code of your own: its keyword arguments."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
+class Generation(RecipeSettings):
     """How completions are sampled during rl, and how long an answer of this model may be."""
 
-    max_new_tokens: int | None = None
+    max_new_tokens: Count | None = None
     """Length limit of a completion, in tokens; null for what the model's folder says, or else 512."""
-    temperature: float = 1.0
+    temperature: Annotated[float, Field(gt=0)] = 1.0
     """Sampling temperature of rollouts, above 0; 1 samples from the model's own distribution."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """One training stage."""
+class Fragment(RecipeSettings):
+    """What a recipe says, nothing of which has to be said: enough of one for ``thinkseg score``."""
 
-    stage: Stage
+    stage: Stage | None = None
     """``sft`` (imitate reference answers) or ``rl`` (GRPO with the rewards below)."""
-    output: Path
+    output: PathText | None = None
     """Folder of the run: ``checkpoint-N`` to resume from, ``final`` to use, ``log.jsonl``, ``recipe.yaml``."""
-    model: ReasonerSettings = field(default_factory=ReasonerSettings)
+    model: PolicySettings = Field(default_factory=PolicySettings)
     """The model that is trained."""
-    segmenter: str = "pocket"
+    segmenter: Annotated[str, NAMES_CODE] = "pocket"
     """The frozen model in the reward: ``pocket``, ``grabcut``, a folder, a hub id or ``FILE.py:NAME``; not for sft."""
-    format: str | None = None
-    """The answer format, a name in `thinkseg.answers`; null for the one that the model's folder names."""
+    format: Annotated[str, NAMES_CODE] | None = None
+    """The answer format, by name or your own; null for the one that the model's folder names."""
+    tolerant: bool | None = None
+    """Whether an answer in JSON may stand in a code fence; null for what the model's folder says, or else no."""
     instruction: InstructionTemplate | None = None
     """What the model is asked; null for what its folder says, or else for the format's own words."""
-    images: Images = field(default_factory=Images)
+    images: Images = Field(default_factory=Images)
     """How large the model sees images."""
-    data: Data = field(default_factory=Data)
+    data: Data = Field(default_factory=Data)
     """The samples to train on."""
-    rewards: dict[str, float] = field(default_factory=dict)
-    """Weight of each part of the reward, by its name in `thinkseg.rewards`; rl needs at least one."""
-    generation: Generation = field(default_factory=Generation)
+    rewards: Annotated[dict[Annotated[str, NAMES_CODE], float], TEXT_KEYS] = Field(default_factory=dict)
+    """Weight of each part of the reward, by its name in `thinkseg.rewards` or your own; rl needs at least one."""
+    generation: Generation = Field(default_factory=Generation)
     """How completions are sampled."""
-    steps: int | None = None
+    steps: Count | None = None
     """Optimiser steps in all; null to count epochs instead."""
-    epochs: float | None = None
+    epochs: Annotated[float, Field(gt=0)] | None = None
     """Passes over the samples; null for one, or when `steps` is given."""
-    save_every: int | None = None
+    save_every: Count | None = None
     """Steps between checkpoints to resume from; null for one at the end only."""
-    keep: int = 2
+    keep: Count = 2
     """How many checkpoints stay on disk, the newest ones."""
-    log_every: int = 1
+    log_every: Count = 1
     """Steps between two lines of the run log."""
     seed: int = 0
     """Of everything drawn at random."""
     device: Literal["auto", "cpu"] = "auto"
     """``auto`` takes a GPU where there is one."""
-    trl: dict[str, Any] = field(default_factory=dict)
+    trl: dict[str, Any] = Field(default_factory=dict)
     """Settings for TRL's own configuration, by their names there."""
 
-    def __post_init__(self) -> None:
-        _check_values(self)
+    def model_post_init(self, context: Any) -> None:
+        """Refuse settings that contradict each other."""
+        if self.steps is not None and self.epochs is not None:
+            raise RecipeError("the recipe says both 'steps' and 'epochs'; leave one of them out or null")
+
+    @classmethod
+    def meant_elsewhere(cls, prefix: str, key: str) -> str | None:
+        """A setting of this name in another section, or one of TRL's."""
+        if (name := super().meant_elsewhere(prefix, key)) is not None:
+            return name
+        return f"trl.{key}" if not prefix and any(key in trl_fields(stage) for stage in get_args(Stage)) else None
+
+
+class Recipe(Fragment):
+    """One training stage."""
+
+    model_config = ConfigDict(title="ThinkSeg recipe")
+
+    stage: Stage
+    """``sft`` (imitate reference answers) or ``rl`` (GRPO with the rewards below)."""
+    output: PathText
+    """Folder of the run: ``checkpoint-N`` to resume from, ``final`` to use, ``log.jsonl``, ``recipe.yaml``."""
+
+    def model_post_init(self, context: Any) -> None:
+        """Refuse settings that contradict each other, or a stage that has nothing to go by."""
+        super().model_post_init(context)
+        if self.stage == "rl" and not any(self.rewards.values()):
+            raise RecipeError("a recipe for rl needs 'rewards' with at least one weight that is not 0, found none")
 
     def checkpoint_config(self) -> CheckpointConfig:
         """What the recipe says about how its model is asked; what it leaves open the model's folder says."""
         own = self.instruction
         return CheckpointConfig(
             format=self.format,
+            tolerant=self.tolerant,
             instruction=None if own is None else Instruction(own.user, own.system),
             max_new_tokens=self.generation.max_new_tokens,
             # Unused by sft; but where the model's folder names code, only the recipe can say that it is wanted.
@@ -202,18 +238,35 @@ def load_recipe(path: Path | str, overrides: Sequence[str] | Mapping[str, Any] =
     Raises:
         RecipeError: the file cannot be read, or a setting does not exist or cannot work.
     """
-    file = find_recipe(path)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"the recipe '{file}' cannot be read: {error}") from error
-    settings = parse_yaml(text, f"the recipe '{file}'")
-    if not isinstance(settings, dict):
-        raise RecipeError(f"the recipe '{file}' should be a mapping of settings, found {kind_of(settings)}")
+    settings = _read_settings(path)
     values = overrides if isinstance(overrides, Mapping) else parse_overrides(overrides)
-    for key, value in values.items():
-        put(settings, key, value)
+    for name, value in values.items():
+        put(settings, Recipe, name, value)
     return recipe_from_settings(settings)
+
+
+def replace_settings(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
+    """A recipe with some settings replaced, by their dotted names, checked again.
+
+    Raises:
+        RecipeError: a setting does not exist or cannot work.
+    """
+    settings = settings_of(recipe)
+    for name, value in overrides.items():
+        put(settings, Recipe, name, value)
+    return recipe_from_settings(settings)
+
+
+def load_fragment(path: Path | str) -> Fragment:
+    """Read what a recipe says, whether or not it is enough to train by, with the same checks.
+
+    Raises:
+        RecipeError: as `load_recipe`.
+    """
+    fragment = Fragment.checked(_read_settings(path))
+    if fragment.trl:
+        check_trl(fragment.stage or "rl", fragment.trl, whole=False)
+    return fragment
 
 
 def recipe_from_settings(settings: Mapping[str, Any]) -> Recipe:
@@ -222,16 +275,14 @@ def recipe_from_settings(settings: Mapping[str, Any]) -> Recipe:
     Raises:
         RecipeError: a setting does not exist, is missing, or cannot work.
     """
-    recipe: Recipe = build(Recipe, settings, _meant_elsewhere)
+    recipe = Recipe.checked(settings)
     check_trl(recipe.stage, recipe.trl)
     return recipe
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
     """The recipe as the nested mapping that `recipe_from_settings` reads."""
-    settings: dict[str, Any] = dataclasses.asdict(recipe)
-    settings["output"] = str(recipe.output)
-    return settings
+    return {**recipe.model_dump(), "output": str(recipe.output)}
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
@@ -239,51 +290,14 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
     path.write_text(yaml.safe_dump(settings_of(recipe), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def known_settings(section: type = Recipe, prefix: str = "") -> Iterator[str]:
-    """The dotted names of all settings, sections left out, in the order of their declaration."""
-    hints = get_type_hints(section)
-    for name in (item.name for item in dataclasses.fields(section)):
-        inner = next((part for part in alternatives(hints[name]) if dataclasses.is_dataclass(part)), None)
-        if isinstance(inner, type):
-            yield from known_settings(inner, f"{prefix}{name}.")
-        else:
-            yield prefix + name
-
-
-def _meant_elsewhere(prefix: str, key: str) -> str | None:
-    """A setting of this name in another section, or one of TRL's."""
-    for name in known_settings():
-        if name.rsplit(".", 1)[-1] == key:
-            return name
-    if not prefix and any(key in trl_fields(stage) for stage in get_args(Stage)):
-        return f"trl.{key}"
-    return None
-
-
-def _check_values(recipe: Recipe) -> None:
-    """Refuse values that cannot work, whoever builds the recipe."""
-    at_least_one = {
-        "steps": recipe.steps,
-        "save_every": recipe.save_every,
-        "keep": recipe.keep,
-        "log_every": recipe.log_every,
-        "generation.max_new_tokens": recipe.generation.max_new_tokens,
-        "data.count": recipe.data.count,
-        "data.frame": recipe.data.frame,
-        "images.canvas": recipe.images.canvas,
-        "images.min_pixels": recipe.images.min_pixels,
-        "images.max_pixels": recipe.images.max_pixels,
-    }
-    for name, value in at_least_one.items():
-        if value is not None and value < 1:
-            raise RecipeError(f"'{name}' should be at least 1, found {value}")
-    if recipe.steps is not None and recipe.epochs is not None:
-        raise RecipeError("the recipe says both 'steps' and 'epochs'; leave one of them out or null")
-    if recipe.epochs is not None and not recipe.epochs > 0:
-        raise RecipeError(f"'epochs' should be above 0, found {recipe.epochs}")
-    if not recipe.generation.temperature > 0:
-        raise RecipeError(f"'generation.temperature' should be above 0, found {recipe.generation.temperature}")
-    if recipe.instruction is not None and "{query}" not in recipe.instruction.user:
-        raise RecipeError("'instruction.user' should contain {query}, where the sample's query goes; it does not")
-    if recipe.stage == "rl" and not any(recipe.rewards.values()):
-        raise RecipeError("a recipe for rl needs 'rewards' with at least one weight that is not 0, found none")
+def _read_settings(path: Path | str) -> dict[str, Any]:
+    """The mapping that a recipe's file holds, unchecked."""
+    file = find_recipe(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"the recipe '{file}' cannot be read: {error}") from error
+    settings = parse_yaml(text, f"the recipe '{file}'")
+    if not isinstance(settings, dict):
+        raise RecipeError(f"the recipe '{file}' should be a mapping of settings, found {kind_of(settings)}")
+    return settings

@@ -1,8 +1,5 @@
 """Reinforcement: TRL's `GRPOTrainer` with the segmenter inside the reward.
 
->>> from thinkseg.training.config import load_recipe
->>> final = train_rl(load_recipe("recipes/pocket/rl.yaml"))  # doctest: +SKIP
-
 Each step samples a group of completions for each of a few prompts, scores every part of the reward, and moves the model
 towards what scored above its group's mean. How the parts are weighed, normalised and clipped is TRL's business and is
 said in the recipe. Rollouts are sampled without a repetition penalty; the prompt is never truncated; tokens that stand
@@ -11,73 +8,41 @@ for images cannot be sampled.
 
 from __future__ import annotations
 
+import importlib.util
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from thinkseg.errors import RecipeError
-from thinkseg.models.base import Segmenter
+from thinkseg.models.reasoner import TransformersReasoner
 from thinkseg.models.segmenter import load_segmenter
 from thinkseg.rewards.rubric import Rubric
 from thinkseg.training import runs
-from thinkseg.training.callbacks import OnStep
 from thinkseg.training.config import Recipe
-from thinkseg.training.policy import Policy, load_policy
 from thinkseg.training.rows import RowBuilder, Rows, Schedule
-from thinkseg.training.sources import load_samples
-from thinkseg.training.trl_settings import never_sampled, refuse_missing_vllm
+from thinkseg.training.stages import CreateTrainer, Plan, PreparedRun, Stage
+from thinkseg.training.trl_settings import FindSpec, never_sampled, refuse_missing_vllm
 from thinkseg.training.vllm_rollouts import (
     collapse_image_tokens,
     refuse_grown_vocabulary,
     refuse_impossible_vllm,
     vllm_explained,
 )
-from thinkseg.types import Sample
 
 
-def train_rl(
-    recipe: Recipe,
-    *,
-    samples: Sequence[Sample] | None = None,
-    segmenter: Segmenter | None = None,
-    on_step: OnStep | None = None,
-    resume: bool = False,
-) -> Path:
-    """Train a model by GRPO.
+def arguments(recipe: Recipe, find: FindSpec = importlib.util.find_spec) -> Any:
+    """The recipe as TRL's `GRPOConfig`.
 
     Args:
-        recipe: what to train, how and on what.
-        samples: in place of the recipe's data.
-        segmenter: in place of the recipe's segmenter, which is loaded only if a part of the reward looks at masks.
-        on_step: called after every logged step with the step, the number of steps in all and the step's record (see
-            `thinkseg.training.callbacks.Record`).
-        resume: go on from the newest checkpoint in the recipe's output folder.
-
-    Returns:
-        The folder of the trained model.
+        recipe: the recipe.
+        find: finds an installed package by its name.
 
     Raises:
-        InputError: the recipe, a model or the data cannot be used.
-        TrainingStopped: the run was interrupted and has saved itself.
+        RecipeError: TRL refuses it, or it samples with vLLM where that cannot work.
     """
-    if recipe.stage != "rl":
-        raise RecipeError(f"this recipe is for {recipe.stage}, not for rl")
-    with runs.quiet_libraries():
-        return _train(recipe, samples, segmenter, on_step, resume)
-
-
-def _train(
-    recipe: Recipe,
-    samples: Sequence[Sample] | None,
-    segmenter: Segmenter | None,
-    on_step: OnStep | None,
-    resume: bool,
-) -> Path:
-    refuse_missing_vllm(recipe.trl)
-    samples = load_samples(recipe.data) if samples is None else samples
-    args = runs.trl_arguments(  # before any model is loaded, since it chooses this process's device
+    refuse_missing_vllm(recipe.trl, find)
+    args = runs.trl_arguments(
         recipe,
         temperature=recipe.generation.temperature,
         repetition_penalty=1.0,
@@ -85,30 +50,7 @@ def _train(
         shuffle_dataset=False,
     )
     refuse_impossible_vllm(args)
-    plan = plan_run(recipe, args, len(samples))
-    checkpoint = runs.open_run(recipe, resume)
-    policy = load_policy(recipe)
-    if args.use_vllm:
-        refuse_grown_vocabulary(policy.reasoner.model)
-    _complete(args, recipe, policy, plan)
-    if segmenter is None and Rubric(policy.answer_format, recipe.rewards).needs_masks:
-        segmenter = load_segmenter(recipe.segmenter, device=str(args.device))
-    trainer = _create_trainer(recipe, args, policy, samples, segmenter, plan)
-    with policy.reasoner.family.encoding_once(policy.reasoner.model):
-        runs.run_trainer(trainer, recipe, policy, checkpoint, on_step, plan.resumable_every)
-    return runs.save_final(trainer, policy, recipe.output)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a run is laid out."""
-
-    steps: int
-    """Optimiser steps in all."""
-    rows: int
-    """Prompts in all, each of which gets a group of completions."""
-    resumable_every: int
-    """After each so many steps all rollouts are used up, and the run can be resumed exactly."""
+    return args
 
 
 def plan_run(recipe: Recipe, args: Any, samples: int) -> Plan:
@@ -140,34 +82,41 @@ def plan_run(recipe: Recipe, args: Any, samples: int) -> Plan:
     return Plan(steps, rollouts * prompts, resumable_every)
 
 
-def _complete(args: Any, recipe: Recipe, policy: Policy, plan: Plan) -> None:
-    """Put what follows from the model and the plan into TRL's configuration."""
-    args.max_steps = plan.steps
-    args.save_steps = recipe.save_every or plan.steps
-    args.max_completion_length = policy.reasoner.max_new_tokens
-    never = never_sampled(args.use_vllm, sorted(policy.reasoner.vision_token_ids))
-    args.generation_kwargs = {**never, **(args.generation_kwargs or {})}
-
-
-def _create_trainer(
-    recipe: Recipe, args: Any, policy: Policy, samples: Sequence[Sample], segmenter: Segmenter | None, plan: Plan
-) -> Any:
+def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
     """TRL's trainer, with one reward function for each part that has a weight."""
-    from trl import GRPOTrainer
-
-    rubric = Rubric(policy.answer_format, recipe.rewards, segmenter)
-    schedule = Schedule(len(samples), recipe.seed, recipe.data.shuffle)
-    reasoner = policy.reasoner
-    builder = RowBuilder(samples, schedule, policy.answer_format, reasoner)
+    recipe, args, reasoner = run.recipe, run.args, run.policy.reasoner
+    if args.use_vllm:
+        refuse_grown_vocabulary(reasoner.model)
+    args.max_completion_length = reasoner.max_new_tokens
+    never = never_sampled(args.use_vllm, sorted(reasoner.vision_token_ids))
+    args.generation_kwargs = {**never, **(args.generation_kwargs or {})}
+    schedule = Schedule(len(run.samples), recipe.seed, recipe.data.shuffle)
+    builder = RowBuilder(run.samples, schedule, run.policy.answer_format, reasoner)
     with vllm_explained(args.vllm_mode):
-        trainer = GRPOTrainer(
+        trainer = create(
             model=reasoner.model,
             processing_class=reasoner.processor,
-            reward_funcs=rubric.reward_functions(),
+            reward_funcs=_rubric(run).reward_functions(),
             args=args,
-            train_dataset=Rows(builder, plan.rows),
+            train_dataset=Rows(builder, run.plan.rows),
             peft_config=runs.lora_config(recipe.model.lora, reasoner.family),
         )
     if args.use_vllm and args.vllm_mode == "colocate":
         collapse_image_tokens(trainer.vllm_generation, reasoner.family.image_token_id(reasoner.model.config))
     return trainer
+
+
+def _rubric(run: PreparedRun) -> Rubric:
+    """The rubric, whose segmenter is loaded only where a part of the reward looks at masks."""
+    rubric = Rubric(run.policy.answer_format, run.recipe.rewards, run.segmenter)
+    if rubric.segmenter is None and rubric.needs_masks:
+        rubric = replace(rubric, segmenter=load_segmenter(run.recipe.segmenter, device=str(run.args.device)))
+    return rubric
+
+
+def _images_encoded_once(reasoner: TransformersReasoner) -> AbstractContextManager[None]:
+    return reasoner.family.encoding_once(reasoner.model)
+
+
+STAGE = Stage("GRPOTrainer", arguments, plan_run, create_trainer, _images_encoded_once)
+"""Reinforcement."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thinkseg.answers import get_format
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import CheckpointError, RecipeError
 from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config, write_config
@@ -56,7 +55,7 @@ def load_policy(recipe: Recipe) -> Policy:
     dtype = "float32" if recipe.model.dtype == "auto" else recipe.model.dtype
     reasoner = load_reasoner(recipe.model.path, config, device="cpu", dtype=dtype)
     add_tokens(reasoner.model, reasoner.processor.tokenizer, recipe.model.new_tokens or {})
-    policy = Policy(reasoner, get_format(config.format, config.instruction), config)
+    policy = Policy(reasoner, config.answer_format(), config)
     _check_text(policy)
     _decode_plainly(reasoner.model)
     return policy

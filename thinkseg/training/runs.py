@@ -1,21 +1,24 @@
 """What both stages of training share: the run's folder, the model with all that is known about it, and its last words.
 
-A run's folder holds ``recipe.yaml`` (every setting said), ``log.jsonl``, ``checkpoint-N`` (to go on from: model,
+A run's folder holds ``recipe.yaml`` (every setting said), ``code.json`` (digests of the user's own code that the recipe
+names), ``log.jsonl``, ``checkpoint-N`` (to go on from: model,
 optimiser, schedule, random numbers, position in the data) and at the end ``final``: a Hugging Face folder of weights in
 safetensors, processor and `thinkseg.json`, which `load_pipeline` and `AutoModelForImageTextToText` load as it is.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from thinkseg.errors import RecipeError
+from thinkseg.errors import InputError, RecipeError
+from thinkseg.evaluation.provenance import code_digests
 from thinkseg.models.families import Family
 from thinkseg.training.callbacks import CheckpointFiles, OnStep, OrderlyStop, ProgressBar, RunLog
 from thinkseg.training.config import Lora, Recipe, write_recipe
@@ -24,6 +27,8 @@ from thinkseg.training.trl_settings import trl_config_name
 
 FINAL = "final"
 """The folder of the trained model, inside the run's."""
+CODE = "code.json"
+"""The digests of the user's own code, inside the run's folder."""
 LOG = "log.jsonl"
 """The run log, inside the run's folder."""
 
@@ -117,7 +122,7 @@ def open_run(recipe: Recipe, resume: bool) -> Path | None:
         The checkpoint to go on from; None for a start from the beginning.
 
     Raises:
-        RecipeError: there is a run in the folder already, or none to resume.
+        RecipeError: there is a run in the folder already, or none to resume, or it began with other code.
     """
     checkpoint = newest_checkpoint(recipe.output)
     if resume and checkpoint is None:
@@ -129,10 +134,43 @@ def open_run(recipe: Recipe, resume: bool) -> Path | None:
             f"'{recipe.output}' holds a run already ({checkpoint.name}); add --resume to go on with it, or choose "
             "another folder with --output"
         )
+    code = digests_of_code(recipe)
+    if checkpoint is not None:
+        _refuse_other_code(recipe.output, code)
     recipe.output.mkdir(parents=True, exist_ok=True)
     if is_main_process():
         write_recipe(recipe, recipe.output / "recipe.yaml")
+        (recipe.output / CODE).write_text(json.dumps(code, indent=2) + "\n", encoding="utf-8")
     return checkpoint
+
+
+def digests_of_code(recipe: Recipe) -> dict[str, str]:
+    """SHA-256 of the files of all code of the user's own that a recipe names, by reference.
+
+    Raises:
+        RecipeError: a file or module is not there.
+    """
+    try:
+        return code_digests(recipe.references().values())
+    except InputError as error:
+        raise RecipeError(f"the recipe names code that is not there: {error}") from error
+
+
+def _refuse_other_code(folder: Path, code: Mapping[str, str]) -> None:
+    """Refuse to go on with code that is not the one that the run began with."""
+    file = folder / CODE
+    began: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    out = "start anew in another folder with --output"
+    for reference in began.keys() ^ code.keys():
+        which = "began without" if reference in code else "began with"
+        raise RecipeError(f"the run in '{folder}' {which} the code '{reference}', so it cannot go on; {out}")
+    for reference, digest in code.items():
+        if began[reference] != digest:
+            source = reference.rpartition(":")[0]
+            raise RecipeError(
+                f"'{source}' has changed since the run in '{folder}' began, so it cannot go on; bring the earlier "
+                f"content back, or {out}"
+            )
 
 
 def is_main_process() -> bool:
@@ -186,7 +224,7 @@ def run_trainer(
         recipe: for the run's folder.
         policy: what is trained.
         checkpoint: the folder to go on from, or None.
-        on_step: as in `train_rl`.
+        on_step: as in `train_recipe`.
         resumable_every: the run can be resumed exactly after each so many steps.
 
     Raises:

@@ -1,8 +1,5 @@
 """Imitation: TRL's `SFTTrainer` on reference answers.
 
->>> from thinkseg.training.config import load_recipe
->>> final = train_sft(load_recipe("recipes/pocket/sft.yaml"))  # doctest: +SKIP
-
 The model reads the very tokens that it will read in rl and in use (the same messages, the image first) and learns the
 answer and the token that ends its turn. Nothing else is learnt: not the prompt, and nothing after the end of the turn.
 """
@@ -11,78 +8,55 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from thinkseg.errors import RecipeError
 from thinkseg.training import runs
-from thinkseg.training.callbacks import OnStep
 from thinkseg.training.config import Recipe
-from thinkseg.training.policy import add_stop, load_policy
+from thinkseg.training.policy import add_stop
 from thinkseg.training.rows import RowBuilder, Rows, Schedule, TrainingRow
-from thinkseg.training.sources import load_samples
-from thinkseg.types import Sample
+from thinkseg.training.stages import CreateTrainer, Plan, PreparedRun, Stage
 
 IGNORED = -100
 """The label of a token that is not learnt."""
 
 
-def train_sft(
-    recipe: Recipe,
-    *,
-    samples: Sequence[Sample] | None = None,
-    on_step: OnStep | None = None,
-    resume: bool = False,
-) -> Path:
-    """Train a model to write reference answers.
-
-    Args:
-        recipe: what to train, how and on what.
-        samples: in place of the recipe's data. One without a reference answer gets the boxes and points of its masks.
-        on_step: called after every logged step, as in `train_rl`.
-        resume: go on from the newest checkpoint in the recipe's output folder.
-
-    Returns:
-        The folder of the trained model.
-
-    Raises:
-        InputError: the recipe, the model or the data cannot be used.
-        TrainingStopped: the run was interrupted and has saved itself.
-    """
-    if recipe.stage != "sft":
-        raise RecipeError(f"this recipe is for {recipe.stage}, not for sft")
-    with runs.quiet_libraries():
-        return _train(recipe, load_samples(recipe.data) if samples is None else samples, on_step, resume)
+def arguments(recipe: Recipe) -> Any:
+    """The recipe as TRL's `SFTConfig`."""
+    return runs.trl_arguments(recipe, max_length=None, train_sampling_strategy="sequential")
 
 
-def _train(recipe: Recipe, samples: Sequence[Sample], on_step: OnStep | None, resume: bool) -> Path:
-    from trl import SFTTrainer
-
-    args = runs.trl_arguments(recipe, max_length=None, train_sampling_strategy="sequential")
+def plan_run(recipe: Recipe, args: Any, samples: int) -> Plan:
+    """Lay out a run, as many steps as show every sample in each epoch."""
     per_step = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
-    steps = recipe.steps or math.ceil((recipe.epochs or 1.0) * len(samples) / per_step)
-    args.max_steps, args.save_steps = steps, recipe.save_every or steps
-    checkpoint = runs.open_run(recipe, resume)
-    policy = load_policy(recipe)
+    steps = recipe.steps or math.ceil((recipe.epochs or 1.0) * samples / per_step)
+    return Plan(steps, steps * per_step)
+
+
+def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
+    """TRL's trainer, for which one more token ends a completion: that of the end of the turn."""
+    recipe, policy = run.recipe, run.policy
     collator = ImitationCollator(policy.reasoner.processor)
     add_stop(policy.reasoner.model, collator.end_of_turn)
-    schedule = Schedule(len(samples), recipe.seed, recipe.data.shuffle)
-    builder = RowBuilder(samples, schedule, policy.answer_format, policy.reasoner, with_answers=True)
-    trainer = SFTTrainer(
+    schedule = Schedule(len(run.samples), recipe.seed, recipe.data.shuffle)
+    builder = RowBuilder(run.samples, schedule, policy.answer_format, policy.reasoner, with_answers=True)
+    trainer = create(
         model=policy.reasoner.model,
         processing_class=policy.reasoner.processor,
-        args=args,
-        train_dataset=Rows(builder, steps * per_step),
+        args=run.args,
+        train_dataset=Rows(builder, run.plan.rows),
         data_collator=collator,
         peft_config=runs.lora_config(recipe.model.lora, policy.reasoner.family),
     )
     # Every token of a step counts the same, in whichever process or part of the step it is. The models say that they
     # take no count of the tokens, but the loss is TRL's and does.
     trainer.model_accepts_loss_kwargs = True
-    runs.run_trainer(trainer, recipe, policy, checkpoint, on_step)
-    return runs.save_final(trainer, policy, recipe.output)
+    return trainer
+
+
+STAGE = Stage("SFTTrainer", arguments, plan_run, create_trainer)
+"""Imitation."""
 
 
 class ImitationCollator:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import ModuleSpec
 from typing import Any, Literal
 
 from thinkseg.errors import RecipeError
-from thinkseg.training.parsing import kind_of
+from thinkseg.settings import kind_of
 
 Stage = Literal["sft", "rl"]
+
+FindSpec = Callable[[str], ModuleSpec | None]
+"""As `importlib.util.find_spec`."""
 
 REQUIRED = ("beta", "loss_type", "num_generations", "scale_rewards", "epsilon", "num_iterations", "learning_rate")
 """TRL settings of the method itself, whose defaults differ from the papers': a recipe for rl says each of them."""
@@ -57,8 +61,14 @@ VLLM_NEVER = -100.0
 """The lowest bias that vLLM takes: a token loses a factor of e^100."""
 
 
-def check_trl(stage: Stage, settings: Mapping[str, Any]) -> None:
-    """Refuse TRL settings that do not exist, that belong elsewhere, or that an rl recipe forgets to say."""
+def check_trl(stage: Stage, settings: Mapping[str, Any], *, whole: bool = True) -> None:
+    """Refuse TRL settings that do not exist, that belong elsewhere, or that an rl recipe forgets to say.
+
+    Args:
+        stage: of the recipe.
+        settings: by their names in TRL.
+        whole: whether they are to be enough to train by.
+    """
     fields = trl_fields(stage)
     for key, value in settings.items():
         if key in RENAMED:
@@ -75,7 +85,7 @@ def check_trl(stage: Stage, settings: Mapping[str, Any]) -> None:
         if type(default) is bool and type(value) is not bool:
             raise RecipeError(f"'trl.{key}' should be true or false, found {kind_of(value)}")
     _check_vllm(settings)
-    if stage == "rl":
+    if stage == "rl" and whole:
         unsaid = [key for key in REQUIRED if key not in settings]
         if unsaid:
             raise RecipeError(
@@ -97,15 +107,19 @@ def _check_vllm(settings: Mapping[str, Any]) -> None:
         raise RecipeError(f"'trl.{server[0]}' has no effect unless the recipe says 'trl.vllm_mode: server'")
 
 
-def refuse_missing_vllm(settings: Mapping[str, Any]) -> None:
+def refuse_missing_vllm(settings: Mapping[str, Any], find: FindSpec = importlib.util.find_spec) -> None:
     """Refuse a recipe whose completions are to be sampled by vLLM where there is none.
+
+    Args:
+        settings: TRL's, of the recipe.
+        find: finds an installed package by its name.
 
     Raises:
         RecipeError: the package is not installed.
     """
     if not settings.get("use_vllm"):
         return
-    spec = importlib.util.find_spec("vllm")
+    spec = find("vllm")
     if spec is None or spec.origin is None:  # a mere folder of that name, somebody's own
         raise RecipeError(
             "the recipe samples with vLLM ('trl.use_vllm'), which is not installed: pip install 'trl[vllm]' (Linux "

@@ -1,0 +1,41 @@
+"""`thinkseg.train`: a training stage from its recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from thinkseg.training.config import Recipe
+
+
+def train(recipe: str | Path | Recipe, *, resume: bool = False, **overrides: Any) -> Path:
+    """Train a model as a recipe says, by imitation (sft) or reinforcement (rl).
+
+    Args:
+        recipe: the name of a recipe that comes with ThinkSeg, a YAML file, or a `Recipe`.
+        resume: go on from the newest checkpoint in the recipe's output folder.
+        overrides: settings that win over the recipe's, by name; a setting within a section has a dotted name, and a
+            whole section is a mapping that replaces the recipe's.
+
+    Returns:
+        The folder of the trained model, which `thinkseg.load` takes.
+
+    Raises:
+        InputError: a setting does not exist or cannot work, or the model or the data cannot be used.
+        TrainingStopped: the run was interrupted and has saved itself.
+
+    >>> import thinkseg
+    >>> thinkseg.train("pocket/rl", steps=100, output="runs/mine", **{"trl.learning_rate": 3e-5})  # doctest: +SKIP
+    PosixPath('runs/mine/final')
+    >>> thinkseg.train("pocket/rl", stesp=100)
+    Traceback (most recent call last):
+        ...
+    thinkseg.errors.RecipeError: there is no setting 'stesp'; did you mean 'steps'?
+    """
+    from thinkseg.training.config import load_recipe, replace_settings
+
+    recipe = load_recipe(recipe, overrides) if isinstance(recipe, str | Path) else replace_settings(recipe, overrides)
+    from thinkseg.training.stages import train_recipe  # takes seconds to import: what is wrong is said before
+
+    return train_recipe(recipe, resume=resume)

@@ -1,0 +1,129 @@
+"""A training stage from its recipe to the folder of the trained model: the same steps for imitation and reinforcement.
+
+>>> from thinkseg.training.config import load_recipe
+>>> final = train_recipe(load_recipe("recipes/pocket/rl.yaml"))  # doctest: +SKIP
+
+What differs between the two is a `Stage`: `thinkseg.training.sft` and `thinkseg.training.grpo` hold one each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thinkseg.models.base import Segmenter
+from thinkseg.models.reasoner import TransformersReasoner
+from thinkseg.training import runs
+from thinkseg.training.callbacks import OnStep
+from thinkseg.training.config import Recipe
+from thinkseg.training.policy import Policy, load_policy
+from thinkseg.training.sources import load_samples
+from thinkseg.types import Sample
+
+CreateTrainer = Callable[..., Any]
+"""What makes a trainer from the named arguments of TRL's: its class, or a stand-in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a run is laid out."""
+
+    steps: int
+    """Optimiser steps in all."""
+    rows: int
+    """Rows of training data in all: prompts, each of which gets a group of completions in rl."""
+    resumable_every: int = 1
+    """After each so many steps all rollouts are used up, and the run can be resumed exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRun:
+    """All that a trainer is made of."""
+
+    recipe: Recipe
+    args: Any
+    """TRL's configuration."""
+    plan: Plan
+    policy: Policy
+    samples: Sequence[Sample]
+    segmenter: Segmenter | None
+    """In place of the recipe's, or None."""
+
+
+def _nothing_open(reasoner: TransformersReasoner) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a stage does its own way."""
+
+    trainer: str
+    """The name of TRL's trainer."""
+    arguments: Callable[[Recipe], Any]
+    """TRL's configuration, its steps still open. It chooses this process's device, so that it comes before a model."""
+    plan: Callable[[Recipe, Any, int], Plan]
+    """The plan of a run, from the recipe, TRL's configuration and the number of samples."""
+    create_trainer: Callable[[PreparedRun, CreateTrainer], Any]
+    """The trainer, ready to train."""
+    while_training: Callable[[TransformersReasoner], AbstractContextManager[None]] = _nothing_open
+    """What is open while the model trains."""
+
+
+def train_recipe(
+    recipe: Recipe,
+    *,
+    samples: Sequence[Sample] | None = None,
+    segmenter: Segmenter | None = None,
+    on_step: OnStep | None = None,
+    resume: bool = False,
+    trainer: CreateTrainer | None = None,
+) -> Path:
+    """Train a model.
+
+    Args:
+        recipe: what to train, how and on what.
+        samples: in place of the recipe's data. For sft, one without a reference answer gets the boxes and points of its
+            masks.
+        segmenter: in place of the recipe's segmenter, which is loaded only if a part of the reward looks at masks.
+        on_step: called after every logged step with the step, the number of steps in all and the step's record (see
+            `thinkseg.training.callbacks.LogEntry`).
+        resume: go on from the newest checkpoint in the recipe's output folder.
+        trainer: makes the trainer in place of TRL's class.
+
+    Returns:
+        The folder of the trained model.
+
+    Raises:
+        InputError: the recipe, a model or the data cannot be used.
+        TrainingStopped: the run was interrupted and has saved itself.
+    """
+    stage = _stage_of(recipe)
+    with runs.quiet_libraries():
+        args = stage.arguments(recipe)
+        samples = load_samples(recipe.data) if samples is None else samples
+        plan = stage.plan(recipe, args, len(samples))
+        args.max_steps, args.save_steps = plan.steps, recipe.save_every or plan.steps
+        checkpoint = runs.open_run(recipe, resume)
+        policy = load_policy(recipe)
+        prepared = PreparedRun(recipe, args, plan, policy, samples, segmenter)
+        ready = stage.create_trainer(prepared, trainer or _trl(stage.trainer))
+        with stage.while_training(policy.reasoner):
+            runs.run_trainer(ready, recipe, policy, checkpoint, on_step, plan.resumable_every)
+        return runs.save_final(ready, policy, recipe.output)
+
+
+def _stage_of(recipe: Recipe) -> Stage:
+    from thinkseg.training import grpo, sft
+
+    return grpo.STAGE if recipe.stage == "rl" else sft.STAGE
+
+
+def _trl(name: str) -> CreateTrainer:
+    import trl
+
+    trainer: CreateTrainer = getattr(trl, name)
+    return trainer
