@@ -16,7 +16,7 @@ from thinkseg.errors import MissingExtraError
 from thinkseg.imaging import load_image, load_mask
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.serving import demo
-from thinkseg.serving.demo import Desk, require_gradio
+from thinkseg.serving.demo import Address, Desk, require_gradio
 from thinkseg.serving.examples import write_examples
 from thinkseg.serving.showing import Shown
 from thinkseg.testing import FakeReasoner, FakeSegmenter
@@ -113,14 +113,14 @@ def test_the_flags_reach_the_page_and_loopback_without_a_tunnel_is_the_default(
     pipeline = fake()
     parts = {
         "load": lambda *_a, **_o: pipeline,
-        "serve": lambda given, **options: asked.update(options, pipeline=given),
+        "serve": lambda given, address, **options: asked.update(options, pipeline=given, address=address),
     }
     assert main(["demo"], **parts) == 0
     assert asked["pipeline"] is pipeline
-    assert (asked["host"], asked["port"], asked["share"]) == ("127.0.0.1", None, False)
+    assert asked["address"] == Address("127.0.0.1", None, False)
     assert asked["about"] == "model pocket · segmenter pocket"
     assert main(["demo", "--host", "0.0.0.0", "--port", "8123", "--share", "--segmenter", "grabcut"], **parts) == 0
-    assert (asked["host"], asked["port"], asked["share"]) == ("0.0.0.0", 8123, True)
+    assert asked["address"] == Address("0.0.0.0", 8123, True)
     assert asked["model"]["segmenter"] == "grabcut"
     assert "can be reached from other machines" in capsys.readouterr().err
     assert main(["demo", "--port", "70000"], **parts) == 2
@@ -137,10 +137,9 @@ import sys, threading, urllib.request
 from thinkseg.answers import get_format
 from thinkseg.errors import InputError
 from thinkseg.models.pipeline import Pipeline
-from thinkseg.serving import demo
+from thinkseg.serving.demo import Address, serve
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 
-demo.write_examples = lambda folder: []
 pipeline = Pipeline(FakeReasoner([]), FakeSegmenter(), get_format("seg-r1"))
 stop = threading.Event()
 
@@ -150,7 +149,7 @@ def look(url, public):
     stop.set()
 
 try:
-    demo.serve(pipeline, port=int(sys.argv[1]), ready=look, stop=stop)
+    serve(pipeline, Address(port=int(sys.argv[1])), examples=lambda folder: [], ready=look, stop=stop)
 except InputError as error:
     print("InputError:", error)
 """

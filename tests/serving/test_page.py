@@ -23,7 +23,7 @@ FAKE = """
 import sys
 from thinkseg.answers import get_format
 from thinkseg.models.pipeline import Pipeline
-from thinkseg.serving.demo import serve
+from thinkseg.serving.demo import Address, serve
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.types import Completion, FinishReason, Size
 
@@ -38,7 +38,7 @@ def say(request):
     return next(said for query, said in SAID.items() if query in request.instruction.user)
 
 pipeline = Pipeline(FakeReasoner(say, Size(100, 100)), FakeSegmenter(), get_format("seg-r1"))
-serve(pipeline, port=int(sys.argv[1]), ready=lambda url, public: print(url, flush=True))
+serve(pipeline, Address(port=int(sys.argv[1])), ready=lambda url, public: print(url, flush=True))
 """
 
 

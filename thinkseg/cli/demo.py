@@ -58,9 +58,8 @@ def run(args: argparse.Namespace, load: Loader | None = None, serve: Callable[..
         print(f"the page can be reached from other machines at {args.host}, and has no password", file=sys.stderr)
     about = f"model {model['name']} · segmenter {model['segmenter']}"
     try:
-        (serve or demo.serve)(
-            pipeline, host=args.host, port=args.port, share=args.share, model=model, about=about, ready=_say
-        )
+        address = demo.Address(args.host, args.port, args.share)
+        (serve or demo.serve)(pipeline, address, model=model, about=about, ready=_say)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
     return DONE

@@ -55,6 +55,18 @@ def require_gradio() -> Any:
         raise MissingExtraError("gradio", "demo", "for the web page") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a page is served."""
+
+    host: str = "127.0.0.1"
+    """The address to listen at; the default is seen by this machine alone."""
+    port: int | None = None
+    """None for the first free one from 7860 on."""
+    share: bool = False
+    """Whether to open a public tunnel to the page, through a service of Gradio's makers."""
+
+
 @dataclass
 class Desk:
     """Answers the requests of a page; its folder holds the files of the last answers."""
@@ -177,12 +189,11 @@ def build(desk: Desk, examples: Sequence[Example] = (), about: str = "") -> Any:
 
 def serve(
     pipeline: Pipeline,
+    address: Address = Address(),
     *,
-    host: str = "127.0.0.1",
-    port: int | None = None,
-    share: bool = False,
     model: Mapping[str, Any] | None = None,
     about: str = "",
+    examples: Callable[[Path], Sequence[Example]] = write_examples,
     ready: Callable[[str, str | None], None] = lambda url, public: None,
     stop: threading.Event | None = None,
 ) -> None:
@@ -190,11 +201,10 @@ def serve(
 
     Args:
         pipeline: the models.
-        host: the address to listen at; the default is seen by this machine alone.
-        port: None for the first free one from 7860 on.
-        share: whether to open a public tunnel to the page, through a service of Gradio's makers.
+        address: where; seen by this machine alone unless it says otherwise.
         model: what the records say about the models.
         about: a line on what runs.
+        examples: writes what there is to begin with into a folder.
         ready: called with the page's address, and the public one if there is one, once it is served.
         stop: ends the serving when set; None for until it is interrupted.
 
@@ -207,13 +217,13 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="thinkseg-demo-") as name:
         folder = Path(name)
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
-        page = build(Desk(pipeline, folder, model), write_examples(folder / "examples"), about)
+        page = build(Desk(pipeline, folder, model), examples(folder / "examples"), about)
         page.queue(max_size=32)
         try:
             _, url, public = page.launch(
-                server_name=host,
-                server_port=port,
-                share=share,
+                server_name=address.host,
+                server_port=address.port,
+                share=address.share,
                 prevent_thread_lock=True,
                 quiet=True,
                 inbrowser=False,
@@ -231,8 +241,8 @@ def serve(
             )
         except (OSError, ValueError) as error:
             raise InputError(
-                f"the page cannot be served at {host}, port {port or '7860 to 7959'} ({error}); choose others with "
-                "--host and --port"
+                f"the page cannot be served at {address.host}, port {address.port or '7860 to 7959'} ({error}); choose "
+                "others with --host and --port"
             ) from error
         try:
             ready(url, public or None)
