@@ -61,8 +61,8 @@ def test_a_wrong_call_is_told_before_anything_is_taken_or_loaded(photos: Path, t
         thinkseg.segment_files(photos, query="x", batch_size=0)
     with pytest.raises(InputError, match="cannot be made a folder"):
         thinkseg.segment_files(photos, query="x", out=photos / "0.png")
-    with pytest.raises(InputError, match="leave out 'config'"):
-        thinkseg.segment_files(photos, query="x", model=fake(), config=CheckpointConfig(canvas=28), out=tmp_path)
+    with pytest.raises(InputError, match="leave out 'canvas', or give"):
+        thinkseg.segment_files(photos, query="x", model=fake(), canvas=28, out=tmp_path)
 
 
 def test_a_named_model_is_known_again_and_a_pipeline_in_memory_is_not(photos: Path, tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_a_named_model_is_known_again_and_a_pipeline_in_memory_is_not(photos: Pa
         return [(outcome.files[-1].stem, outcome.kept) for outcome in done]
 
     config = CheckpointConfig(segmenter="grabcut")
-    assert names(model="pocket", config=config, load=load) == [("0", False)]
-    assert names(model="pocket", config=config, load=load) == [("0", True)]
+    assert names(model="pocket", segmenter="grabcut", load=load) == [("0", False)]
+    assert names(model="pocket", segmenter="grabcut", load=load) == [("0", True)]
     assert loads == [("pocket", config)]
     assert json.loads((tmp_path / "cut" / "0.json").read_text())["model"]["segmenter"] == "grabcut"
     assert names(model=fake()) == [("0-2", False)]

@@ -16,6 +16,7 @@ from thinkseg.serving.jobs import Job, list_jobs
 
 if TYPE_CHECKING:
     from thinkseg.models.pipeline import Pipeline
+    from thinkseg.types import Instruction
 
 Loader = Callable[..., "Pipeline"]
 """Loads models, with the arguments of `thinkseg.models.pipeline.load_pipeline`."""
@@ -31,9 +32,17 @@ def segment_files(
     instances: bool = False,
     overwrite: bool = False,
     batch_size: int = 8,
-    config: CheckpointConfig | None = None,
+    segmenter: str | None = None,
+    format: str | None = None,
+    instruction: Instruction | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    max_new_tokens: int | None = None,
+    family: str | None = None,
+    frame: str | None = None,
+    canvas: int | None = None,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
     load: Loader | None = None,
 ) -> Iterator[Outcome]:
     """Segment images and write a result for each; see `thinkseg segment --help` for what is kept and what is made anew.
@@ -62,10 +71,18 @@ def segment_files(
         instances: whether to write each object's own mask.
         overwrite: whether to make results of the same images anew, in place of the old ones.
         batch_size: images that the model gets at a time, from 1.
-        config: how to ask the model, its segmenter among it; see `thinkseg.load` for what is left open. Not for a
-            pipeline.
+        segmenter: ``"pocket"``, ``"grabcut"``, a folder, a hub id, or a reference to one's own; None for the one that
+            the model was trained with. This and what follows is not for a pipeline, and is as in `thinkseg.load`.
+        format: name of the answer format.
+        instruction: sentences in place of the format's own, a template with ``{query}``.
         device: ``"auto"`` (a GPU if there is one), or a torch device; for both models.
         dtype: of the reasoner's weights: ``"auto"``, or a name.
+        max_new_tokens: length limit of a completion, in tokens.
+        family: the model's family, if its own code does not say it.
+        frame: how coordinates are measured.
+        canvas: stretch images to a square of this many pixels a side for the reasoner.
+        min_pixels: enlarge images to at least this many pixels for the reasoner.
+        max_pixels: shrink images to at most this many pixels for the reasoner.
         load: loads the models when the first image needs them, in place of `load_pipeline`.
 
     Yields:
@@ -75,6 +92,17 @@ def segment_files(
         InputError: nothing is named, a query is empty, a file or a model is not there, the folder cannot be made, or a
             setting cannot work.
     """
+    config = CheckpointConfig(
+        segmenter=segmenter,
+        format=format,
+        instruction=instruction,
+        max_new_tokens=max_new_tokens,
+        family=family,
+        frame=frame,
+        canvas=canvas,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+    )
     options = JobOptions(batch_size, index, instances, overwrite)
     wanted = [jobs] if isinstance(jobs, str | Path | Job) else list(jobs)
     listed = list_jobs(wanted, query, leave_out=is_image_of_result)
@@ -84,10 +112,10 @@ def segment_files(
     except OSError as error:
         raise InputError(f"'{folder}' cannot be made a folder for the results: {error.strerror}") from error
     if isinstance(model, str | Path):
-        models = _named(model, config or CheckpointConfig(), load, device=device, dtype=dtype, batch_size=batch_size)
+        models = _named(model, config, load, device=device, dtype=dtype, batch_size=batch_size)
     else:
-        if config is not None:
-            raise InputError("a pipeline is asked as it was loaded: leave out 'config', or give a model's name")
+        if said := ", ".join(f"'{name}'" for name in config.said()):
+            raise InputError(f"a pipeline is asked as it was loaded: leave out {said}, or give a model's name")
         pipeline = model
         models = ModelChoice(lambda: pipeline, None)
     return JobRunner(folder, models, options).run(listed)

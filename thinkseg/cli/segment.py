@@ -92,10 +92,10 @@ def run(args: argparse.Namespace, load: Loader | None = None) -> int:
         instances=args.instances,
         overwrite=args.overwrite,
         batch_size=args.batch_size,
-        config=config_from_flags(args),
         device=args.device,
         dtype=args.dtype,
         load=partial(_load, load),
+        **config_from_flags(args).said(),
     )
     outcomes = _followed(results, len(jobs), as_json=args.json)
     failed = [outcome.error for outcome in outcomes if outcome.error is not None]
