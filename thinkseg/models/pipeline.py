@@ -1,4 +1,4 @@
-"""The two models and their duet: the path that everybody takes from an image and a query to masks.
+"""Reasoner, answer format and segmenter together: the one path from an image and a query to masks.
 
 >>> pipeline = load_pipeline("pocket")                                    # doctest: +SKIP
 >>> result = pipeline.segment("photo.jpg", "what could fly away")         # doctest: +SKIP
