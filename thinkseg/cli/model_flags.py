@@ -30,7 +30,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         "--dtype", default="auto", help="of the reasoner's weights: float32, bfloat16, … (default: by the device)"
     )
     asked = parser.add_argument_group(
-        "how the model is prompted", "What is not given comes from its thinkseg.json, or from the table of known models."
+        "how the model is prompted", "What is not given comes from its thinkseg.json, or from the table of known ones."
     )
     asked.add_argument("--format", help="its answer format, e.g. seg-r1, vision-reasoner, or FILE.py:NAME of yours")
     asked.add_argument(
