@@ -14,15 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import overload
 
+from thinkseg.data.samples import LazySamples
 from thinkseg.errors import DataError
 from thinkseg.types import Sample, Size
-
-if TYPE_CHECKING:
-    _Samples = Sequence[Sample]
-else:
-    _Samples = Sequence  # a checker of types at run time that looks into a sequence of samples would open a file
 
 
 class FaultKind(StrEnum):
@@ -91,7 +87,7 @@ class Entry:
     """Whether nothing to be found is the right answer."""
 
 
-class Listing(_Samples):
+class Listing(LazySamples):
     """Samples on disk. A reader derives from it, and says how many there are, where each lies, and how to read it."""
 
     embedded: bool = False

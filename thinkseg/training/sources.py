@@ -5,16 +5,15 @@ A source of the user's own is named by its reference, as `thinkseg.data.source` 
 
 from __future__ import annotations
 
-import dataclasses
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import overload
 
 from thinkseg.data.discovery.load import load_dataset
 from thinkseg.data.readers.demonstrations import load_worked
 from thinkseg.data.readers.folders import list_folders
+from thinkseg.data.samples import LazySamples
 from thinkseg.data.source import load_source
 from thinkseg.data.synthetic.scenes import load_scenes
 from thinkseg.errors import DataError, RecipeError
@@ -86,7 +85,7 @@ SOURCES: Mapping[str, Source] = {
 }
 
 
-class JoinedSamples(Sequence[Sample]):
+class JoinedSamples(LazySamples):
     """Samples of several data sets, one after the other; each is read when it is asked for."""
 
     def __init__(self, data_sets: Sequence[Sequence[Sample]]) -> None:
@@ -96,32 +95,7 @@ class JoinedSamples(Sequence[Sample]):
     def __len__(self) -> int:
         return self._ends[-1]
 
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-    @overload
-    def __getitem__(self, index: slice) -> SomeSamples: ...
-    def __getitem__(self, index: int | slice) -> Sample | SomeSamples:
-        places = range(len(self))[index]
-        if isinstance(places, range):
-            return SomeSamples(self, places)
-        number = bisect_right(self._ends, places)
-        return self._data_sets[number][places - self._ends[number]]  # counted from the data set's end
-
-
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class SomeSamples(Sequence[Sample]):
-    """A range of other samples."""
-
-    samples: JoinedSamples
-    places: range
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-    @overload
-    def __getitem__(self, index: slice) -> SomeSamples: ...
-    def __getitem__(self, index: int | slice) -> Sample | SomeSamples:
-        places = self.places[index]
-        return SomeSamples(self.samples, places) if isinstance(places, range) else self.samples[places]
+    def read(self, index: int) -> Sample:
+        """Read a sample of the data set that it is in."""
+        number = bisect_right(self._ends, index)
+        return self._data_sets[number][index - self._ends[number]]  # counted from the data set's end

@@ -17,20 +17,16 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any
 
 from PIL import Image
 
 from thinkseg.answers.tags import SegR1
 from thinkseg.data.readers.tables import jsonl_rows
+from thinkseg.data.samples import LazySamples
 from thinkseg.errors import DataError, MalformedAnswer
 from thinkseg.imaging import Source, load_image
 from thinkseg.types import Answer, Sample, Size
-
-if TYPE_CHECKING:
-    _Samples = Sequence[Sample]
-else:
-    _Samples = Sequence  # a checker of types at run time that looks into a sequence of samples would open images
 
 SUFFIXES = (".parquet", ".jsonl")
 
@@ -57,7 +53,7 @@ class Worked:
     """The image's file, or the Parquet file that holds it and the row in there."""
 
 
-class WorkedSamples(_Samples):
+class WorkedSamples(LazySamples):
     """Rows of demonstrations; use `load_worked` to make one. An image is opened when its sample is asked for."""
 
     def __init__(self, rows: Sequence[Worked], frame: Size | None) -> None:
@@ -69,13 +65,8 @@ class WorkedSamples(_Samples):
     def __len__(self) -> int:
         return len(self._rows)
 
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-    @overload
-    def __getitem__(self, index: slice) -> WorkedSamples: ...
-    def __getitem__(self, index: int | slice) -> Sample | WorkedSamples:
-        if isinstance(index, slice):
-            return WorkedSamples(self._rows[index], self._frame)
+    def read(self, index: int) -> Sample:
+        """Open an image, and read the answer in its frame."""
         row = self._rows[index]
         image = load_image(row.image if isinstance(row.image, Path) else self._embedded(*row.image))
         frame = self._frame or Size(*image.size)
