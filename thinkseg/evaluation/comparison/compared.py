@@ -104,6 +104,10 @@ class Comparison:
     def __str__(self) -> str:
         """A line per measure with each run's value and, but for the first, its difference to that."""
         first, *others = [run.name for run in self.runs]
+        verdicts = [
+            line.verdict(place) for lines in self.lines.values() for line in lines for place in range(len(others))
+        ]
+        width = max(map(len, verdicts), default=0)
         table = [["", first, *others, *(f"{name} − {first}" for name in others)]]
         for group, lines in self.lines.items():
             count = max((line.count for line in lines), default=0)
@@ -112,7 +116,7 @@ class Comparison:
                 [
                     f"  {get_measure(line.measure).label}",
                     *(format_value(line.measure, metric) for metric in line.metrics),
-                    *(f"{line.interval(place)} {line.verdict(place):6}" for place in range(len(others))),
+                    *(f"{line.interval(place)} {line.verdict(place):{width}}" for place in range(len(others))),
                 ]
                 for line in lines
             ]
