@@ -1,4 +1,4 @@
-"""How a checkpoint is asked: its answer format, the words, its segmenter, its image size. One value holds all of it.
+"""How a checkpoint is prompted: its answer format, the words, its segmenter, its image size. One value holds all of it.
 
 What a caller says comes first, then the `thinkseg.json` in the checkpoint's folder, then the table of published
 checkpoints below; `resolve_config` puts them together. A checkpoint that ThinkSeg wrote describes itself; for any
@@ -102,7 +102,7 @@ KNOWN: Mapping[str, CheckpointConfig] = {
 def resolve_config(
     model: str | Path, given: CheckpointConfig | None = None, *, source: str | None = None
 ) -> CheckpointConfig:
-    """All that is known about how a checkpoint is asked: everybody who loads one goes by this.
+    """All that is known about how a checkpoint is prompted: everybody who loads one goes by this.
 
     Args:
         model: as the caller calls it: ``"pocket"``, a folder or a hub id; the table goes by it.
@@ -169,7 +169,7 @@ def read_instruction(path: Path | str) -> Instruction:
 
 
 def write_config(config: CheckpointConfig, folder: Path) -> None:
-    """Write how a checkpoint is asked into its folder, as `thinkseg.json`."""
+    """Write how a checkpoint is prompted into its folder, as `thinkseg.json`."""
     (folder / CONFIG_FILE).write_text(json.dumps(config.as_json(), indent=2) + "\n", encoding="utf-8")
 
 

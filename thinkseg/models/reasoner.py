@@ -157,7 +157,7 @@ class TransformersReasoner:
                 raise InputError(f"the query contains {token!r}, which is a control token of this model; leave it out")
         if not (self.processor.chat_template or tokenizer.chat_template):
             raise CheckpointError(
-                "this checkpoint has no chat template, so it cannot be asked: add  chat_template.jinja"
+                "this checkpoint has no chat template, so it cannot be prompted: add  chat_template.jinja"
             )
         prompt: str = self.processor.apply_chat_template(
             chat_messages(instruction), add_generation_prompt=True, tokenize=False

@@ -1,4 +1,4 @@
-"""The model that a stage trains, with all that is known about how it is asked."""
+"""The model that a stage trains, with all that is known about how it is prompted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Policy:
     reasoner: TransformersReasoner
     answer_format: AnswerFormat
     config: CheckpointConfig
-    """How it is asked; goes into the `thinkseg.json` of every checkpoint."""
+    """How it is prompted; goes into the `thinkseg.json` of every checkpoint."""
 
     def write_config(self, folder: Path) -> None:
         """Write its `thinkseg.json`."""

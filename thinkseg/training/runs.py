@@ -1,4 +1,4 @@
-"""What both stages of training share: the run's folder, the model with all that is known about it, and its last words.
+"""What both stages of training share: the run's folder, the model with all that is known about it, and its end.
 
 A run's folder holds ``recipe.yaml`` (every setting said), ``code.json`` (digests of the user's own code that the recipe
 names), ``log.jsonl``, ``checkpoint-N`` (to go on from: model,

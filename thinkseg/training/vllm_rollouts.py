@@ -1,4 +1,4 @@
-"""Sampling with vLLM inside TRL: what cannot work is said beforehand, and vLLM is asked what is trained on.
+"""Sampling with vLLM inside TRL: what cannot work is said beforehand, and vLLM gets the prompts that are trained on.
 
 TRL hands vLLM prompts in which an image already is as many tokens as it has patches. On the same cards (`colocate`)
 vLLM takes the first of them for the whole image and puts all of them in its place, so that an image of N tokens
