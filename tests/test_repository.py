@@ -219,3 +219,13 @@ def test_no_test_patches_a_module_of_our_own(repository):
 )
 def test_patches_of_our_own_modules_are_told_from_others(code, count):
     assert len(list(own_patches(ast.parse(code)))) == count
+
+
+def test_no_two_public_classes_have_one_name(repository):
+    homes: dict[str, list[str]] = {}
+    for name, tree in parsed(repository, "thinkseg"):
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(name)
+    assert len(homes) > 100
+    assert {name: where for name, where in homes.items() if len(where) > 1} == {}

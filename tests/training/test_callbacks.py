@@ -6,7 +6,7 @@ import signal
 import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from thinkseg.training.callbacks import CheckpointFiles, OrderlyStop, ProgressBar, RunLog, read_log, record_from_logs
+from thinkseg.training.callbacks import CheckpointFiles, OrderlyStop, RunLog, StepBar, read_log, record_from_logs
 
 LOGS = {
     "loss": 0.5,
@@ -80,7 +80,7 @@ def test_there_is_nothing_in_a_log_that_is_not_there(tmp_path):
 
 
 def test_the_bar_shows_steps_rate_time_left_and_the_running_reward(capsys):
-    bar = ProgressBar("rl")
+    bar = StepBar("rl")
     bar.on_train_begin(ARGS, state(1), TrainerControl())
     bar.on_step_end(ARGS, state(2), TrainerControl())
     bar.on_log(ARGS, state(2), TrainerControl(), logs={"reward": 0.5})
@@ -93,7 +93,7 @@ def test_the_bar_shows_steps_rate_time_left_and_the_running_reward(capsys):
 
 
 def test_without_a_reward_the_bar_shows_the_loss(capsys):
-    bar = ProgressBar("sft")
+    bar = StepBar("sft")
     bar.on_train_begin(ARGS, state(), TrainerControl())
     bar.on_log(ARGS, state(1), TrainerControl(), logs={"loss": 2.0})
     bar.close()

@@ -53,7 +53,7 @@ class Merged:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ShardLayout:
     """A kind of pieces, and where they were found."""
 
     name: str
@@ -107,7 +107,7 @@ def merge(
     return Merged(out, layout, pieces, written, parameters, str(model.dtype).removeprefix("torch."), own.format)
 
 
-def find_layout(source: Path) -> Layout:
+def find_layout(source: Path) -> ShardLayout:
     """Which layout a folder, or the part of it that holds the model, has.
 
     Raises:
@@ -117,12 +117,12 @@ def find_layout(source: Path) -> Layout:
         raise CheckpointError(f"there is no folder '{source}'")
     for folder in (source, source / "actor", source / "pytorch_model_fsdp_0"):
         if ranks.rank_files(folder):
-            return Layout("a file per process (EasyR1, veRL, FSDP)", folder, ranks.read_rank_files)
+            return ShardLayout("a file per process (EasyR1, veRL, FSDP)", folder, ranks.read_rank_files)
         if (folder / distributed.METADATA).is_file():
-            return Layout("a distributed checkpoint (FSDP)", folder, distributed.read_distributed)
+            return ShardLayout("a distributed checkpoint (FSDP)", folder, distributed.read_distributed)
     sharded = zero.zero_folder(source)
     if sharded is not None:
-        return Layout("ZeRO shards (DeepSpeed)", sharded, zero.read_zero)
+        return ShardLayout("ZeRO shards (DeepSpeed)", sharded, zero.read_zero)
     whole = any(source.glob("*.safetensors"))
     raise CheckpointError(
         f"'{source}' holds neither an adapter nor shards that are known"

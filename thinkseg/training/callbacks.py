@@ -114,7 +114,7 @@ class RunLog(TrainerCallback):
                 self._on_step(state.global_step, state.max_steps, record)
 
 
-class ProgressBar(TrainerCallback):
+class StepBar(TrainerCallback):
     """A bar on stderr with rate, time left and the running reward.
 
     Args:

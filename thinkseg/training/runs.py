@@ -20,7 +20,7 @@ from typing import Any
 from thinkseg.errors import InputError, RecipeError
 from thinkseg.evaluation.provenance import code_digests
 from thinkseg.models.families import Family
-from thinkseg.training.callbacks import CheckpointFiles, OnStep, OrderlyStop, ProgressBar, RunLog
+from thinkseg.training.callbacks import CheckpointFiles, OnStep, OrderlyStop, RunLog, StepBar
 from thinkseg.training.config import Lora, Recipe, write_recipe
 from thinkseg.training.policy import Policy
 from thinkseg.training.trl_settings import trl_config_name
@@ -236,7 +236,7 @@ def run_trainer(
     for own in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(own)
     _mend_resuming(trainer)
-    bar = ProgressBar(recipe.stage)
+    bar = StepBar(recipe.stage)
     stop = OrderlyStop(resumable_every)
     for callback in (bar, stop, RunLog(recipe.output / LOG, on_step), CheckpointFiles(policy.describe)):
         trainer.add_callback(callback)
