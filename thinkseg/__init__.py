@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from thinkseg.api.compare import compare
     from thinkseg.api.evaluate import evaluate
     from thinkseg.api.measure import measure, measure_folders
+    from thinkseg.api.score import score
     from thinkseg.api.segment import segment_files
     from thinkseg.api.train import train
     from thinkseg.evaluation.run import Run
@@ -61,6 +62,7 @@ __all__ = [
     "measure",
     "measure_folders",
     "reward",
+    "score",
     "segment_files",
     "train",
 ]
@@ -138,6 +140,7 @@ _HOMES = {
     "measure": "thinkseg.api.measure",
     "measure_folders": "thinkseg.api.measure",
     "reward": "thinkseg.rewards.part",
+    "score": "thinkseg.api.score",
     "segment_files": "thinkseg.api.segment",
     "train": "thinkseg.api.train",
 }

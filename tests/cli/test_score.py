@@ -2,15 +2,14 @@
 
 import io
 import json
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import thinkseg
 from thinkseg import cli
-from thinkseg.cli.score import create_rubric
+from thinkseg.api.score import create_rubric
 from thinkseg.errors import InputError
 from thinkseg.imaging import rle_from_mask, save_mask
 from thinkseg.types import Segmentation
@@ -69,7 +68,7 @@ def test_the_recorded_completions_of_seg_r1_are_scored(repository, capsys):
     assert len(differing) == 13  # decimals: see tests/answers/test_tags.py
 
 
-def test_the_mask_of_a_line_is_compared_with_what_the_segmenter_makes(tmp_path, capsys, monkeypatch):
+def test_the_mask_of_a_line_is_compared_with_what_the_segmenter_makes(tmp_path, capsys):
     target = np.zeros((30, 40), bool)
     target[5:15, 10:20] = True
     (tmp_path / "data").mkdir()
@@ -80,18 +79,16 @@ def test_the_mask_of_a_line_is_compared_with_what_the_segmenter_makes(tmp_path, 
         def segment(self, image, answers):
             return [Segmentation(np.stack([target] * len(answer.objects))) for answer in answers]
 
-    room = SimpleNamespace(load_segmenter=lambda name: {"perfect": Perfect()}[name])
-    monkeypatch.setitem(sys.modules, "thinkseg.models.segmenter", room)  # the real one imports torch
     truth = {"frame": [40, 30], "mask": "mask.png", "image": "image.png"}
     file = write(tmp_path / "data/completions.jsonl", {"completion": HIT, **truth}, {"completion": HIT})
-    first, second = scored(capsys, file, "--format", "seg-r1", "--segmenter", "perfect")
-    assert first["parts"]["segment"] == pytest.approx(1)
-    assert second["parts"] == {"segment": None, "format": 1}
+    first, second = thinkseg.score(file, format="seg-r1", segmenter=Perfect())
+    assert first.parts["segment"] == pytest.approx(1)
+    assert second.parts == {"segment": None, "format": 1}
     (alone, _) = scored(capsys, file, "--format", "seg-r1")
     assert alone["parts"]["segment"] is None
 
 
-def test_the_masks_of_a_line_are_matched_with_those_of_its_objects(tmp_path, capsys, monkeypatch):
+def test_the_masks_of_a_line_are_matched_with_those_of_its_objects(tmp_path):
     left, right = np.zeros((2, 30, 40), bool)
     left[5:15, 10:20], right[5:15, 25:35] = True, True
     save_mask(left, tmp_path / "left.png")
@@ -101,8 +98,6 @@ def test_the_masks_of_a_line_are_matched_with_those_of_its_objects(tmp_path, cap
         def segment(self, image, answers):
             return [Segmentation(np.stack([left, right][: len(answer.objects)])) for answer in answers]
 
-    room = SimpleNamespace(load_segmenter=lambda name: Perfect())
-    monkeypatch.setitem(sys.modules, "thinkseg.models.segmenter", room)  # the real one imports torch
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("format: vision-reasoner\nrewards: {matched_masks: 1, points_inside: 1, soft_accuracy: 1}\n")
     nothing = LISTED.partition("<answer>")[0] + "<answer>[]</answer>"
@@ -115,7 +110,7 @@ def test_the_masks_of_a_line_are_matched_with_those_of_its_objects(tmp_path, cap
         {"completion": LISTED, "masks": [], "frame": [40, 30]},
         {"completion": LISTED, **image},
     )
-    parts = [line["parts"] for line in scored(capsys, file, "--recipe", str(recipe), "--segmenter", "perfect")]
+    parts = [score.parts for score in thinkseg.score(file, recipe=recipe, segmenter=Perfect())]
     assert [part["matched_masks"] for part in parts] == [1, 0.5, 1, None, None]
     assert [part["points_inside"] for part in parts] == [1, 1, 1, 0, None]
     assert [part["soft_accuracy"] for part in parts] == [None, None, 3, 0, None]
@@ -181,9 +176,37 @@ def test_a_wrong_call_says_what_to_do(tmp_path, capsys):
     assert "--format" in complaint(capsys, file)
     assert "did you mean 'seg-r1'?" in complaint(capsys, file, "--format", "seg-r9")
     assert "vision-reasoner" in complaint(capsys, file, "--format", "seg-r1", "--recipe", "nowhere.yaml")
-    assert "'rewards'" in complaint(capsys, file, "--format", "seg-r1", "--recipe", file)
+    assert "no setting 'completion'" in complaint(capsys, file, "--format", "seg-r1", "--recipe", file)
+    (tmp_path / "bare.yaml").write_text("format: seg-r1\n")
+    assert "needs 'rewards'" in complaint(capsys, file, "--recipe", str(tmp_path / "bare.yaml"))
     assert "leave one out" in complaint(capsys, file, "--format", "seg-r1", "--recipe", "seg-zero")
     assert "nowhere.jsonl" in complaint(capsys, "nowhere.jsonl", "--format", "seg-r1")
+
+
+def test_a_recipe_that_comes_along_is_known_by_its_name(tmp_path, capsys):
+    file = write(tmp_path / "completions.jsonl", {"completion": HIT})
+    (line,) = scored(capsys, file, "--recipe", "pocket/rl")
+    assert list(line["parts"]) == ["segment", "soft_box_iou", "points_inside", "presence", "format"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("rewads: {format: 1}", "there is no setting 'rewads'; did you mean 'rewards'?"),
+        ("rewards: {format: true}", "'rewards.format' should be a number, found True"),
+        ("rewards: {format: 1}\nrewards: {format: 2}", "the key 'rewards' comes twice"),
+    ],
+)
+def test_a_recipe_is_checked_as_for_training(tmp_path, capsys, text, sentence):
+    file = write(tmp_path / "completions.jsonl", {"completion": HIT})
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(text)
+    assert sentence in complaint(capsys, file, "--format", "seg-r1", "--recipe", str(recipe))
+
+
+def test_completions_in_memory_are_scored_with_weights_of_ones_own():
+    (found,) = thinkseg.score([{"id": "a", "completion": HIT}], format="seg-r1", rewards={"format": 0.5})
+    assert found.as_json() == {"id": "a", "parts": {"format": 1.0}, "total": 0.5, "malformed": None}
 
 
 def test_a_recipe_may_be_more_exact_about_the_format_than_the_call():
