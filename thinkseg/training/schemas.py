@@ -1,4 +1,4 @@
-"""JSON schemas of recipes and of a checkpoint's `thinkseg.json`, by which an editor completes and checks them.
+"""JSON schemas of recipes, of a checkpoint's `thinkseg.json` and of `report.json`; editors complete and check by them.
 
     thinkseg train --schema > recipe.schema.json
     python -m thinkseg.training.schemas recipes/schemas   # writes them all anew
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from thinkseg.answers import FORMATS
+from thinkseg.evaluation.report_file import ReportFile
 from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.rewards import PARTS
 from thinkseg.training.config import Recipe
@@ -45,7 +46,16 @@ def checkpoint_schema() -> dict[str, Any]:
     return schema
 
 
-SCHEMAS = {"recipe.schema.json": recipe_schema, "thinkseg.schema.json": checkpoint_schema}
+def report_schema() -> dict[str, Any]:
+    """The schema of an evaluation's `report.json`."""
+    return _schema_of(ReportFile)
+
+
+SCHEMAS = {
+    "recipe.schema.json": recipe_schema,
+    "thinkseg.schema.json": checkpoint_schema,
+    "report.schema.json": report_schema,
+}
 """By the name of the file."""
 
 
