@@ -5,7 +5,6 @@ ThinkSeg's own schema keeps all that a sample has; the two published ones are in
 
 import io
 import json
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from PIL import Image
 
 from thinkseg.answers.codec import answer_from_json, answer_to_json
 from thinkseg.data.prepared.schemas import PublishedSchema, read_solution, render_solution
-from thinkseg.errors import DataError, ImageError
-from thinkseg.imaging import load_image, read_header, resize_mask
+from thinkseg.errors import DataError
+from thinkseg.imaging import load_image, load_mask, read_header, resize_mask
 from thinkseg.types import Answer, Mask, Sample, Size
 
 _KEPT_MODES = ("RGB", "L")
@@ -125,7 +124,7 @@ def _encoded_image(sample: Sample, image: Image.Image, size: Size) -> bytes:
 
 
 def _decoded_image(encoded: Mapping[str, Any]) -> Image.Image:
-    return load_image(_decoded(encoded))
+    return load_image(io.BytesIO(encoded["bytes"]), "the image in a row")
 
 
 def _encoded_mask(mask: Mask | None, size: Size) -> dict[str, Any] | None:
@@ -137,14 +136,4 @@ def _encoded_mask(mask: Mask | None, size: Size) -> dict[str, Any] | None:
 
 
 def _decoded_mask(encoded: Mapping[str, Any]) -> Mask:
-    mask: Mask = np.asarray(_decoded(encoded)) > 0
-    return mask
-
-
-def _decoded(encoded: Mapping[str, Any]) -> Image.Image:
-    try:
-        image = Image.open(io.BytesIO(encoded["bytes"]))
-        image.load()
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise ImageError(f"an image or a mask inside a row is damaged and cannot be read ({error})") from error
-    return image
+    return load_mask(io.BytesIO(encoded["bytes"]), "the mask in a row")

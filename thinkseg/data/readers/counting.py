@@ -86,8 +86,8 @@ class CountListing(Listing):
         number, _ = self._rows[index]
         encoded = _image_bytes(self.file, number)
         try:
-            return load_image(Image.open(io.BytesIO(encoded)))
-        except (OSError, ImageError) as error:
+            return load_image(io.BytesIO(encoded))
+        except ImageError as error:
             raise ImageError(f"the image in row {number} of '{self.file}' cannot be read ({error})") from error
 
 

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from thinkseg.answers.tags import SegR1
 from thinkseg.data.readers.tables import jsonl_rows
 from thinkseg.data.samples import LazySamples
@@ -68,7 +66,8 @@ class WorkedSamples(LazySamples):
     def read(self, index: int) -> Sample:
         """Open an image, and read the answer in its frame."""
         row = self._rows[index]
-        image = load_image(row.image if isinstance(row.image, Path) else self._embedded(*row.image))
+        source = row.image if isinstance(row.image, Path) else self._embedded(*row.image)
+        image = load_image(source, f"the image in {row.where}" if isinstance(source, io.BytesIO) else None)
         frame = self._frame or Size(*image.size)
         _refuse_other_frame(row, frame)
         answer = SegR1().parse(SegR1().render(row.answer), frame)  # clips the pixel that may lie beyond
@@ -184,7 +183,7 @@ def _plain(query: str) -> str:
 
 def _image(value: object, file: Path, where: str) -> Source:
     if isinstance(value, dict) and value.get("bytes"):
-        return Image.open(io.BytesIO(value["bytes"]))
+        return io.BytesIO(value["bytes"])
     path = value.get("path") if isinstance(value, dict) else value
     if not isinstance(path, str) or not path:
         raise DataError(f"{where} has no 'image', neither bytes nor the name of a file")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from thinkseg.errors import DataError
+from thinkseg.imaging.opening import opened_upright
 
 SPLITS = ("train", "test")
 
@@ -58,7 +58,8 @@ class Assets:
 
 @cache
 def _pixels(file: Path, mode: str) -> UInt8[np.ndarray, "height width channels"]:
-    pixels = np.asarray(Image.open(file).convert(mode))
+    with opened_upright(file) as image:
+        pixels = np.asarray(image.convert(mode))
     pixels.setflags(write=False)
     return pixels
 

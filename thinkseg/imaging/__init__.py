@@ -1,0 +1,29 @@
+"""Images and masks between files and memory.
+
+An image becomes a PIL image in RGB, turned as its EXIF says. A mask becomes a boolean array (height, width). Files
+that are missing, broken, of another kind or too large raise an `ImageError` that names them.
+"""
+
+from thinkseg.imaging.images import IMAGE_SUFFIXES, find_images, load_image
+from thinkseg.imaging.masks import load_map, load_mask, resize_mask, save_mask
+from thinkseg.imaging.opening import FORMATS, MAX_PIXELS, ImageFile, OversizeError, Source, read_header
+from thinkseg.imaging.run_lengths import RunLengths, mask_from_rle, rle_from_mask
+
+__all__ = [
+    "FORMATS",
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "ImageFile",
+    "OversizeError",
+    "RunLengths",
+    "Source",
+    "find_images",
+    "load_image",
+    "load_map",
+    "load_mask",
+    "mask_from_rle",
+    "read_header",
+    "resize_mask",
+    "rle_from_mask",
+    "save_mask",
+]
