@@ -218,7 +218,7 @@ def test_a_recipe_trains_with_them_and_its_checkpoint_asks_to_be_told_again(
     (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
     assert main(["train", "rl", str(tmp_path / "recipe.yaml")]) == 0
     records = read_log(tmp_path / "run" / "log.jsonl")
-    assert [record["parts"]["segment"] for record in records] == [1.0, 1.0]
+    assert [record["rewards/segment/mean"] for record in records] == [1.0, 1.0]
     adapters = json.loads((tmp_path / "run" / "checkpoint-2" / "adapter_config.json").read_text())
     assert adapters["target_modules"] == r".*language_model.*(q|v)_proj"
 
