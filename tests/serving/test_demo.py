@@ -1,6 +1,7 @@
 """The demo without a browser: what its handlers do, and that it keeps to this machine. With one: `test_page.py`."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from thinkseg.models.pipeline import Pipeline
 from thinkseg.serving import demo
 from thinkseg.serving.demo import Address, Desk, require_gradio
 from thinkseg.serving.examples import write_examples
+from thinkseg.serving.guarding import Store
 from thinkseg.serving.showing import Shown
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.types import Request
@@ -30,20 +32,27 @@ def fake(said: str = ANSWER) -> Pipeline:
 
 
 @pytest.fixture
-def photo(tmp_path: Path) -> str:
-    Image.new("RGB", (10, 10)).save(tmp_path / "photo.png")
-    return str(tmp_path / "photo.png")
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "files")
 
 
-def test_only_the_files_of_the_last_answers_are_kept(photo: str, tmp_path: Path) -> None:
-    desk = Desk(fake(), tmp_path / "answers")
+@pytest.fixture
+def photo(store: Store) -> str:
+    path = store.new_folder(None) / "photo.png"
+    path.parent.mkdir(parents=True)
+    Image.new("RGB", (10, 10)).save(path)
+    return str(path)
+
+
+def test_only_the_files_of_the_last_answers_are_kept(photo: str, store: Store) -> None:
+    desk = Desk(fake(), store)
     pages = [desk.answer(photo, "x") for _ in range(demo._KEPT_ANSWERS + 2)]
     exist = [page.mask is not None and page.mask.exists() for page in pages]
     assert exist == [False, False, *[True] * demo._KEPT_ANSWERS]
 
 
-def test_an_answers_files_say_which_model_it_was_and_not_where_the_upload_lay(photo: str, tmp_path: Path) -> None:
-    page = Desk(fake(), tmp_path / "answers", {"name": "fake"}).answer(photo, "the ball")
+def test_an_answers_files_say_which_model_it_was_and_not_where_the_upload_lay(photo: str, store: Store) -> None:
+    page = Desk(fake(), store, {"name": "fake"}).answer(photo, "the ball")
     assert page.record is not None
     record = json.loads(page.record.read_text())
     assert (record["query"], record["image"], record["model"]) == ("the ball", "photo.png", {"name": "fake"})
@@ -57,34 +66,51 @@ def test_an_answers_files_say_which_model_it_was_and_not_where_the_upload_lay(ph
     ("name", "query", "sentence"),
     [
         (None, "x", "choose an image first"),
-        ("gone.png", "x", "found no such file"),
+        ("gone.png", "x", "choose an image first"),
         ("broken.png", "x", "is not an image of a kind that can be read"),
         ("photo.png", " ", "the query is empty"),
     ],
 )
-def test_what_is_wrong_with_a_request_is_a_sentence(photo: str, name: str | None, query: str, sentence: str) -> None:
+def test_what_is_wrong_with_a_request_is_a_sentence(
+    photo: str, store: Store, name: str | None, query: str, sentence: str
+) -> None:
     folder = Path(photo).parent
     (folder / "broken.png").write_text("no image")
-    page = Desk(fake(), folder / "answers").answer(str(folder / name) if name else None, query)
+    page = Desk(fake(), store).answer(str(folder / name) if name else None, query)
     assert 'class="verdict error"' in page.verdict_html
     assert sentence in page.verdict_html
     assert str(folder) not in page.verdict_html
     assert page == Shown(None, page.verdict_html)
-    assert not (folder / "answers").exists()
+    assert list(store.folder.iterdir()) == [folder]
 
 
-def test_an_address_is_not_fetched_for_whoever_asks_the_page(tmp_path: Path) -> None:
-    page = Desk(fake(), tmp_path).answer("http://127.0.0.1:9/photo.png", "x")
-    assert "nothing is fetched from a network" in page.verdict_html
+def test_only_what_was_uploaded_can_be_asked_about_and_no_request_learns_which_files_there_are(
+    photo: str, store: Store, tmp_path: Path
+) -> None:
+    shutil.copy(photo, tmp_path / "private.png")
+    (Path(photo).parent / "link.png").symlink_to(tmp_path / "private.png")
+    elsewhere = [
+        str(tmp_path / "private.png"),
+        str(tmp_path / "no-such-file.png"),
+        f"{photo}/../../../private.png",
+        str(Path(photo).parent / "link.png"),
+        str(store.folder),
+        "http://127.0.0.1:9/photo.png",
+        "a\0b",
+        "/dev/zero",
+    ]
+    desk = Desk(fake(), store)
+    assert {desk.answer(path, "x") for path in elsewhere} == {desk.answer(None, "x")}
+    assert desk.answer(photo, "x").record is not None
 
 
 def test_a_fault_of_the_machine_is_a_sentence_and_is_logged(
-    photo: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    photo: str, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_: Request) -> str:
         raise RuntimeError("out of <memory>")
 
-    page = Desk(Pipeline(FakeReasoner(fail), FakeSegmenter(), get_format("seg-r1")), tmp_path).answer(photo, "x")
+    page = Desk(Pipeline(FakeReasoner(fail), FakeSegmenter(), get_format("seg-r1")), store).answer(photo, "x")
     assert "RuntimeError: out of &lt;memory&gt;. The server&#x27;s log has more." in page.verdict_html
     assert "Traceback" in caplog.text
 

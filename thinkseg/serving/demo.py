@@ -2,7 +2,8 @@
 
 It is served to this machine alone unless the caller says otherwise. Nothing is loaded from elsewhere and nothing is
 sent anywhere: no fonts, no statistics. Models are loaded once; requests are answered one after the other. What is
-uploaded lies in a temporary folder that is removed at the end.
+uploaded and answered lies in a temporary folder that is pruned while the page is served and removed at the end, also
+when the process is told to end. `thinkseg.serving.guarding` says who is answered.
 """
 
 from __future__ import annotations
@@ -11,20 +12,21 @@ import dataclasses
 import importlib
 import logging
 import os
-import shutil
+import signal
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from html import escape
 from importlib import resources
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkseg.errors import InputError, MissingExtraError
 from thinkseg.serving.examples import Example, write_examples
+from thinkseg.serving.guarding import Guard, Janitor, Store, visitor_of
 from thinkseg.serving.showing import Shown, show_error, show_result
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ _KEPT_ANSWERS = 16
 """Answers whose files are kept; whoever wants an older one asks again."""
 
 _MAX_UPLOAD = "200mb"
+
+_SHOWN = "thinkseg.shown.png"
+"""The image on the page, among the files of an answer."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,23 +74,29 @@ class Address:
 
 @dataclass
 class Desk:
-    """Answers the requests of a page; its folder holds the files of the last answers."""
+    """Answers the requests of a page about the images that were uploaded to it."""
 
     pipeline: Pipeline
-    folder: Path
+    store: Store
+    """Where the images lie that may be asked about, and the files of the last answers."""
     model: Mapping[str, Any] | None = None
     """What the records say about the models, if anything."""
-    _numbers: count[int] = field(default_factory=count, init=False)
     _kept: deque[Path] = field(default_factory=deque, init=False)
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def answer(self, source: str | None, query: str) -> Shown:
-        """What the page shows for a request; a fault of the machine is told in a sentence and logged whole."""
+    def answer(self, source: str | None, query: str, visitor: str | None = None) -> Shown:
+        """What the page shows for a request; a fault of the machine is told in a sentence and logged whole.
+
+        Args:
+            source: the path of an image in the store; any other is treated as none.
+            query: what to look for.
+            visitor: who asks, and alone may have the files of the answer.
+        """
         with self._turn:
-            folder = self.folder / f"answer-{next(self._numbers)}"
+            folder = self.store.new_folder(visitor)
             self._kept.append(folder)
             if len(self._kept) > _KEPT_ANSWERS:
-                shutil.rmtree(self._kept.popleft(), ignore_errors=True)
+                self.store.forget(self._kept.popleft())
             try:
                 return self._answer(source, query or "", folder)
             except Exception as error:  # noqa: BLE001 - a page has to live on, whatever a model does
@@ -94,15 +105,19 @@ class Desk:
 
     def _answer(self, source: str | None, query: str, folder: Path) -> Shown:
         """Ask the models, write the files, show the result, or what is wrong with the request."""
-        if source is None:
+        # Whether there is a file elsewhere on the server is nobody's business: it gets the same sentence as none.
+        if source is None or not self.store.holds(source):
             return show_error("choose an image first: upload one, or take an example")
-        name = Path(source).name  # where an upload lies on the server is nobody's business
+        name = Path(source).name  # where an upload lies on the server is nobody's business either
         try:
             result = self.pipeline.segment(source, query)
         except InputError as error:
             return show_error(str(error).replace(source, name))
         result = dataclasses.replace(result, source=name, model=self.model)
-        return show_result(result, result.save(folder, "thinkseg", index=True))
+        shown = show_result(result, result.save(folder, "thinkseg", index=True))
+        assert shown.image is not None
+        shown.image.save(folder / _SHOWN)
+        return dataclasses.replace(shown, overlay=folder / _SHOWN)
 
 
 def build(desk: Desk, examples: Sequence[Example] = (), about: str = "") -> Any:
@@ -128,6 +143,7 @@ def build(desk: Desk, examples: Sequence[Example] = (), about: str = "") -> Any:
                 )
                 # Gradio would open the file first, and with sentences of its own; the path is checked before this.
                 image.preprocess = lambda payload: payload.path if payload else None
+                _fetch_nothing(image)
                 query = gr.Textbox(
                     label="What to look for", placeholder="the animal that gives milk", max_lines=3, elem_id="query"
                 )
@@ -137,7 +153,7 @@ def build(desk: Desk, examples: Sequence[Example] = (), about: str = "") -> Any:
                 shown = gr.Image(
                     label="What was found",
                     show_label=False,  # it would lie on the image
-                    format="png",
+                    type="filepath",
                     interactive=False,
                     buttons=["fullscreen"],
                     elem_id="found",
@@ -167,8 +183,10 @@ def build(desk: Desk, examples: Sequence[Example] = (), about: str = "") -> Any:
             )
         outputs = [verdict, shown, thinking, table, downloads, mask, index, record, written, text]
 
-        def answer(source: str | None, asked: str) -> list[Any]:
-            return _updates(gr, desk.answer(source, asked))
+        def answer(source: str | None, asked: str, request: Any) -> list[Any]:
+            return _updates(gr, desk.answer(source, asked, visitor_of(request.request.scope)))
+
+        answer.__annotations__["request"] = gr.Request  # by which Gradio knows what to hand over
 
         asking: dict[str, Any] = {
             "fn": answer,
@@ -214,10 +232,21 @@ def serve(
     """
     gr = require_gradio()
     _ask_loopback_directly()
-    with tempfile.TemporaryDirectory(prefix="thinkseg-demo-") as name:
-        folder = Path(name)
-        os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
-        page = build(Desk(pipeline, folder, model), examples(folder / "examples"), about)
+    stop = stop or threading.Event()
+    with tempfile.TemporaryDirectory(prefix="thinkseg-demo-") as name, _told_to_end(stop):
+        store = Store(Path(name) / "files")
+        os.environ["GRADIO_TEMP_DIR"] = str(store.folder)
+        page = build(Desk(pipeline, store, model), examples(Path(name) / "examples"), about)
+        store.keep_what_is_there()
+        guards: list[Guard] = []
+
+        @asynccontextmanager
+        async def guarded(app: Any) -> AsyncIterator[None]:
+            """Stand before everything else of the page, from before the first request on."""
+            guards.append(Guard(app.middleware_stack, store, address.host))
+            app.middleware_stack = guards[0]
+            yield
+
         page.queue(max_size=32)
         try:
             _, url, public = page.launch(
@@ -227,10 +256,10 @@ def serve(
                 prevent_thread_lock=True,
                 quiet=True,
                 inbrowser=False,
-                show_error=True,
+                show_error=False,
                 footer_links=[],
                 max_file_size=_MAX_UPLOAD,
-                allowed_paths=[str(folder)],
+                app_kwargs={"lifespan": guarded},
                 ssr_mode=False,
                 run_history=False,
                 enable_monitoring=False,
@@ -245,10 +274,43 @@ def serve(
                 "others with --host and --port"
             ) from error
         try:
-            ready(url, public or None)
-            (stop or threading.Event()).wait()
+            assert guards, "the page is served without its guard"
+            guards[0].also_called(public)
+            with Janitor(store):
+                ready(url, public or None)
+                stop.wait()
         finally:
             page.close(verbose=False)
+
+
+@contextmanager
+def _told_to_end(stop: threading.Event) -> Iterator[None]:
+    """While this is open, the signals that tell a process to end set the event, so that its files are removed."""
+    if threading.current_thread() is not threading.main_thread():  # where no signal arrives
+        yield
+        return
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.getsignal(getattr(signal, name)) for name in names}
+    taken = [name for name in names if before[name] is signal.SIG_DFL]  # nohup wants to ignore the second one
+    for name in taken:
+        signal.signal(getattr(signal, name), lambda *_: stop.set())
+    try:
+        yield
+    finally:
+        for name in taken:
+            signal.signal(getattr(signal, name), before[name])
+
+
+def _fetch_nothing(image: Any) -> None:
+    """Let a component take files only: Gradio would fetch an address that somebody names in place of an upload."""
+    take = image.async_move_resource_to_block_cache
+
+    async def take_file(path: Any) -> Any:
+        if "://" in str(path):
+            raise InputError("nothing is fetched from elsewhere: upload the image")
+        return await take(path)
+
+    image.async_move_resource_to_block_cache = take_file
 
 
 def _updates(gr: Any, shown: Shown) -> list[Any]:
@@ -256,7 +318,7 @@ def _updates(gr: Any, shown: Shown) -> list[Any]:
     failed = shown.image is not None and bool(shown.text) and not shown.thinking and not shown.table_html
     return [
         gr.update(value=shown.verdict_html),
-        gr.update(value=shown.image, visible=shown.image is not None),
+        gr.update(value=None if shown.overlay is None else str(shown.overlay), visible=shown.overlay is not None),
         gr.update(value=shown.thinking, visible=bool(shown.thinking)),
         gr.update(value=shown.table_html, visible=bool(shown.table_html)),
         gr.update(visible=shown.record is not None),

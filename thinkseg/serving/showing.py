@@ -39,6 +39,8 @@ class Shown:
     """The numbered objects, as a PNG."""
     record: Path | None = None
     """All of it, as JSON."""
+    overlay: Path | None = None
+    """The image, as a file that the page shows."""
 
 
 def show_result(result: Result, files: Sequence[Path] = ()) -> Shown:
