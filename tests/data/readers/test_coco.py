@@ -3,10 +3,11 @@
 import json
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from thinkseg.data.discovery.load import find_datasets, load_dataset
-from thinkseg.data.listing import FaultKind
+from thinkseg.data.listing import BrokenFile, FaultKind
 from thinkseg.data.readers.coco import list_coco
 from thinkseg.errors import DataError
 from thinkseg.testing.data_sets import scene_samples, write_coco, write_lvis
@@ -85,7 +86,7 @@ def test_an_annotation_that_cannot_be_drawn_is_named(copy):
         ("[", "cannot be read"),
         ("{}", "lacks 'images'"),
         ('{"images": [{"id": 1}]}', "lacks 'file_name'"),
-        ("[]", "cannot"),
+        ("[]", "should be a JSON object"),
     ],
 )
 def test_a_file_of_another_kind_is_told(tmp_path, content, said):
@@ -135,3 +136,117 @@ def test_lvis_without_cocos_images_says_what_to_do(tmp_path):
     with pytest.raises(DataError, match="no folder 'train2017' or 'val2017'"):
         load_dataset("lvis", "train", tmp_path / "b")
     assert len(load_dataset("lvis", "train", tmp_path / "b", images=tmp_path / "a")) == 2
+
+
+@pytest.fixture
+def cups(tmp_path):
+    """Makes a file of one cup in each of two images of 40×30 pixels."""
+
+    def make(change=lambda content: None):
+        images = tmp_path / "images"
+        images.mkdir(exist_ok=True)
+        for name in ("a.png", "b.png"):
+            PIL.Image.new("RGB", (40, 30)).save(images / name)
+        content = {
+            "images": [{"id": i, "file_name": f"{n}.png", "width": 40, "height": 30} for i, n in ((1, "a"), (2, "b"))],
+            "categories": [{"id": 1, "name": "cup"}],
+            "annotations": [
+                {"id": i, "image_id": i, "category_id": 1, "bbox": [2, 2, 10, 10], "iscrowd": 0, "area": 100,
+                 "segmentation": [[2, 2, 12, 2, 12, 12, 2, 12]]}
+                for i in (1, 2)
+            ],
+        }  # fmt: skip
+        change(content)
+        (tmp_path / "a.json").write_text(json.dumps(content))
+        return tmp_path / "a.json", images
+
+    return make
+
+
+def first(**values):
+    return lambda content: content["annotations"][0].update(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (first(id=2), r"the id 2 of annotations\[1\] in '.*a.json' is taken by annotations\[0\]"),
+        (first(id=1.25), r"'id' of annotations\[0\] in '.*a.json' should be a whole number, found 1.25"),
+        (first(image_id=True), "'image_id' of .* should be a whole number, found True"),
+        (first(category_id=None), "'category_id' of .* should be a whole number, found nothing"),
+        (first(iscrowd="no"), "'iscrowd' of .* should be 0 or 1, true or false, found 'no'"),
+        (first(iscrowd=2), "'iscrowd' of .* should be 0 or 1"),
+        (first(bbox=[1, 2, 3]), "'bbox' of .* should be a list of 4 numbers"),
+        (first(bbox=["1", 2, 3, 4]), "'bbox' of .* should be a finite number"),
+        (first(bbox=[5, 5, -3, 4]), "'bbox' of .* not negative"),
+        (first(area=float("nan")), "'area' of .* should be a finite number"),
+        (lambda content: content["images"][1].update(id=1), r"the id 1 of images\[1\]"),
+        (lambda content: content["images"][1].update(width=40.5), r"'width' of images\[1\]"),
+        (lambda content: content["images"][1].update(height=0), r"'height' of images\[1\] .* at least 1"),
+        (lambda content: content["images"][1].update(file_name=None), r"'file_name' of images\[1\] .* found nothing"),
+        (lambda content: content["categories"].append({"id": 1, "name": "dog"}), r"the id 1 of categories\[1\]"),
+        (lambda content: content["categories"][0].update(name=["cup"]), "'name' of .* should be text"),
+        (lambda content: content["annotations"].append(3), r"annotations\[2\] in .* should be a JSON object, found 3"),
+        (lambda content: content.update(images={}), "'images' of .* should be a list"),
+    ],
+)
+def test_a_value_that_would_lose_a_sample_or_a_meaning_is_named_with_its_row(cups, change, said):
+    with pytest.raises(BrokenFile, match=said) as error:
+        list_coco(*cups(change))
+    assert error.value.kind is FaultKind.BAD_RECORD
+
+
+@pytest.mark.parametrize("value", [None, "0", False, 0, 0.0])
+def test_an_object_that_says_in_any_way_that_it_is_no_crowd_is_asked_about(cups, value):
+    listing = list_coco(*cups(first(iscrowd=value)))
+    assert [sample.target.sum() for sample in listing] == [100, 100]
+
+
+@pytest.mark.parametrize("value", ["1", True, 1])
+def test_an_object_that_says_in_any_way_that_it_is_a_crowd_is_not_asked_about(cups, value):
+    assert [sample.id for sample in list_coco(*cups(first(iscrowd=value)))] == ["2-1"]
+
+
+def test_numbers_that_a_tool_wrote_as_text_or_with_a_point_and_rows_that_come_twice_lose_nothing(cups):
+    def change(content):
+        content["annotations"][0].update(id="1", image_id="1", category_id=1.0)
+        content["images"].append(dict(content["images"][0]))
+
+    assert [sample.id for sample in list_coco(*cups(change))] == ["1-1", "2-1"]
+
+
+@pytest.mark.parametrize("pattern", ["images/{}", "images\\{}", "./{}", "more/../{}", ".\\images\\{}"])
+def test_a_name_with_the_folder_itself_or_with_backslashes_is_found(cups, pattern):
+    def change(content):
+        for image in content["images"]:
+            image["file_name"] = pattern.format(image["file_name"])
+
+    file, images = cups(change)
+    listing = list_coco(file, images)
+    assert not listing.faults
+    assert [sample.image for sample in listing] == [images / "a.png", images / "b.png"]
+    assert list_coco(file, images.parent).faults == [] or "images" not in pattern
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../secret.png", "/etc/secret.png", "..\\secret.png", "C:\\secret.png", "x/../../secret.png", "..", "\\\\a\\b"],
+)
+def test_a_name_that_leads_out_of_the_folder_of_images_is_refused(cups, name):
+    with pytest.raises(BrokenFile, match=r"'file_name' of images\[0\] in .* below the folder of images"):
+        list_coco(*cups(lambda content: content["images"][0].update(file_name=name)))
+
+
+def test_other_braces_of_a_query_than_those_of_the_category_stay(cups):
+    assert list_coco(*cups(), "the {color} {}, {0}")[0].query == "the {color} cup, {0}"
+
+
+def test_a_file_in_another_encoding_is_read_when_it_is_named(cups):
+    file, images = cups(lambda content: content["categories"][0].update(name="杯子"))
+    content = file.read_text()
+    file.write_bytes(json.dumps(json.loads(content), ensure_ascii=False).encode("gbk"))
+    with pytest.raises(BrokenFile, match=r"a.json' should be text in UTF-8 and is not .*--encoding"):
+        list_coco(file, images)
+    assert list_coco(file, images, encoding="gbk")[0].query == "杯子"
+    file.write_bytes(content.encode("utf-16"))
+    assert list_coco(file, images)[0].query == "杯子"

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
-from thinkseg.data.readers.segmentations import mask_from_segmentation
+from thinkseg.data.readers.segmentations import mask_from_run_lengths, mask_from_segmentation
 from thinkseg.errors import ImageError
 from thinkseg.imaging import mask_from_rle, rle_from_mask
 from thinkseg.types import Size
@@ -94,18 +94,40 @@ def test_run_lengths_are_read_compressed_and_plain():
 
 
 @pytest.mark.parametrize(
-    ("segmentation", "error", "said"),
+    ("segmentation", "said"),
     [
-        ([[1.0, 2.0, 3.0, 4.0]], ValueError, "three corners"),
-        ([[1.0, 2.0, 3.0, 4.0, float("nan"), 5.0]], ValueError, "finite"),
-        ([[1.0, 2.0, 3.0, 4.0, 1e9, 5.0]], ValueError, "within 100,000 pixels"),
-        ([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]], ValueError, "reshape"),
-        ({"size": [2, 3], "counts": [-3, 9]}, ImageError, "add up to 6"),
-        ({"size": [3, 2], "counts": [6]}, ImageError, "image is"),
-        ({"size": [2, 3], "counts": [5]}, ImageError, "add up to 6"),
-        ({"size": [2, 3], "counts": "~"}, ImageError, "run lengths"),
+        ([[1.0, 2.0, 3.0, 4.0]], "three corners"),
+        ([[1.0, 2.0, 3.0, 4.0, float("nan"), 5.0]], "finite"),
+        ([[1.0, 2.0, 3.0, 4.0, 1e9, 5.0]], "within 100,000 pixels"),
+        ([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]], "an x and a y for each, found 7 numbers"),
+        ({"size": [2, 3], "counts": [-3, 9]}, "list of lengths"),
+        ({"size": [3, 2], "counts": [6]}, "image is"),
+        ({"size": [2, 3], "counts": [5]}, "add up to 6"),
+        ({"size": [2, 3], "counts": "~"}, "run lengths"),
+        ({"size": [2, 3], "counts": [2.5, 3.5]}, "list of lengths"),
+        ({"size": 6, "counts": [6]}, "should be .height, width."),
+        ({"counts": [6]}, "with 'size' and 'counts'"),
+        ("[[0, 0, 2, 0, 2, 2]]", "a list of polygons"),
+        ([{"size": [2, 3], "counts": [6]}], "a list of polygons"),
+        ([["0", "0", "2", "0", "2", "2"]], "a list of polygons"),
+        ([[[0, 0], [2, 0], [2, 2]]], "a list of polygons"),
+        (True, "a list of polygons"),
     ],
 )
-def test_what_cannot_be_drawn_is_told(segmentation, error, said):
-    with pytest.raises(error, match=said):
+def test_what_cannot_be_drawn_is_told(segmentation, said):
+    with pytest.raises(ImageError, match=said):
         mask_from_segmentation(segmentation, Size(3, 2))
+
+
+def test_a_flat_list_of_numbers_is_one_polygon():
+    flat = [2, 2, 12, 2, 12, 12, 2, 12]
+    mask = mask_from_segmentation(flat, Size(40, 30))
+    assert mask.sum() == 100
+    assert mask[2:12, 2:12].all()
+
+
+def test_run_lengths_written_out_are_read_like_compressed_ones():
+    mask = np.zeros((4, 5), dtype=bool)
+    mask[1:3, 2:4] = True  # column by column: 9 out, 2 in, 2 out, 2 in, 5 out
+    assert np.array_equal(mask_from_run_lengths({"size": [4, 5], "counts": [9, 2, 2, 2, 5]}), mask)
+    assert np.array_equal(mask_from_run_lengths(rle_from_mask(mask)), mask)

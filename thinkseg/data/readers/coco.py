@@ -11,17 +11,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from thinkseg.data.fields import FieldError, Fields, objects
 from thinkseg.data.listing import BrokenFile, Entry, Fault, FaultKind, Listing
+from thinkseg.data.names import name_below
 from thinkseg.data.readers.segmentations import Segmentation, mask_from_segmentation, stacked
+from thinkseg.data.text import read_text
 from thinkseg.errors import DataError, ImageError
 from thinkseg.types import Box, Mask, Sample, Size, TrueBox
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ class CocoListing(Listing):
         image = self._instances.images[image_number]
         return Entry(
             f"{image_number}-{category}",
-            self._query.format(self._instances.categories[category]),
+            self._query.replace("{}", self._instances.categories[category]),
             self.folder / image.file,
             f"{self._instances.file}: category {category} in image {image_number}",
             may_be_empty=not numbers,
@@ -137,7 +142,13 @@ class CocoListing(Listing):
 
 
 def list_coco(
-    annotations: Path | str, images: Path | str, query: str = "{}", *, name: str = "", absent: bool = False
+    annotations: Path | str,
+    images: Path | str,
+    query: str = "{}",
+    *,
+    name: str = "",
+    absent: bool = False,
+    encoding: str = "",
 ) -> CocoListing:
     """List instances in COCO's format, or LVIS's.
 
@@ -147,11 +158,12 @@ def list_coco(
         query: what is asked, with ``{}`` for the name of the category.
         name: of the data set, for messages.
         absent: whether to ask for what is known not to be there (LVIS), in place of what is.
+        encoding: of the file, where it is not UTF-8.
 
     Raises:
         DataError: the file or the folder is missing or not as expected.
     """
-    instances = load_instances(Path(annotations))
+    instances = load_instances(Path(annotations), encoding)
     faults = [
         Fault(FaultKind.BAD_RECORD, f"{instances.file}: annotation {number}", f"its {what} is not in the file")
         for number, instance in instances.objects.items()
@@ -161,45 +173,57 @@ def list_coco(
         )
         if not known
     ]
-    faults += missing_images(Path(images), (image.file for image in instances.images.values()))
+    located, missing = find_images(Path(images), instances.images)
+    instances = replace(instances, images=located)
+    faults += missing
     return CocoListing(name or Path(annotations).stem, Path(images), instances, query, faults, absent=absent)
 
 
-def load_instances(file: Path) -> Instances:
+def load_instances(file: Path, encoding: str = "") -> Instances:
     """Read a file of instances.
 
+    Args:
+        file: JSON.
+        encoding: see `thinkseg.data.text.read_text`.
+
     Raises:
-        DataError: it is missing, no JSON, or lacks one of COCO's fields; the message names the field.
+        DataError: it is missing, no JSON, or a field is missing or of the wrong kind, or a number stands for two; the
+            message names file, row and field.
     """
     try:
-        content = json.loads(file.read_bytes())
-        images = {int(row["id"]): _image(row) for row in content["images"]}
-        objects = {
-            int(row["id"]): Instance(
-                int(row["image_id"]),
-                int(row["category_id"]),
-                row["segmentation"],
-                bool(row.get("iscrowd")),
-                _box(row),
-            )
-            for row in content["annotations"]
-        }
-        categories = {int(row["id"]): _category(row) for row in content["categories"]}
+        content = json.loads(read_text(file, encoding))
     except FileNotFoundError as error:
         raise DataError(f"expected a file of COCO instances at '{file}', found none") from error
-    except KeyError as error:
-        raise BrokenFile(
-            FaultKind.BAD_RECORD,
+    except (DataError, ValueError, RecursionError, OSError) as error:
+        told = str(error) if isinstance(error, DataError) else f"it cannot be read as JSON ({error})"
+        raise BrokenFile(FaultKind.UNREADABLE, file, f"'{file}' should be a file of COCO instances: {told}") from error
+    try:
+        return Instances(
             file,
-            f"'{file}' should be a file of COCO instances; it or one of its rows lacks {error}",
-        ) from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise BrokenFile(
-            FaultKind.UNREADABLE,
-            file,
-            f"'{file}' should be a file of COCO instances and cannot be read as one ({error})",
-        ) from error
-    return Instances(file, images, objects, categories)
+            _by_number(content, "images", file, _image),
+            _by_number(content, "annotations", file, _instance),
+            _by_number(content, "categories", file, _category),
+        )
+    except FieldError as error:
+        raise BrokenFile(FaultKind.BAD_RECORD, file, f"{error}; '{file}' should be a file of COCO instances") from error
+
+
+def _by_number(content: Any, name: str, file: Path, read: Callable[[Fields], T]) -> dict[int, T]:
+    """The rows of a list by their ids; two different rows of one id are an error, since one would be lost."""
+    rows: dict[int, T] = {}
+    places: dict[int, int] = {}
+    for position, row in enumerate(objects(content, name, file)):
+        number = row.whole("id")
+        if number in rows and content[name][position] != content[name][places[number]]:
+            raise FieldError(f"the id {number} of {row.where} is taken by {name}[{places[number]}]: ids should differ")
+        rows[number] = read(row)
+        places[number] = position
+    return rows
+
+
+def _instance(row: Fields) -> Instance:
+    crowd = row.flag("iscrowd")
+    return Instance(row.whole("image_id"), row.whole("category_id"), row.raw("segmentation"), crowd, _box(row, crowd))
 
 
 def boxes_of(instances: Instances, numbers: Iterable[int]) -> tuple[TrueBox, ...] | None:
@@ -209,39 +233,52 @@ def boxes_of(instances: Instances, numbers: Iterable[int]) -> tuple[TrueBox, ...
     return known if len(known) == len(boxes) else None
 
 
-def _box(row: Mapping[str, Any]) -> TrueBox | None:
+def _box(row: Fields, crowd: bool) -> TrueBox | None:
     """COCO writes x, y, width, height."""
-    if "bbox" not in row:
+    if not row.has("bbox") or row.raw("bbox") == []:
         return None
-    left, top, width, height = (float(value) for value in row["bbox"])
+    left, top, width, height = row.numbers("bbox", 4)
+    if width < 0 or height < 0:
+        raise row.wrong("bbox", "x, y, width and height, the last two of which are not negative")
     edges = Box(max(left, 0.0), max(top, 0.0), max(left + width, 0.0), max(top + height, 0.0))
-    return TrueBox(edges, float(row.get("area", width * height)), bool(row.get("iscrowd")))
+    return TrueBox(edges, row.number("area") if row.has("area") else width * height, crowd)
 
 
-def _image(row: Mapping[str, Any]) -> Image:
+def _image(row: Fields) -> Image:
+    file = _file(row)
+    width, height = row.whole("width"), row.whole("height")
+    if width < 1 or height < 1:
+        raise row.wrong("width" if width < 1 else "height", "at least 1")
     return Image(
-        _file(row),
-        Size(int(row["width"]), int(row["height"])),
-        tuple(map(int, row.get("not_exhaustive_category_ids", ()))),
-        tuple(map(int, row.get("neg_category_ids", ()))),
+        file,
+        Size(width, height),
+        tuple(row.wholes("not_exhaustive_category_ids")) if row.has("not_exhaustive_category_ids") else (),
+        tuple(row.wholes("neg_category_ids")) if row.has("neg_category_ids") else (),
     )
 
 
-def _file(row: Mapping[str, Any]) -> str:
+def _file(row: Fields) -> str:
     """Its name; LVIS has none, but the last two parts of an address: train2017/000000000009.jpg."""
-    if row.get("file_name") or "coco_url" not in row:
-        return str(row["file_name"])
-    return "/".join(str(row["coco_url"]).split("/")[-2:])
+    if row.has("file_name") or not row.has("coco_url"):
+        name = row.text("file_name")
+    else:
+        name = "/".join(row.text("coco_url").split("/")[-2:])
+    if name_below(name) is None:
+        raise row.wrong("file_name", "a name below the folder of images, without a drive and without a way out of it")
+    return name
 
 
-def _category(row: Mapping[str, Any]) -> str:
+def _category(row: Fields) -> str:
     """The name of a category; LVIS writes "baseball_bat" and "bow_(weapon)"."""
-    name = str(row["name"])
-    return name.replace("_", " ") if "synset" in row else name
+    name = row.name("name")
+    return name.replace("_", " ") if row.has("synset") else name
 
 
-def missing_images(folder: Path, files: Iterable[str]) -> list[Fault]:
-    """A fault for every file that is not in the folder.
+def find_images(folder: Path, images: Mapping[int, Image]) -> tuple[dict[int, Image], list[Fault]]:
+    r"""The images by the names of their files from the folder on, and a fault for every file that is not there.
+
+    A name may have backslashes between its folders, and may begin with the name of the folder itself: ``images\a.png``
+    and ``images/a.png`` are ``a.png`` in ``images``, where they are nothing else.
 
     Raises:
         DataError: there is no such folder.
@@ -249,15 +286,26 @@ def missing_images(folder: Path, files: Iterable[str]) -> list[Fault]:
     if not folder.is_dir():
         raise DataError(f"expected a folder of images at '{folder}', found none")
     present: dict[str, set[str]] = {}
-    faults = []
-    for file in files:
+
+    def is_there(file: str) -> bool:
         below, _, name = file.rpartition("/")
         if below not in present:
             inside = folder / below
             present[below] = set(os.listdir(inside)) if inside.is_dir() else set()
-        if name not in present[below]:
-            faults.append(Fault(FaultKind.MISSING_IMAGE, str(folder / file)))
-    return faults
+        return name in present[below]
+
+    found, faults = dict(images), []
+    for number, image in images.items():
+        if is_there(image.file):
+            continue
+        plain = name_below(image.file) or image.file
+        first, _, rest = plain.partition("/")
+        names = [plain, rest] if rest and first == folder.resolve().name else [plain]
+        name = next(filter(is_there, names), plain)
+        found[number] = replace(image, file=name)
+        if not is_there(name):
+            faults.append(Fault(FaultKind.MISSING_IMAGE, str(folder / name)))
+    return found, faults
 
 
 def mask_of(instances: Instances, number: int) -> Mask:

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from thinkseg.data.listing import BrokenFile, Entry, Fault, FaultKind, Listing
-from thinkseg.data.readers.coco import Instances, boxes_of, load_instances, mask_of, missing_images
+from thinkseg.data.readers.coco import Instances, boxes_of, find_images, load_instances, mask_of
 from thinkseg.data.readers.segmentations import stacked
 from thinkseg.errors import DataError
 from thinkseg.types import Mask, Sample
@@ -113,11 +113,13 @@ def list_refs(refs: Path | str, split: str, images: Path | str, *, name: str = "
     instances = load_instances(refs.parent / "instances.json")
     expressions, images_of, faults = _expressions(rows, instances, refs)
     used = {number for *_, numbers in expressions for number in numbers}
-    known_images = {number: instances.images[number] for number in set(images_of.values())}
+    known_images, missing = find_images(
+        Path(images), {number: instances.images[number] for number in sorted(set(images_of.values()))}
+    )
     instances = Instances(
         instances.file, known_images, {number: instances.objects[number] for number in used}, instances.categories
     )
-    faults += missing_images(Path(images), sorted(image.file for image in known_images.values()))
+    faults += missing
     return RefListing(name, Path(images), instances, expressions, images_of, faults)
 
 

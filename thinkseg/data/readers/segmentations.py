@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from thinkseg.data.fields import shown
 from thinkseg.errors import ImageError
-from thinkseg.imaging import RunLengths, mask_from_rle
+from thinkseg.imaging import MAX_PIXELS, RunLengths, mask_from_rle
 from thinkseg.types import Mask, Masks, Size
 
 Segmentation = list[list[float]] | dict[str, Any]
@@ -19,29 +20,62 @@ FARTHEST = 100_000.0
 """Pixels: a corner farther away is refused, as COCO's tools walk along every edge."""
 
 
-def mask_from_segmentation(segmentation: Segmentation, size: Size) -> Mask:
-    """Draw COCO's polygons or run lengths; several polygons make one mask.
+def mask_from_segmentation(segmentation: object, size: Size) -> Mask:
+    """Draw COCO's polygons or run lengths; several polygons make one mask, and a flat list of numbers is one polygon.
+
+    Args:
+        segmentation: a `Segmentation`, or whatever else a file holds in its place.
+        size: of the image.
 
     Raises:
-        ImageError: run lengths that do not fill the size.
-        ValueError: a polygon of fewer than three corners, or with one that is not finite or far away.
+        ImageError: it is neither, or run lengths that do not fill the size, or a polygon of fewer than three corners,
+            or with one that is not finite or far away.
     """
     from pycocotools import mask as coco
 
     if isinstance(segmentation, dict):
-        if list(segmentation["size"]) != list(size.hw):
-            raise ImageError(f"run lengths are for {segmentation['size']} (height, width), the image is {size.hw}")
-        if isinstance(segmentation["counts"], str):
-            return mask_from_rle(RunLengths(size=list(size.hw), counts=segmentation["counts"]))
-        counts = list(map(int, segmentation["counts"]))
-        if sum(counts) != size.width * size.height or min(counts, default=0) < 0:
-            raise ImageError(f"run lengths must add up to {size.width * size.height} pixels, found {sum(counts)}")
-        drawn = coco.frPyObjects({"size": list(size.hw), "counts": counts}, *size.hw)
-    elif segmentation:
-        drawn = coco.merge(coco.frPyObjects([_corners(polygon) for polygon in segmentation], *size.hw))
-    else:
+        mask = mask_from_run_lengths(segmentation)
+        if mask.shape != size.hw:
+            raise ImageError(f"run lengths are for {mask.shape} (height, width), the image is {size.hw}")
+        return mask
+    if not segmentation and (segmentation is None or isinstance(segmentation, list)):
         return np.zeros(size.hw, dtype=bool)
+    if not isinstance(segmentation, list):
+        raise ImageError(f"{_EXPECTED}, found {shown(segmentation)}")
+    polygons = [segmentation] if all(map(_is_number, segmentation)) else segmentation
+    drawn = coco.merge(coco.frPyObjects([_corners(polygon) for polygon in polygons], *size.hw))
     return mask_from_rle(RunLengths(size=list(size.hw), counts=drawn["counts"].decode()))
+
+
+def mask_from_run_lengths(told: object) -> Mask:
+    """The mask of run lengths of either kind: "counts" is COCO's compressed text, or the lengths themselves.
+
+    Raises:
+        ImageError: it is no object with "size" and "counts", or the runs do not fill the size.
+    """
+    if not isinstance(told, dict) or not {"size", "counts"} <= told.keys():
+        raise ImageError(f"run lengths should be an object with 'size' and 'counts', found {shown(told)}")
+    size, counts = told["size"], told["counts"]
+    if not (isinstance(size, list | tuple) and len(size) == 2 and all(map(_is_length, size))):
+        raise ImageError(f"the 'size' of run lengths should be [height, width], found {shown(size)}")
+    height, width = map(int, size)
+    if isinstance(counts, bytes):
+        counts = counts.decode("latin-1")
+    if isinstance(counts, str):
+        return mask_from_rle(RunLengths(size=[height, width], counts=counts))
+    if not isinstance(counts, list) or not all(map(_is_length, counts)):
+        raise ImageError(f"the 'counts' of run lengths should be text or a list of lengths, found {shown(counts)}")
+    total = sum(map(int, counts))
+    if height * width > MAX_PIXELS or total != height * width:
+        raise ImageError(f"run lengths of {height}×{width} pixels must add up to {height * width}, found {total}")
+    runs = np.array(counts, dtype=np.int64)
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape((height, width), order="F")
+
+
+_EXPECTED = (
+    "a segmentation should be a list of polygons [[x1, y1, x2, y2, x3, y3, …], …], or run lengths with 'size' and "
+    "'counts'"
+)
 
 
 def stacked(masks: Sequence[Mask], size: Size) -> Masks:
@@ -49,11 +83,23 @@ def stacked(masks: Sequence[Mask], size: Size) -> Masks:
     return np.stack(masks) if masks else np.zeros((0, *size.hw), dtype=bool)
 
 
-def _corners(polygon: Sequence[float]) -> list[float]:
+def _corners(polygon: object) -> list[float]:
     """A polygon that COCO's tools can draw: they take four numbers for a box, and check nothing."""
-    corners = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
-    if len(corners) < 3:
-        raise ValueError(f"a polygon needs three corners or more, found {len(corners)}")
-    if not (np.abs(corners) <= FARTHEST).all():
-        raise ValueError(f"a polygon needs corners that are finite and within {FARTHEST:,.0f} pixels of the image")
-    return list(map(float, polygon))
+    if not isinstance(polygon, list) or not all(map(_is_number, polygon)):
+        raise ImageError(f"{_EXPECTED}, found {shown(polygon)} for a polygon")
+    if len(polygon) % 2 or len(polygon) < 6:
+        found = f"{len(polygon)} numbers" if len(polygon) % 2 else str(len(polygon) // 2)
+        raise ImageError(f"a polygon needs three corners or more, an x and a y for each, found {found}")
+    corners = list(map(float, polygon))
+    if not all(abs(value) <= FARTHEST for value in corners):
+        raise ImageError(f"a polygon needs corners that are finite and within {FARTHEST:,.0f} pixels of the image")
+    return corners
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_length(value: object) -> bool:
+    """Whether a value is a whole number from 0 on."""
+    return _is_number(value) and value >= 0 and value == value // 1  # type: ignore[operator]

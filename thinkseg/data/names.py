@@ -1,0 +1,106 @@
+"""Files by name: what is below a folder, which names an annotation may give, and what only looks like an image."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from thinkseg.errors import DataError
+from thinkseg.imaging import IMAGE_SUFFIXES
+
+OTHER_SUFFIXES = frozenset({
+    ".apng", ".arw", ".avif", ".cr2", ".cr3", ".dcm", ".dds", ".dib", ".dng", ".emf", ".eps", ".exr", ".gif",
+    ".hdr", ".heic", ".heif", ".icns", ".ico", ".j2c", ".j2k", ".jfif", ".jif", ".jng", ".jp2", ".jpe", ".jpf",
+    ".jpx", ".jxl", ".jxr", ".mpo", ".nef", ".orf", ".pam", ".pbm", ".pcx", ".pfm", ".pgm", ".pjp", ".pjpeg",
+    ".pnm", ".ppm", ".ps", ".psb", ".psd", ".qoi", ".raf", ".ras", ".raw", ".rw2", ".sgi", ".svg", ".svgz",
+    ".tga", ".tif", ".tiff", ".wmf", ".xbm", ".xcf", ".xpm",
+})  # fmt: skip
+"""Of images that are not taken, in lower case."""
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """The files below a folder, named from it on with "/", sorted."""
+
+    images: Sequence[str]
+    passed_over: Sequence[str]
+    """What looks like an image and is not taken, since it is of another kind."""
+
+
+def files_below(folder: Path) -> Iterator[str]:
+    """Names of the files below a folder, sorted within each folder; hidden ones are passed over.
+
+    Links to folders are followed, but not into a folder that the link lies in, which would have no end.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    yield from _walk(str(folder), "", (os.path.realpath(folder),))
+
+
+def images_below(folder: Path) -> Below:
+    """The images in a folder and below it, and what only looks like one.
+
+    Raises:
+        DataError: see `files_below`.
+    """
+    images, passed_over = [], []
+    for name in files_below(folder):
+        suffix = os.path.splitext(name)[1].lower()
+        if suffix in IMAGE_SUFFIXES:
+            images.append(name)
+        elif suffix in OTHER_SUFFIXES:
+            passed_over.append(name)
+    return Below(sorted(images), sorted(passed_over))
+
+
+def name_below(name: str) -> str | None:
+    r"""A file's name that an annotation gives, from a folder on, or None where it leads out of the folder.
+
+    Folders may be parted by backslashes, as Windows writes them.
+
+    >>> name_below("images\\a.png"), name_below("./x/../a.png"), name_below("../a.png"), name_below("/a.png")
+    ('images/a.png', 'a.png', None, None)
+    """
+    plain = name.replace("\\", "/")
+    if plain.startswith("/") or _DRIVE.match(plain) or "\0" in plain:
+        return None
+    parts: list[str] = []
+    for part in plain.split("/"):
+        if part == "..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts) or None
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether something in a folder is a folder, or a link to one; a link that leads to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _walk(folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as opened:
+            entries = sorted(opened, key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"the folder '{folder}' cannot be read ({error.strerror or error})") from error
+    for entry in entries:
+        if entry.name.startswith((".", "__MACOSX")):
+            continue
+        if not is_folder(entry):
+            yield prefix + entry.name
+            continue
+        real = os.path.realpath(entry.path) if entry.is_symlink() else f"{above[-1]}{os.sep}{entry.name}"
+        if real not in above:
+            yield from _walk(entry.path, f"{prefix}{entry.name}/", (*above, real))
