@@ -44,6 +44,7 @@ class FaultKind(StrEnum):
     WRONG_SIZE = "wrong-size", "a mask of another size than its image"
     EMPTY = "empty", "a mask without a single pixel of an object"
     FULL = "full", "a mask that covers the whole image"
+    NOT_A_MASK = "not-a-mask", "a file of several values or colours, of which it cannot be told which is the object"
     NON_BINARY = "non-binary", "a mask of more than two levels, which are split in the middle when it is read"
     JPEG_DAMAGED = "jpeg-damaged", "a mask that went through JPEG, so that its outline is not the true one"
     DUPLICATED = "duplicated", "the same image, or the same mask for different images, byte by byte"

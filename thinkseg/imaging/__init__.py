@@ -5,7 +5,8 @@ that are missing, broken, of another kind or too large raise an `ImageError` tha
 """
 
 from thinkseg.imaging.images import IMAGE_SUFFIXES, find_images, load_image
-from thinkseg.imaging.masks import load_map, load_mask, resize_mask, save_mask
+from thinkseg.imaging.levels import NotAMaskError
+from thinkseg.imaging.masks import MaskFile, load_map, load_mask, read_mask, resize_mask, save_mask
 from thinkseg.imaging.opening import FORMATS, MAX_PIXELS, ImageFile, OversizeError, Source, read_header
 from thinkseg.imaging.run_lengths import RunLengths, mask_from_rle, rle_from_mask
 
@@ -14,6 +15,8 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "ImageFile",
+    "MaskFile",
+    "NotAMaskError",
     "OversizeError",
     "RunLengths",
     "Source",
@@ -23,6 +26,7 @@ __all__ = [
     "load_mask",
     "mask_from_rle",
     "read_header",
+    "read_mask",
     "resize_mask",
     "rle_from_mask",
     "save_mask",

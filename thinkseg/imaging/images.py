@@ -56,7 +56,7 @@ def find_images(folder: Path | str) -> dict[str, Path]:
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         grey = np.asarray(image, dtype=np.float64)
-        limit = 65535.0 if image.mode.startswith("I;16") else range_of(grey)
+        limit = 65535.0 if image.mode.startswith("I;16") else range_of(float(grey.max(initial=0)))
         return Image.fromarray((grey.clip(0, limit) * (255 / limit)).round().astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")

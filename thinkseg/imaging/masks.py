@@ -1,5 +1,6 @@
 """Masks and soft maps of any kind of file as arrays, and back."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -8,33 +9,70 @@ from jaxtyping import Bool, Float64
 from PIL import Image
 
 from thinkseg.errors import ImageError
-from thinkseg.imaging.levels import grey_values, range_of
-from thinkseg.imaging.opening import Source, opened_upright
+from thinkseg.imaging.levels import NotAMaskError, levels_of, range_of
+from thinkseg.imaging.opening import Source, name_of, opened_upright
+from thinkseg.imaging.two_values import two_valued
 from thinkseg.types import Mask, Size
+
+_LOSSY = ("JPEG", "MPO", "JPEG2000")
+"""Formats that scatter a value about itself; WebP may, and does not say so."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskFile:
+    """What a mask's file says."""
+
+    mask: Mask
+    values: int
+    """How many different values it has; more than two are a mask with soft rims, or one that went through JPEG."""
 
 
 def load_mask(source: Source, name: str | None = None) -> Mask:
-    """Read a mask of any mode; True where a value is more than half of the file's range (see the module's text).
+    """Read a true mask, of any mode: a file of two values, or of two and what rims and JPEG put between them.
+
+    A pixel is the object where its value is more than half of the file's range, or where there are 0 and one other
+    value, in the other one (see `thinkseg.imaging.two_values` and `thinkseg.imaging.levels`).
+
+    Args:
+        source: a path, an image in memory, or a file's content.
+        name: what an error calls it; its path when None.
 
     Raises:
+        NotAMaskError: it cannot be told which of its values is the object, as with class numbers, trimaps and maps of
+            labels in colours.
         ImageError: as for `load_image`.
     """
-    mask: Mask = load_map(source, name) > 0.5
-    return mask
+    return read_mask(source, name).mask
+
+
+def read_mask(source: Source, name: str | None = None) -> MaskFile:
+    """As `load_mask`, with what the file is like."""
+    name = name_of(source, name)
+    with opened_upright(source, name) as image:
+        lossy = image.format in _LOSSY
+        levels = levels_of(image, name)
+    return MaskFile(*two_valued(levels, name, lossy=lossy))
 
 
 def load_map(source: Source, name: str | None = None) -> Float64[np.ndarray, "height width"]:
-    """Read a mask with soft edges, as foreground detectors write it.
+    """Read a prediction, which may be soft: a foreground detector writes how sure it is of each pixel.
 
     Returns:
-        0…1: the values over the file's range (see the module's text).
+        0…1: the values over the file's range, which is the smallest of 1, 255 and 65535 that holds the largest value.
 
     Raises:
+        NotAMaskError: several colours, of which it cannot be told which is the object.
         ImageError: as for `load_image`.
     """
+    name = name_of(source, name)
     with opened_upright(source, name) as image:
-        values = grey_values(image)
-    return np.asarray(values.clip(0) / range_of(values))
+        if image.mode == "F" or image.mode.startswith("I"):
+            values = np.asarray(image, dtype=np.float64).clip(0)
+            if not np.isfinite(values.max(initial=0)):
+                raise NotAMaskError(f"{name} has pixels that are no finite numbers: write values from 0 to 1")
+            return np.asarray(values / range_of(float(values.max(initial=0))))
+        levels = levels_of(image, name)
+    return np.divide(levels.values, levels.limit, dtype=np.float64)
 
 
 def save_mask(mask: Mask, path: Path | str) -> None:

@@ -78,7 +78,7 @@ def read_header(source: Path | str) -> ImageFile:
         ImageError: missing, no plain file, not an image, or larger than `MAX_PIXELS`; a file that is cut short may
             pass.
     """
-    with _opened(source, _name_of(source)) as image:
+    with _opened(source, name_of(source)) as image:
         turned = _orientation_of(image)
         width, height = image.size
         if turned in (5, 6, 7, 8) and image.format != "TIFF":  # Pillow turns these itself, in their size already
@@ -98,13 +98,16 @@ def opened_upright(source: Source, name: str | None = None) -> Iterator[Image.Im
         ImageError: missing, no plain file, not an image of `FORMATS`, damaged, or larger than `MAX_PIXELS`; also in
             place of what Pillow raises inside the context.
     """
-    with _opened(source, _name_of(source, name)) as image:
+    with _opened(source, name_of(source, name)) as image:
         image.load()
         turn = None if image.format == "TIFF" else _TURNS.get(_orientation_of(image))
-        yield image if turn is None else image.transpose(turn)
+        upright = image if turn is None else image.transpose(turn)
+        upright.format = image.format
+        yield upright
 
 
-def _name_of(source: Source, name: str | None = None) -> str:
+def name_of(source: Source, name: str | None = None) -> str:
+    """What an error calls an image: its name in quotation marks, if it has none of its own."""
     if name is not None:
         return name if "'" in name else f"'{name}'"
     return f"'{source}'" if isinstance(source, Path | str) else "the image in memory"

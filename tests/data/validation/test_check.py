@@ -80,8 +80,10 @@ def spoil(root: Path, fault: str) -> None:  # noqa: PLR0912 - a table in disguis
         save_mask(truth[:48], mask)
     elif fault in ("empty", "full"):
         save_mask(np.full((64, 64), fault == "full"), mask)
-    elif fault == "faint":
-        Image.fromarray(truth.astype(np.uint8) * 38).save(mask)
+    elif fault == "class numbers":
+        numbers = truth.astype(np.uint8) * 2
+        numbers[:4] = 1
+        Image.fromarray(numbers).save(mask)
     elif fault == "non-binary":
         Image.fromarray(truth.astype(np.uint8) * 255).resize((32, 32), Image.Resampling.BOX).resize(
             (64, 64), Image.Resampling.BILINEAR
@@ -123,7 +125,7 @@ PLANTED = {
     "turned": {("wrong-size", "masks/a.png")},
     "empty": {("empty", "masks/a.png")},
     "full": {("full", "masks/a.png")},
-    "faint": {("empty", "masks/a.png")},
+    "class numbers": {("not-a-mask", "masks/a.png")},
     "non-binary": {("non-binary", "masks/a.png")},
     "jpeg bytes": {("jpeg-damaged", "masks/a.png")},
     "jpeg marks": {("jpeg-damaged", "masks/a.png")},
@@ -201,8 +203,9 @@ def test_the_detail_says_what_was_found(copy):
     assert fault.detail == (
         "is 64×48 (width×height), its image 48×64, which it fits before the turn that the image's EXIF data ask for"
     )
-    spoil(copy, "faint")
-    assert check(copy).faults[-1].detail == "its brightest pixel is at 14.9% of the range"
+    spoil(copy, "class numbers")
+    faults = {fault.kind: fault.detail for fault in check(copy).faults}
+    assert faults["not-a-mask"].startswith("is no mask of two values: found 0 (")
     spoil(copy, "jpeg bytes")
     assert check(copy).faults[-1].detail == "is a JPEG named '.png'"
 

@@ -13,7 +13,7 @@ from scipy.ndimage import distance_transform_edt
 
 from thinkseg.data.listing import Fault, FaultKind, Listing
 from thinkseg.errors import ImageError, InputError
-from thinkseg.imaging import ImageFile, OversizeError, load_image, load_map, read_header
+from thinkseg.imaging import ImageFile, NotAMaskError, OversizeError, load_image, load_map, read_header, read_mask
 from thinkseg.types import Mask, Size
 
 _BLOCK = 8
@@ -116,13 +116,14 @@ def _mask_file(file: Path, image: ImageFile | None, may_be_empty: bool, finding:
     if fault or header is None:
         return [fault] if fault else []
     try:
-        values = load_map(file)
+        read = read_mask(file)
+        levels = _level_fault(file, header, load_map(file)) if read.values > 2 else None
+    except NotAMaskError as error:
+        return [_not_a_mask(file, error)]
     except ImageError:
         return [Fault(FaultKind.TRUNCATED, str(file))]
-    mask: Mask = values > 0.5
-    faults = [_size_fault(str(file), header, image), _level_fault(file, header, values)]
-    detail = f"its brightest pixel is at {values.max():.1%} of the range" if values.any() else ""
-    faults.append(_extent_fault(str(file), mask, may_be_empty, detail))
+    mask = read.mask
+    faults = [_size_fault(str(file), header, image), levels, _extent_fault(str(file), mask, may_be_empty)]
     if mask.any() and not mask.all():
         finding.mask_digests[file] = _digest(file)
     return [fault for fault in faults if fault]
@@ -131,7 +132,19 @@ def _mask_file(file: Path, image: ImageFile | None, may_be_empty: bool, finding:
 def _ignore_fault(file: Path, image: ImageFile | None) -> Fault | None:
     """What is wrong with a region to be ignored, which may well be empty or full."""
     header, fault = _header(file, FaultKind.MISSING_MASK)
-    return fault or _decoding_fault(file) or _size_fault(str(file), header, image)
+    if fault:
+        return fault
+    try:
+        read_mask(file)
+    except NotAMaskError as error:
+        return _not_a_mask(file, error)
+    except ImageError:
+        return Fault(FaultKind.TRUNCATED, str(file))
+    return _size_fault(str(file), header, image)
+
+
+def _not_a_mask(file: Path, error: NotAMaskError) -> Fault:
+    return Fault(FaultKind.NOT_A_MASK, str(file), str(error).removeprefix(f"'{file}' "))
 
 
 def _row(listing: Listing, index: int) -> list[Fault]:
@@ -159,7 +172,7 @@ def _drawn_mask(listing: Listing, index: int, image: ImageFile) -> list[Fault]:
     height, width = sample.target.shape
     faults = [
         _size_fault(entry.truth, ImageFile(Size(width, height), "", "", turned=False), image),
-        _extent_fault(entry.truth, sample.target, entry.may_be_empty, ""),
+        _extent_fault(entry.truth, sample.target, entry.may_be_empty),
     ]
     return [fault for fault in faults if fault]
 
@@ -185,9 +198,9 @@ def _level_fault(file: Path, header: ImageFile, values: Float64[np.ndarray, "hei
     return Fault(FaultKind.JPEG_DAMAGED if went_through_jpeg(values) else FaultKind.NON_BINARY, str(file), detail)
 
 
-def _extent_fault(where: str, mask: Mask, may_be_empty: bool, detail: str) -> Fault | None:
+def _extent_fault(where: str, mask: Mask, may_be_empty: bool) -> Fault | None:
     if not mask.any():
-        return None if may_be_empty else Fault(FaultKind.EMPTY, where, detail)
+        return None if may_be_empty else Fault(FaultKind.EMPTY, where)
     return Fault(FaultKind.FULL, where) if mask.all() else None
 
 
