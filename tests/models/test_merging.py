@@ -340,6 +340,73 @@ def test_an_adapter_that_is_not_whole_or_of_another_model_is_refused(base: Path,
             merge(tmp_path / "adapter", tmp_path / "merged")
 
 
+def rewrite(folder: Path, **values: Any) -> None:
+    """Change values of an adapter's configuration."""
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+@OLD_NAMES_IN_PEFT
+def test_an_adapter_that_would_change_nothing_is_refused_with_the_reason(base: Path, tmp_path: Path) -> None:
+    adapted(base, tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    whole = load_file(file)
+
+    def refused(sentence: str, dtype: str = "auto") -> None:
+        with pytest.raises(CheckpointError, match=sentence):
+            merge(tmp_path / "adapter", tmp_path / "merged", base=str(base), dtype=dtype)
+        assert not (tmp_path / "merged").exists()
+
+    save_file({name: tensor * ("lora_B" not in name) for name, tensor in whole.items()}, file)
+    refused("changes no weight of .*: its weights are zero, as before training")
+    # A millionth of a millionth of a weight is less than any of bfloat16's eight bits can hold.
+    save_file({name: tensor * (1e-12 if "lora_B" in name else 1) for name, tensor in whole.items()}, file)
+    refused("what it adds is lost where it is rounded to bfloat16; say --dtype float32", dtype="bfloat16")
+    save_file(whole, file)
+    rewrite(tmp_path / "adapter", lora_alpha=0)
+    refused("has a lora_alpha of 0, so it would change no weight of its base: write the lora_alpha")
+
+
+@OLD_NAMES_IN_PEFT
+def test_an_adapter_whose_scale_is_0_for_some_modules_only_is_merged(base: Path, tmp_path: Path) -> None:
+    adapted(base, tmp_path / "adapter")
+    rewrite(tmp_path / "adapter", lora_alpha=0, alpha_pattern={"v_proj": 8})
+    merge(tmp_path / "adapter", tmp_path / "merged")
+    old, new = weights(base), weights(tmp_path / "merged")
+    changed = {name for name in old if not torch.equal(old[name], new[name])}
+    assert changed
+    assert all("v_proj" in name for name in changed)
+
+
+@OLD_NAMES_IN_PEFT
+def test_an_adapter_of_values_that_are_not_finite_is_refused(base: Path, tmp_path: Path) -> None:
+    adapted(base, tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    whole = load_file(file)
+    whole[min(whole)][0, 0] = float("nan")
+    save_file(whole, file)
+    with pytest.raises(CheckpointError, match=r"adapter in .* not finite \(NaN or infinite\) in 1 of"):
+        merge(tmp_path / "adapter", tmp_path / "merged")
+
+
+@OLD_NAMES_IN_PEFT
+@pytest.mark.parametrize("named", ["global_step_3", "global_step_3/actor", "global_step_3/actor/lora_adapter"])
+def test_the_adapter_that_lies_beside_its_shards_is_merged(named: str, base: Path, tmp_path: Path) -> None:
+    model = adapted(base, tmp_path / "global_step_3" / "actor" / "lora_adapter")
+    layouts.write_actor(tmp_path / "global_step_3" / "actor", dict(model.state_dict()), world=2)
+    merged = merge(tmp_path / named, tmp_path / "merged", base=str(base))
+    assert merged.layout == "a LoRA adapter"
+    assert same_state(AutoModelForImageTextToText.from_pretrained(merged.folder), model.merge_and_unload())
+
+
+def test_shards_of_values_that_are_not_finite_are_refused(base: Path, tensors: dict[str, torch.Tensor]) -> None:
+    spoiled = {**tensors, "lm_head.weight": torch.full_like(tensors["lm_head.weight"], float("inf"))}
+    with pytest.raises(
+        CheckpointError, match=r"not finite \(NaN or infinite\) in 1 of \d+ weights, the first is lm_head"
+    ):
+        model_from_tensors(spoiled, str(base))
+
+
 def test_weights_can_be_written_in_half_precision(base: Path, tensors: dict[str, torch.Tensor], tmp_path: Path) -> None:
     layouts.write_actor(tmp_path / "run", tensors, world=2)
     merged = merge(tmp_path / "run", tmp_path / "merged", base=str(base), dtype="bfloat16")

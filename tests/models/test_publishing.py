@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from thinkseg import cli, testing
 from thinkseg.errors import CheckpointError, InputError
-from thinkseg.models.publishing import files_to_publish, push
+from thinkseg.models.publishing import files_to_publish, left_out, push
 from thinkseg.testing.published import write_published_qwen2_5_vl
 
 
@@ -53,6 +53,35 @@ def test_a_checkpoint_goes_to_the_hub_private_and_without_what_does_not_belong_t
     names = set(upload["allow_patterns"])
     assert {"model.safetensors", "config.json", "tokenizer.json", "thinkseg.json", "README.md"} <= names
     assert not names & {".token", "notes.docx", "images"}
+
+
+def test_only_files_that_checkpoints_have_are_taken_and_the_others_are_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("token.txt", "private.json", "notes.md", "extra.jinja", "model-1.safetensors.json"):
+        (folder / name).write_text("secret")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "key.txt").write_text("secret")
+    (folder / "linked.txt").symlink_to(tmp_path / "outside" / "key.txt")
+    (folder / "linked").symlink_to(tmp_path / "outside")
+    others = {"token.txt", "private.json", "notes.md", "extra.jinja", "model-1.safetensors.json", "linked.txt"}
+    others |= {"notes.docx", "images/", "linked/"}
+    assert set(left_out(folder)) == others
+    assert not {file.name for file in files_to_publish(folder)} & others
+    assert cli.main(["push", str(folder), "me/mine", "--dry-run"]) == 0
+    assert "'token.txt'" in capsys.readouterr().out.split("left out, as no part of a checkpoint: ")[1]
+    hub = FakeHub()
+    push(folder, "me/mine", api=hub)
+    assert not set(hub.uploads[0]["allow_patterns"]) & others
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.json", "model.safetensors", "merges.txt"])
+def test_a_link_in_place_of_a_checkpoints_file_is_refused(name: str, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes((folder / name).read_bytes() if (folder / name).exists() else b"secret")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CheckpointError, match=f"{name}' is a link, which is not followed"):
+        files_to_publish(folder)
 
 
 def test_what_everybody_sees_has_to_be_asked_for(folder: Path) -> None:

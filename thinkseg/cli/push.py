@@ -29,20 +29,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, api: Any = None) -> int:
     """Check the folder, then list it or upload it, by the API of whoever is logged in or the one that is given."""
-    from thinkseg.models.publishing import check_repo_id, files_to_publish, push
+    from thinkseg.models.publishing import check_repo_id, files_to_publish, left_out, push
 
     check_repo_id(args.repo_id)
-    files = files_to_publish(args.folder)
+    files, others = files_to_publish(args.folder), left_out(args.folder)
     address = None
     if not args.dry_run:
         address = push(args.folder, args.repo_id, public=args.public, message=args.message, api=api)
     if args.json:
         sizes = {file.name: file.bytes for file in files}
-        print(json.dumps({"repo_id": args.repo_id, "public": args.public, "files": sizes, "commit": address}))
+        told = {"repo_id": args.repo_id, "public": args.public, "files": sizes, "left_out": others, "commit": address}
+        print(json.dumps(told))
         return DONE
     width = max(len(file.name) for file in files)
     for file in files:
         print(f"{file.name:{width}}  {_size(file.bytes):>10}")
+    if others:
+        print(f"left out, as no part of a checkpoint: {', '.join(map(repr, others))}")
     seen = "everybody" if args.public else "you alone"
     total = _size(sum(file.bytes for file in files))
     if args.dry_run:

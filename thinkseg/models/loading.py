@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,8 @@ def load_weights(model_class: Any, source: str, **options: Any) -> Any:
     """A model from its checkpoint, with every weight accounted for.
 
     Raises:
-        CheckpointError: the files lack weights that the model has, which would leave them random.
+        CheckpointError: the files lack weights that the model has, which would leave them random, or hold one that is
+            not a number.
     """
     with _no_bar_for_a_moment(source):
         model, found = model_class.from_pretrained(source, output_loading_info=True, **options)
@@ -114,7 +115,36 @@ def load_weights(model_class: Any, source: str, **options: Any) -> Any:
             f"the checkpoint '{source}' is incomplete: {len(missing)} of {len(parameters)} weights are missing, "
             f"the first is {missing[0]}"
         )
+    check_finite(dict(model.named_parameters()), f"the checkpoint '{source}'")
     return model
+
+
+def check_finite(tensors: Mapping[str, Any], what: str) -> None:
+    """Refuse weights that are not numbers: a training that diverged leaves them, and all they compute is worthless.
+
+    Args:
+        tensors: by name.
+        what: what holds them, for the sentence.
+
+    Raises:
+        CheckpointError: a value is infinite or NaN.
+    """
+    import torch
+
+    # A sum is finite only where every addend is; one that overflows is looked at value by value.
+    bad = [
+        name
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point()
+        and tensor.device.type != "meta"
+        and not bool(torch.isfinite(tensor.detach().sum(dtype=torch.float32)))
+        and not bool(torch.isfinite(tensor.detach()).all())
+    ]
+    if bad:
+        raise CheckpointError(
+            f"{what} holds values that are not finite (NaN or infinite) in {len(bad)} of {len(tensors)} weights, the "
+            f"first is {bad[0]}: its training diverged or the file is damaged; take an earlier checkpoint"
+        )
 
 
 @contextmanager

@@ -154,6 +154,7 @@ def model_from_tensors(tensors: Tensors, described: str, dtype: Any = None) -> A
         config = AutoConfig.from_pretrained(described)
         model_class: Any = AutoModelForImageTextToText._model_mapping[type(config)]
     _check_tied(tensors, config)
+    loading.check_finite(tensors, "one of the shards")
     dtype = dtype or _widest_dtype(tensors)
     with _quiet():
         model, found = model_class.from_pretrained(

@@ -13,7 +13,38 @@ from thinkseg.models.checkpoint_config import CONFIG_FILE, read_config
 from thinkseg.models.families import FAMILIES
 
 _PICKLES = (".bin", ".ckpt", ".distcp", ".pkl", ".pickle", ".pt", ".pth")
-_PUBLISHED = (".jinja", ".json", ".md", ".model", ".safetensors", ".txt")
+_PUBLISHED = frozenset(
+    (
+        "thinkseg.json",
+        "README.md",
+        "LICENSE",
+        "LICENSE.md",
+        "LICENSE.txt",
+        "NOTICE",
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "config.json",
+        "generation_config.json",
+        "processor_config.json",
+        "preprocessor_config.json",
+        "image_processor_config.json",
+        "video_preprocessor_config.json",
+        "chat_template.jinja",
+        "chat_template.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.json",
+        "vocab.txt",
+        "merges.txt",
+        "tokenizer.model",
+        "spiece.model",
+        "sentencepiece.bpe.model",
+    )
+)
+"""What a checkpoint consists of, by name: whatever else lies in a folder may be private."""
+_SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _REPO_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _LONGEST_ID = 96
 _INDEX = "model.safetensors.index.json"
@@ -37,20 +68,27 @@ def files_to_publish(folder: Path) -> list[PublishedFile]:
     """The files of a checkpoint, by name, after a look at whether it is whole.
 
     Weights that are listed and not there, files that run code when they are read, and a model that does not say how it
-    is asked are refused. Folders, hidden files and files of other kinds are left out.
+    is asked are refused. Only files of the names that checkpoints have are taken; links are not followed.
+    (`left_out` names the others.)
 
     Raises:
         CheckpointError: the folder is no whole checkpoint, or not in safetensors only.
     """
     if not folder.is_dir():
         raise CheckpointError(f"there is no folder '{folder}'")
-    names = {path.name: path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")}
-    pickled = [name for name in names if name.endswith(_PICKLES)]
+    pickled = sorted(path.name for path in folder.iterdir() if path.name.endswith(_PICKLES))
     if pickled:
         raise CheckpointError(
             f"'{folder}' holds {pickled[0]}, which can run code when it is read; push the folder 'final' of a run, or "
             "what 'thinkseg merge' writes"
         )
+    linked = sorted(path.name for path in folder.iterdir() if path.is_symlink() and _is_published(path.name))
+    if linked:
+        raise CheckpointError(
+            f"'{folder / linked[0]}' is a link, which is not followed: copy the folder with its files (cp -rL) and "
+            "push the copy"
+        )
+    names = {path.name: path for path in sorted(folder.iterdir()) if path.is_file() and not path.is_symlink()}
     kind = _model_type(folder, names)
     _check_weights(folder, names)
     wanted = _SETS if kind in FAMILIES else _SETS[1:]
@@ -59,8 +97,18 @@ def files_to_publish(folder: Path) -> list[PublishedFile]:
             raise CheckpointError(f"'{folder}' lacks {what} ({' or '.join(any_of)}), so nobody could use it")
     if kind in FAMILIES:
         _check_asked(folder, names)
-    published = [name for name in names if name.endswith(_PUBLISHED) or name == "LICENSE"]
-    return [PublishedFile(name, names[name].stat().st_size) for name in published]
+    return [PublishedFile(name, path.stat().st_size) for name, path in names.items() if _is_published(name)]
+
+
+def left_out(folder: Path) -> list[str]:
+    """What lies in the folder and is not published: other files, links and folders, by name, hidden ones aside."""
+    taken = {file.name for file in files_to_publish(folder)}
+    others = [path for path in folder.iterdir() if path.name not in taken and not path.name.startswith(".")]
+    return sorted(path.name + "/" * path.is_dir() for path in others)
+
+
+def _is_published(name: str) -> bool:
+    return name in _PUBLISHED or _SHARD.fullmatch(name) is not None
 
 
 def push(folder: Path, repo_id: str, *, public: bool = False, message: str | None = None, api: Any = None) -> str:

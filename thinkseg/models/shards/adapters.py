@@ -18,6 +18,11 @@ Tensors = dict[str, torch.Tensor]
 
 CONFIG = "adapter_config.json"
 
+_VERL = "lora_adapter"
+"""veRL's folder of an adapter; the shards around it hold the base as well, under names that no model has."""
+
+_Sums = dict[str, tuple[float, float]]
+
 _OLDER = (
     (re.compile(r"(base_model\.model\.)model\.(?!visual|language_model)"), r"\1model.language_model."),
     (re.compile(r"(base_model\.model\.)visual\."), r"\1model.visual."),
@@ -26,17 +31,20 @@ _OLDER = (
 
 
 def adapter_folder(folder: Path) -> Path | None:
-    """The folder itself if it holds an adapter."""
-    return folder if (folder / CONFIG).is_file() else None
+    """The folder itself if it holds an adapter, or the one in which veRL puts an adapter beside its shards."""
+    near = (folder, folder / _VERL, folder / "actor" / _VERL)
+    return next((place for place in near if (place / CONFIG).is_file()), None)
 
 
 def base_of(folder: Path) -> str:
     """The model that an adapter says it adapts.
 
     Raises:
-        CheckpointError: it says none, or a folder that is not there.
+        CheckpointError: it says none, or a folder that is not there; or it would add nothing to any.
     """
-    name = _config(folder).base_model_name_or_path
+    config = _config(folder)
+    _refuse_scale_of_zero(folder, config)
+    name = config.base_model_name_or_path
     if not name:
         raise CheckpointError(f"the adapter in '{folder}' does not say which model it adapts: say it with --base")
     if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
@@ -55,23 +63,27 @@ def read_adapted(folder: Path, base: str, dtype: Any = None) -> Any:
         dtype: of the merged weights; None for the base's own.
 
     Raises:
-        CheckpointError: the adapter lacks a tensor, has one that the base has no place for, or does not fit it.
+        CheckpointError: the adapter lacks a tensor, has one that the base has no place for, does not fit it, or
+            changes none of its weights.
     """
     from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
     from transformers import AutoConfig, AutoModelForImageTextToText
 
+    config = _config(folder)
+    config.inference_mode = True
+    _refuse_scale_of_zero(folder, config)
     with loading.explained(base):
         own_dtype = AutoConfig.from_pretrained(base).dtype
         model = loading.load_weights(AutoModelForImageTextToText, base, dtype=torch.float32)
-    config = _config(folder)
-    config.inference_mode = True
+    dtype = dtype or own_dtype or torch.float32
+    before = _sums(model, dtype)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings(
                 "ignore", r"`(is_)?gradient_checkpointing", FutureWarning
             )  # PEFT's use of old names
             adapted = get_peft_model(model, config)
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError, re.error, ZeroDivisionError) as error:
         raise CheckpointError(f"the adapter in '{folder}' does not fit '{base}': {error}") from error
     places = get_peft_model_state_dict(adapted)
     tensors = _renamed(_tensors(folder), places)
@@ -85,8 +97,40 @@ def read_adapted(folder: Path, base: str, dtype: Any = None) -> Any:
                 f"{tuple(places[name].shape)}: '{base}' is not the model that it adapts"
             )
     set_peft_model_state_dict(adapted, tensors)
-    merged = adapted.merge_and_unload(safe_merge=True)
-    return merged.to(dtype or own_dtype or torch.float32).eval()
+    loading.check_finite(tensors, f"the adapter in '{folder}'")
+    merged = adapted.merge_and_unload()
+    if _sums(merged, dtype) == before:
+        zero = not any(tensor.any() for name, tensor in tensors.items() if "lora_A" not in name)
+        reason = (
+            "its weights are zero, as before training"
+            if zero
+            else f"what it adds is lost where it is rounded to {str(dtype).removeprefix('torch.')}"
+            + ("; say --dtype float32" if dtype != torch.float32 else "")
+        )
+        raise CheckpointError(f"the adapter in '{folder}' changes no weight of '{base}': {reason}")
+    return merged.to(dtype).eval()
+
+
+def _refuse_scale_of_zero(folder: Path, config: Any) -> None:
+    """LoRA adds its weights times alpha / r, which is nothing where alpha is 0, as older releases of veRL write it."""
+    scales = [getattr(config, "lora_alpha", None), *(getattr(config, "alpha_pattern", None) or {}).values()]
+    if all(scale == 0 for scale in scales) and not getattr(config, "use_dora", False):
+        raise CheckpointError(
+            f"the adapter in '{folder}' has a lora_alpha of 0, so it would change no weight of its base: write the "
+            f"lora_alpha that it was trained with into '{folder / CONFIG}'"
+        )
+
+
+def _sums(model: Any, dtype: Any) -> _Sums:
+    """Two sums of each weight as it would be written, by which a changed one is told."""
+    sums: _Sums = {}
+    for name, weight in model.named_parameters():
+        written = weight.detach().to(dtype)
+        sums[name] = (
+            float(written.sum(dtype=torch.float64)),
+            float(torch.linalg.vector_norm(written, dtype=torch.float64)),
+        )
+    return sums
 
 
 def _config(folder: Path) -> Any:
