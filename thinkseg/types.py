@@ -215,7 +215,18 @@ class Completion:
     """What the reasoner wrote, and why it stopped."""
 
     text: str
+    """Every text of a model comes in here, and one that no file can hold (half an emoji) is mended: `writable_text`."""
     finish_reason: FinishReason = FinishReason.STOP
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", writable_text(self.text))
+
+
+def writable_text(text: str) -> str:
+    """The text as UTF-8 can hold it: both halves of a surrogate pair are joined, a half alone becomes U+FFFD."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 class Failure(StrEnum):

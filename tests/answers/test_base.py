@@ -9,6 +9,7 @@ from PIL import Image
 
 from thinkseg.answers import FORMATS, SegR1, get_format
 from thinkseg.answers.instructions import EXAMPLE
+from thinkseg.answers.reading import MAX_OBJECTS, MAX_POINTS, MAX_TEXT
 from thinkseg.errors import InputError, MalformedAnswer
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.rewards import Rubric, Truth
@@ -143,3 +144,59 @@ def test_a_malformed_answer_is_caught_in_one_place_only(repository):
         if isinstance(node, ast.ExceptHandler) and node.type is not None and "MalformedAnswer" in ast.unparse(node.type)
     ]
     assert handlers == ["thinkseg/answers/reading.py"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_is_rendered_can_be_parsed_up_to_the_limits_and_is_refused_beyond_them(name: str) -> None:
+    form, frame = get_format(name), Size(1000, 1000)
+
+    def answer(objects: int, points: int = 2, think: str = "") -> Answer:
+        spots = iter((x, y) for y in range(101, 900) for x in range(101, 900))
+        box = Box(100, 100, 900, 900)
+        return Answer(
+            frame,
+            tuple(
+                ObjectPrompt(box, tuple(Point(*map(float, next(spots))) for _ in range(points))) for _ in range(objects)
+            ),
+            think,
+        )
+
+    def written(given: Answer) -> bool:
+        """Whether it is rendered, and then parses."""
+        try:
+            text = form.render(given)
+        except ValueError:  # which MalformedAnswer is not
+            return False
+        assert form.parse(text, frame) == form.canonical(given)
+        return True
+
+    single = name in ("seg-zero", "seg-zero-soft")
+    most = 1 if single else MAX_OBJECTS
+    assert written(answer(most))
+    if name == "seg-r1-points":
+        assert written(answer(1, MAX_POINTS))
+        assert not written(answer(1, MAX_POINTS + 1))
+        return
+    assert not written(answer(most + 1))
+    if name == "seg-r1":
+        assert written(answer(1, MAX_POINTS))
+        assert not written(answer(1, MAX_POINTS + 1))
+    empty = len(form.render(answer(1)))
+    assert written(answer(1, think="a" * (MAX_TEXT - empty)))
+    assert not written(answer(1, think="a" * (MAX_TEXT - empty + 1)))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_reason_of_a_text_with_half_an_emoji_can_be_written(name: str) -> None:
+    half = r'"\ud83d"'
+    for text in (
+        f"<think>x</think><answer>{half}</answer>",
+        f'<think>x</think><answer>[{{"bbox_2d": {half}, "point_2d": {half}}}]</answer>',
+        f'<think>x</think><answer>{{"bbox": {half}, "points_1": {half}, "points_2": {half}}}</answer>',
+        f"<think>x</think><answer>{{{half}: 1, {half}: 2}}</answer>",
+        f"<think>x</think><bbox>[{half},1,2,3]</bbox><points>[{half}]</points><labels>[{half}]</labels>",
+        "<think>x</think><bbox>[\ud83d]</bbox><points>\ude00</points><labels>[1]</labels>",
+    ):
+        found = get_format(name).try_parse(text, Size(10, 10))
+        assert isinstance(found, MalformedAnswer)
+        found.reason.encode("utf-8")

@@ -161,10 +161,29 @@ def test_wrong_input_exits_with_2_and_one_sentence(verb, capsys):
         (ValueError(), "ValueError"),
     ],
 )
-def test_any_other_error_exits_with_1_and_one_line_that_says_how_to_see_more(verb, error, told, capsys):
+def test_any_other_error_exits_with_1_and_one_line_that_says_that_it_is_a_defect_and_how_to_report_it(
+    verb, error, told, capsys
+):
     verb(raise_error(error))
     assert cli.main(["probe"]) == 1
-    assert capsys.readouterr().err == f"thinkseg: error: {told} (--verbose shows the traceback)\n"
+    said = "this is a defect of ThinkSeg: please report it, with the command and the traceback that --verbose shows"
+    assert capsys.readouterr().err == f"thinkseg: error: {told}; {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(28, "No space left on device", "out/x.json"), "[Errno 28] No space left on device: 'out/x.json'"),
+        (MemoryError("32 GB were asked for"), "32 GB were asked for"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"), "CUDA out of memory"),
+    ],
+)
+def test_a_fault_of_the_machine_is_not_called_a_defect(verb, error, told, capsys):
+    verb(raise_error(error))
+    assert cli.main(["probe"]) == 1
+    assert (
+        capsys.readouterr().err == f"thinkseg: error: {type(error).__name__}: {told} (--verbose shows the traceback)\n"
+    )
 
 
 @pytest.mark.parametrize("words", [["-v", "probe"], ["probe", "--verbose"]])

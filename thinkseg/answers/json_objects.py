@@ -21,11 +21,13 @@ from thinkseg.answers.reading import (
     MAX_OBJECTS,
     attempt,
     check_length,
+    check_readable,
     excerpt,
     read_box,
     read_json,
     read_object,
     read_point,
+    readable_text,
     whole_box,
     whole_point,
 )
@@ -75,9 +77,9 @@ class SegZero(AnswerFormat):
         """The answer as text."""
         answer = self.canonical(answer)
         if not answer.objects:
-            return _rendered(answer.think, [])
+            return _rendered(answer.think, [], self.name)
         box, points = _parts_of(answer.objects[0])
-        return _rendered(answer.think, {"bbox": box, "points_1": points[0], "points_2": points[1]})
+        return _rendered(answer.think, {"bbox": box, "points_1": points[0], "points_2": points[1]}, self.name)
 
     def parse(self, text: str, frame: Size) -> Answer:
         """Read a completion.
@@ -141,7 +143,7 @@ class VisionReasoner(AnswerFormat):
         """The answer as text."""
         answer = self.canonical(answer)
         parts = [_parts_of(prompt) for prompt in answer.objects]
-        return _rendered(answer.think, [{"bbox_2d": box, "point_2d": points[0]} for box, points in parts])
+        return _rendered(answer.think, [{"bbox_2d": box, "point_2d": points[0]} for box, points in parts], self.name)
 
     def parse(self, text: str, frame: Size) -> Answer:
         """Read a completion.
@@ -235,6 +237,7 @@ def _without_fence(payload: str) -> str:
 
 
 def _canonical(answer: Answer, point_count: int, name: str) -> Answer:
+    check_readable(name, len(answer.objects))
     objects = []
     for number, prompt in enumerate(answer.objects, start=1):
         points = [point for point in prompt.points if point.label == 1][:point_count]
@@ -252,5 +255,5 @@ def _parts_of(prompt: ObjectPrompt) -> tuple[list[int], list[list[int]]]:
     return box, [[int(point.x), int(point.y)] for point in prompt.points]
 
 
-def _rendered(think: str, value: object) -> str:
-    return f"<think>{think}</think><answer>{json.dumps(value)}</answer>"
+def _rendered(think: str, value: object, name: str) -> str:
+    return readable_text(f"<think>{think}</think><answer>{json.dumps(value)}</answer>", name)

@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Any, NoReturn, TypeVar
 
 from thinkseg.errors import MalformedAnswer
-from thinkseg.types import Box, ObjectPrompt, Point, Size
+from thinkseg.types import Box, ObjectPrompt, Point, Size, writable_text
 
 MAX_TEXT = 20_000
 """Characters. The longest published completions have 2,000 tokens, which is less than half of it."""
@@ -37,13 +37,42 @@ def attempt(read: Callable[..., T], *arguments: Any) -> T | MalformedAnswer:
     try:
         return read(*arguments)
     except MalformedAnswer as malformed:
-        return malformed
+        # A reason that quotes the text's JSON may hold half an emoji, written there as an escape.
+        reason = writable_text(malformed.reason)
+        return malformed if reason == malformed.reason else MalformedAnswer(reason)
 
 
 def check_length(text: str) -> None:
     """Refuse a text that is too long to be an answer."""
     if len(text) > MAX_TEXT:
         raise MalformedAnswer(f"the text has {len(text):,} characters, more than the {MAX_TEXT:,} that are read")
+
+
+def check_readable(name: str, objects: int = 0, points: int = 0) -> None:
+    """Refuse to write an answer that would be too long to be read.
+
+    Args:
+        name: of the format.
+        objects: how many it has.
+        points: how many it has.
+
+    Raises:
+        ValueError: more than are read.
+    """
+    for count, most, what in ((objects, MAX_OBJECTS, "objects"), (points, MAX_POINTS, "points")):
+        if count > most:
+            raise ValueError(f"the format {name} holds at most {most} {what}, found {count}")
+
+
+def readable_text(text: str, name: str) -> str:
+    """A rendered answer, which has to be short enough to be read.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"the format {name} holds at most {MAX_TEXT:,} characters, found {len(text):,}")
+    return text
 
 
 def read_json(text: str, what: str) -> Any:

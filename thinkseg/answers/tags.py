@@ -17,10 +17,12 @@ from thinkseg.answers.reading import (
     MAX_OBJECTS,
     MAX_POINTS,
     check_length,
+    check_readable,
     excerpt,
     read_box,
     read_json,
     read_point,
+    readable_text,
     whole_box,
     whole_point,
 )
@@ -61,12 +63,13 @@ class SegR1(AnswerFormat):
         """The answer as this format expresses it: whole numbers, and every point with all boxes that contain it.
 
         Raises:
-            ValueError: an object has no box, or the thinking holds a tag.
+            ValueError: an object has no box, the thinking holds a tag, or there is more than is read.
         """
         if any(prompt.box is None for prompt in answer.objects):
             raise ValueError("the format seg-r1 needs a box for every object; seg-r1-points has none")
         boxes = [whole_box(prompt.box) for prompt in answer.objects if prompt.box]
         points = dict.fromkeys(whole_point(point) for prompt in answer.objects for point in prompt.points)
+        check_readable(self.name, len(boxes), len(points))
         in_writing_order = list(dict.fromkeys(point for box in boxes for point in points if box.contains(point)))
         objects = tuple(_with_points(box, in_writing_order) for box in boxes)
         return Answer(answer.frame, objects, _checked_think(answer.think))
@@ -76,7 +79,8 @@ class SegR1(AnswerFormat):
         answer = self.canonical(answer)
         boxes = "".join(f"<bbox>{_list_of(prompt.box.xyxy)}</bbox>" for prompt in answer.objects if prompt.box)
         points = list(dict.fromkeys(point for prompt in answer.objects for point in prompt.points))
-        return f"<think>{answer.think}</think>{boxes or '<bbox></bbox>'}{_render_points(points)}"
+        text = f"<think>{answer.think}</think>{boxes or '<bbox></bbox>'}{_render_points(points)}"
+        return readable_text(text, self.name)
 
     def parse(self, text: str, frame: Size) -> Answer:
         """Read a completion; the module's text has the grammar.
@@ -120,11 +124,12 @@ class SegR1Points(AnswerFormat):
         """The answer as this format expresses it: the points of all objects, in whole numbers, as one object.
 
         Raises:
-            ValueError: there are objects, but no points.
+            ValueError: there are objects, but no points; or more points than are read.
         """
         points = tuple(dict.fromkeys(whole_point(point) for prompt in answer.objects for point in prompt.points))
         if answer.objects and not points:
             raise ValueError("the format seg-r1-points needs points, and the objects have none")
+        check_readable(self.name, points=len(points))
         return Answer(answer.frame, (ObjectPrompt(None, points),) if points else ())
 
     def render(self, answer: Answer) -> str:

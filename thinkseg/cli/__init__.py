@@ -124,12 +124,15 @@ def _dispatch(words: list[str], parts: Mapping[str, Any]) -> int:
 
 
 def _sentence(error: Exception) -> str:
-    """An error that nobody foresaw, as one line that says how to learn more."""
+    """An error that nobody foresaw, as one line that says what it is and how to report it."""
     if isinstance(error, ModuleNotFoundError):
         return f"the package '{error.name}' is not installed; 'thinkseg doctor' says what is missing and how to get it"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return f"{told} (--verbose shows the traceback)"
+    if isinstance(error, OSError | MemoryError) or type(error).__name__ == "OutOfMemoryError":  # of the machine
+        return f"{told} (--verbose shows the traceback)"
+    report = "please report it, with the command and the traceback that --verbose shows"
+    return f"{told}; this is a defect of ThinkSeg: {report}"
 
 
 def _complain(sentence: str, code: int, verbose: bool) -> int:

@@ -163,8 +163,15 @@ class RowBuilder:
             frame=list(frame.wh),
             task=sample.task,
             sample=sample.id,
-            answer=self._format.render(_told(sample, reference).rescaled(frame)) if self._with_answers else "",
+            answer=self._answer(sample, reference, frame) if self._with_answers else "",
         )
+
+    def _answer(self, sample: Sample, reference: Answer | None, frame: Size) -> str:
+        """The text that the model learns to write."""
+        try:
+            return self._format.render(_told(sample, reference).rescaled(frame))
+        except ValueError as error:
+            raise DataError(f"sample '{sample.id}' cannot be taught: {error}; leave it out") from error
 
 
 class ImageResizer:
