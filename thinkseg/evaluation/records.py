@@ -49,7 +49,8 @@ class PredictionRecord:
     rle: RunLengths
     """The union of the predicted masks at the image's size, run-length encoded as in COCO."""
     has_target: bool = True
-    """Whether there was a true mask to compare with; otherwise intersection, union, IoU, S-measure and MAE are 0."""
+    """Whether there was a true mask to compare with; otherwise intersection, union, IoU, S-measure and MAE are 0, and
+    say nothing: no measure of masks is to be taken of them."""
     true_boxes: list[dict[str, Any]] | None = None
     """One ``{"box": [x_min, y_min, x_max, y_max], "area": pixels, "crowd": bool}`` per annotated object, in the
     image's pixels; None where boxes were not annotated."""
@@ -68,16 +69,21 @@ class PredictionRecord:
     @property
     def quality(self) -> float:
         """What samples are ranked by, 0…1: the IoU, or without a true mask how near the count is, 1 / (1 + error)."""
-        if self.has_target or self.true_count is None:
-            return self.iou
-        return 1 / (1 + abs(len(self.objects) - self.true_count))
+        there = self._objects_there
+        return self.iou if there is None else 1 / (1 + abs(len(self.objects) - there))
 
     @property
     def outcome(self) -> str:
         """The outcome in a few words."""
-        if self.has_target or self.true_count is None:
-            return f"IoU {self.iou:.3f}"
-        return f"{len(self.objects)} found, {self.true_count} there"
+        there = self._objects_there
+        return f"IoU {self.iou:.3f}" if there is None else f"{len(self.objects)} found, {there} there"
+
+    @property
+    def _objects_there(self) -> int | None:
+        """How many objects there are, where that is all that is known: without a true mask."""
+        if self.has_target or self.true_count is not None or self.true_boxes is None:
+            return None if self.has_target else self.true_count
+        return sum(not true["crowd"] for true in self.true_boxes)
 
     @property
     def mask(self) -> Mask:

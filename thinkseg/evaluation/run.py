@@ -165,7 +165,7 @@ def evaluate(
                 record = score(sample, apply_to_prediction(sample, prediction, header.protocol), extra)
                 file.append(apply_to_record(record, header.protocol))
                 if progress is not None:
-                    progress(len(file.records), len(indices), file.records[-1].iou)
+                    progress(len(file.records), len(indices), file.records[-1].quality)
     return Run.from_records(header, file.records, measures, folder=out, shard=shard)
 
 

@@ -37,7 +37,9 @@ def score(sample: Sample, prediction: Prediction, extra: Mapping[str, ExtraMetri
         )
     answer = prediction.answer
     record = dataclasses.replace(
-        score_pair(sample.id, predicted, target, ignore=sample.ignore, extra=extra),
+        score_pair(
+            sample.id, predicted, target, ignore=sample.ignore, extra=extra if sample.target is not None else None
+        ),
         task=sample.task,
         query=sample.query,
         text=prediction.completion.text,
@@ -53,5 +55,5 @@ def score(sample: Sample, prediction: Prediction, extra: Mapping[str, ExtraMetri
         return record
     nothing_there = sample.count == 0 or sample.boxes == ()
     return dataclasses.replace(
-        record, union=0, iou=0.0, s_measure=0.0, mae=0.0, target_empty=nothing_there, has_target=False
+        record, union=0, iou=0.0, s_measure=0.0, mae=0.0, target_empty=nothing_there, has_target=False, extra={}
     )

@@ -53,7 +53,7 @@ def levels_of(image: Image.Image, name: str) -> Levels:
         return _deep(np.asarray(image), name)
     if image.mode in ("1", "L"):
         return _bytes_of(image)
-    return _by_colour(image.convert("RGB"), name)
+    return _by_colour(image if image.mode == "RGB" else image.convert("RGB"), name)
 
 
 def range_of(largest: float) -> float:

@@ -250,3 +250,26 @@ def test_a_file_in_another_encoding_is_read_when_it_is_named(cups):
     assert list_coco(file, images, encoding="gbk")[0].query == "杯子"
     file.write_bytes(content.encode("utf-16"))
     assert list_coco(file, images)[0].query == "杯子"
+
+
+@pytest.mark.parametrize("segmentation", [None, [], [[]], {}, "missing"])
+def test_an_object_that_is_marked_by_its_box_alone_has_no_known_mask_and_is_no_empty_one(cups, segmentation):
+    def change(content):
+        if segmentation == "missing":
+            del content["annotations"][0]["segmentation"]
+        else:
+            content["annotations"][0]["segmentation"] = segmentation
+
+    bare, drawn = list_coco(*cups(change))
+    assert (bare.target, bare.instances, bare.ignore) == (None, None, None)
+    assert [true.box.xyxy for true in bare.boxes] == [(2, 2, 12, 12)]
+    assert drawn.target.sum() == 100
+
+
+def test_one_object_without_a_mask_leaves_the_mask_of_all_unknown(cups):
+    def change(content):
+        content["annotations"].append(content["annotations"][0] | {"id": 3, "segmentation": []})
+
+    sample = list_coco(*cups(change))[0]
+    assert sample.target is None
+    assert len(sample.boxes) == 2

@@ -54,6 +54,11 @@ class Instance:
     box: TrueBox | None = None
     """Its box as it was annotated, or None when it was not."""
 
+    @property
+    def drawn(self) -> bool:
+        """Whether its mask is known; tools that mark boxes alone write an empty segmentation, or none."""
+        return self.segmentation not in (None, "", {}, [], [[]])
+
 
 @dataclass(frozen=True, slots=True)
 class Instances:
@@ -116,10 +121,12 @@ class CocoListing(Listing):
         )
 
     def read(self, index: int) -> Sample:
-        """Draw the masks of an image's objects of one category."""
+        """Draw the masks of an image's objects of one category; unknown where one has a box alone."""
         (image_number, _), numbers = self._groups[index]
         size = self._instances.images[image_number].size
-        masks = {number: mask_of(self._instances, number) for number in numbers}
+        drawn = [number for number in numbers if self._instances.objects[number].drawn]
+        masks = {number: mask_of(self._instances, number) for number in drawn}
+        whole = all(number in masks or self._crowd(number) for number in numbers)
         instances = stacked([mask for number, mask in masks.items() if not self._crowd(number)], size)
         crowd: Mask = np.logical_or.reduce(
             stacked([mask for number, mask in masks.items() if self._crowd(number)], size), axis=0
@@ -130,9 +137,9 @@ class CocoListing(Listing):
             id=entry.id,
             image=entry.image,
             query=entry.query,
-            target=target,
-            ignore=crowd & ~target if crowd.any() else None,
-            instances=instances,
+            target=target if whole else None,
+            ignore=crowd & ~target if whole and crowd.any() else None,
+            instances=instances if whole else None,
             task="instances",
             boxes=boxes_of(self._instances, numbers),
         )
@@ -223,7 +230,8 @@ def _by_number(content: Any, name: str, file: Path, read: Callable[[Fields], T])
 
 def _instance(row: Fields) -> Instance:
     crowd = row.flag("iscrowd")
-    return Instance(row.whole("image_id"), row.whole("category_id"), row.raw("segmentation"), crowd, _box(row, crowd))
+    drawn = row.raw("segmentation") if row.has("segmentation") else []
+    return Instance(row.whole("image_id"), row.whole("category_id"), drawn, crowd, _box(row, crowd))
 
 
 def boxes_of(instances: Instances, numbers: Iterable[int]) -> tuple[TrueBox, ...] | None:
@@ -315,6 +323,11 @@ def mask_of(instances: Instances, number: int) -> Mask:
         DataError: its segmentation cannot be drawn; the message names file and annotation.
     """
     instance = instances.objects[number]
+    if not instance.drawn:
+        raise DataError(
+            f"annotation {number} in '{instances.file}' has no segmentation, so its mask is not known: annotate it, or "
+            "take a benchmark of boxes"
+        )
     try:
         return mask_from_segmentation(instance.segmentation, instances.images[instance.image].size)
     except (ImageError, ValueError, TypeError, KeyError) as error:

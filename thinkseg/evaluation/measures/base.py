@@ -22,10 +22,16 @@ One of your own is a `Measure` in a file of yours. Name it wherever measures are
         extra={"dice": dice_of},
     )
 
+    def over_segmentation(record):
+        if record.target_empty or not record.has_target:  # a benchmark of boxes has no true masks
+            return None
+        return record.union > 2 * record.intersection
+
+
     over_segmented = Measure(
         label="over-segmented",
         meaning="Share of the samples with a target whose mask covers more than twice what is shared.",
-        how=mean(lambda record: None if record.target_empty else record.union > 2 * record.intersection),
+        how=mean(over_segmentation),
         unit="share",
         better="lower",
     )
@@ -139,8 +145,8 @@ def ratio_of(row: Callable[[PredictionRecord], tuple[float, float]]) -> RatioOfS
 
 
 def mean_of_extra(name: str) -> RatioOfSums:
-    """The mean of an extra metric."""
-    return mean(lambda record: extra_of(record, name))
+    """The mean of an extra metric, over the samples whose true mask is known."""
+    return mean(lambda record: extra_of(record, name) if record.has_target else None)
 
 
 def rows_of(*numerators: Float64[np.ndarray, " records"]) -> Rows:

@@ -2,7 +2,8 @@
 
 Rules, the same for every run: every sample is in the denominator of every number that it can speak to; a parse failure
 counts as an empty mask and is counted as a failure besides; an empty prediction on an empty target has IoU 1 (as in
-LISA and gRefCOCO). A number that no sample can speak to is None, not 0.
+LISA and gRefCOCO). A sample whose true mask is not known, since boxes or a count were annotated, speaks to no measure
+of masks. A number that no sample can speak to is None, not 0.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +38,7 @@ def _is_above(threshold: float) -> Measure:
     return Measure(
         f"P@{threshold}",
         f"Share of the samples whose IoU is above {threshold}.",
-        mean(lambda record: record.iou > threshold),
+        mean(lambda record: record.iou > threshold if record.has_target else None),
         unit="share",
     )
 
@@ -60,7 +61,7 @@ MEASURES: Mapping[str, Measure] = {
     "giou": Measure(
         "mean IoU",
         "Mean over the samples of intersection over union (gIoU); 1 where both are empty.",
-        mean(lambda record: record.iou),
+        mean(lambda record: record.iou if record.has_target else None),
     ),
     "ciou": Measure(
         "cIoU",
@@ -70,7 +71,7 @@ MEASURES: Mapping[str, Measure] = {
     "s_measure": Measure(
         "S-measure",
         "Structural similarity of mask and target, by region and by object (α = 0.5).",
-        mean(lambda record: record.s_measure),
+        mean(lambda record: record.s_measure if record.has_target else None),
     ),
     **{f"p{round(100 * threshold)}": _is_above(threshold) for threshold in (0.5, 0.6, 0.7, 0.8, 0.9)},
     "weighted_f": Measure(
@@ -88,7 +89,7 @@ MEASURES: Mapping[str, Measure] = {
     "mae": Measure(
         "MAE",
         "Mean absolute error: the share of pixels that are wrong.",
-        mean(lambda record: record.mae),
+        mean(lambda record: record.mae if record.has_target else None),
         better="lower",
     ),
     "mba": Measure(

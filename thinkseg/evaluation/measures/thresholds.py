@@ -20,9 +20,15 @@ def at_thresholds(letter: Letter, kind: Kind) -> RatioOfSums:
     """The mean over all thresholds, the maximum of the mean curve, or the value at the adaptive threshold."""
 
     def rows(records: Records) -> Rows:
-        if any(isinstance(record, GreyRecord) for record in records):
-            return _rows_of_curves(records, letter, kind)
-        return _rows_of_counts(records, letter, kind)
+        places = [place for place, record in enumerate(records) if record.has_target]
+        if not places:
+            return np.zeros((len(records), 2))
+        known = [records[place] for place in places]
+        grey = any(isinstance(record, GreyRecord) for record in known)
+        found = (_rows_of_curves if grey else _rows_of_counts)(known, letter, kind)
+        whole = np.zeros((len(records), found.shape[1]))
+        whole[places] = found
+        return whole
 
     return RatioOfSums(rows)
 

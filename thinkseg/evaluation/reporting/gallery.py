@@ -98,7 +98,7 @@ def render_item(item: GalleryItem, sample: Sample, views: Sequence[tuple[str, Pr
         "failed": "",
         **_image(overlay(image, sample.target)),
     }
-    change = views[-1][1].iou - views[0][1].iou
+    change = views[-1][1].quality - views[0][1].quality
     return {
         "reason": item.reason,
         "query": sample.query,
@@ -110,7 +110,8 @@ def render_item(item: GalleryItem, sample: Sample, views: Sequence[tuple[str, Pr
 
 def _truth_in_words(sample: Sample) -> str:
     if sample.target is None:
-        return f"the true number: {sample.count}"
+        there = sample.count if sample.boxes is None else sum(not true.crowd for true in sample.boxes)
+        return f"the true number: {there}"
     return "the true mask" if sample.target.any() else "nothing is there"
 
 

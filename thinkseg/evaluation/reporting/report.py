@@ -150,7 +150,7 @@ def iou_charts(runs: Sequence[Run]) -> list[tuple[str, Markup]]:
     """How many samples have which IoU, and the share that reaches each; nothing where there are no masks to compare."""
     if not any(record.has_target for run in runs for record in run.records):
         return []
-    ious = {run.name: np.array([r.iou for r in run.records], dtype=float) for run in runs}
+    ious = {run.name: np.array([r.iou for r in run.records if r.has_target], dtype=float) for run in runs}
     return [
         ("Samples by their IoU", histogram_chart(ious)),
         ("Share of samples that reach an IoU", success_chart(ious)),
