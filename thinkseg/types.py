@@ -234,6 +234,13 @@ class Failure(StrEnum):
 
     MALFORMED_ANSWER = "malformed_answer"
     TRUNCATED = "truncated"
+    UNREADABLE_IMAGE = "unreadable_image"
+    REFUSED_IMAGE = "refused_image"
+
+    @property
+    def of_image(self) -> bool:
+        """Whether it lies in the image, so that the model was never asked and wrote nothing."""
+        return self in (Failure.UNREADABLE_IMAGE, Failure.REFUSED_IMAGE)
 
     @property
     def sentence(self) -> str:
@@ -249,6 +256,8 @@ class Failure(StrEnum):
 _FAILURE_SENTENCES = {
     Failure.MALFORMED_ANSWER: "The model's text is not an answer in the expected format.",
     Failure.TRUNCATED: "The model ran into the length limit before it finished its answer.",
+    Failure.UNREADABLE_IMAGE: "The image cannot be read, so the model was not asked.",
+    Failure.REFUSED_IMAGE: "The image or its query was refused before the model was asked.",
 }
 
 

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from thinkseg.errors import DataError
 from thinkseg.evaluation.records import PredictionRecord, RunHeader, plain_number, record_from_line, record_to_line
+from thinkseg.writing import json_text
 
 LOCK_SECONDS = 10.0
 """How long to wait for another process that writes the same file: one that was killed is given the time to end."""
@@ -95,9 +96,13 @@ def _acquire(lock: FileLock, path: Path) -> None:
 def write_records(path: Path, records: Sequence[PredictionRecord]) -> None:
     """Write a whole file of records, which appears at once."""
     half = _half_of(path)
-    with half.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(record_to_line(record) for record in records)
-    os.replace(half, path)
+    try:
+        with half.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(record_to_line(record) for record in records)
+        os.replace(half, path)
+    except BaseException:
+        half.unlink(missing_ok=True)
+        raise
 
 
 def read_records(path: Path) -> list[PredictionRecord]:
@@ -112,13 +117,13 @@ def read_records(path: Path) -> list[PredictionRecord]:
 
 
 def _parse_lines(path: Path) -> Iterator[PredictionRecord]:
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
-            if not line.endswith("\n"):
+            if not line.endswith(b"\n"):
                 return  # torn, or still being written
             try:
-                yield record_from_line(line)
-            except (ValueError, KeyError, TypeError) as error:
+                yield record_from_line(line.decode())
+            except (ValueError, KeyError, TypeError, RecursionError) as error:  # bytes that are no UTF-8 among them
                 raise DataError(
                     f"line {number} of {path} is not a record of an evaluation ({type(error).__name__}: {error}); "
                     "remove the line, or the file to start again"
@@ -139,9 +144,16 @@ def claim_folder(path: Path, header: RunHeader) -> None:
     Raises:
         DataError: the folder holds another run; the sentence says what differs.
     """
-    if not path.exists():
-        write_json(path, asdict(header))
-        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS)
+    _acquire(lock, path)  # so that of two runs that begin together one sees what the other has written
+    try:
+        if not path.exists():
+            write_json(path, asdict(header))
+            return
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)  # whoever waits for it finds the header
     found = read_header(path)
     differing = [
         f"{field.name} {getattr(header, field.name)!r} (there: {getattr(found, field.name)!r})"
@@ -165,16 +177,23 @@ def read_header(path: Path) -> RunHeader:
         raise DataError(f"expected the header of a run in {path}, found no such file")
     try:
         return RunHeader.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not the header of a run: {error}; choose another folder with --out") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(
+            f"'{path}' is not the header of a run, or is damaged ({error}): choose another folder, or remove the "
+            "files of this one to start again"
+        ) from error
 
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON so that a reader finds the old file or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     half = _half_of(path)
-    half.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=plain_number) + "\n", encoding="utf-8")
-    os.replace(half, path)
+    try:
+        half.write_text(json_text(value, indent=2, default=plain_number) + "\n", encoding="utf-8")
+        os.replace(half, path)
+    except BaseException:
+        half.unlink(missing_ok=True)
+        raise
 
 
 def _half_of(path: Path) -> Path:

@@ -7,6 +7,7 @@ models again. `thinkseg.evaluation.record_file` keeps records on disk.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from thinkseg.answers.codec import answer_from_json
 from thinkseg.imaging import RunLengths, mask_from_rle
 from thinkseg.types import Answer, Failure, Mask, TrueBox
+from thinkseg.writing import json_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,13 @@ class RunHeader:
     """What the caller overrules of the checkpoint's settings, by the names of `CheckpointConfig`."""
     code: Mapping[str, str] = field(default_factory=dict)
     """By reference, the digest of the user's own code that takes part, so that a changed file is noticed."""
+    segmenter_revision: str = ""
+    """A digest of the segmenter's folder; empty for a hub id and for one that has no weights."""
+    dtype: str = ""
+    """Of the reasoner's weights, as they were loaded; empty for a model that does not say."""
+    device: str = ""
+    """The kind of device that the models run on (cpu, cuda, mps): each rounds in its own way, and a rounding can turn
+    the next token; empty for a model that does not say."""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunHeader:
@@ -125,10 +134,24 @@ class RunHeader:
             TypeError: a value is missing that has no default.
             ValueError: a value cannot be read.
         """
+        if not isinstance(values, Mapping):
+            raise TypeError(f"expected a JSON object, found {type(values).__name__}")
         known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         if isinstance(known.get("asked"), str):  # older versions wrote JSON within JSON
             known["asked"] = json.loads(known["asked"] or "{}")
-        return cls(**known)
+        header = cls(**known)
+        for name, kind in _HEADER_TYPES.items():
+            if type(value := getattr(header, name)) is not kind:
+                raise TypeError(f"'{name}' should be {kind.__name__}, found {value!r:.60}")
+        return header
+
+
+_HEADER_TYPES: Mapping[str, type] = {
+    **dict.fromkeys(("benchmark", "model", "model_revision", "segmenter", "answer_format", "protocol", "data"), str),
+    **dict.fromkeys(("segmenter_revision", "dtype", "device"), str),
+    **dict.fromkeys(("asked", "code"), dict),
+    "seed": int,
+}
 
 
 def boxes_to_json(boxes: Sequence[TrueBox] | None) -> list[dict[str, Any]] | None:
@@ -140,22 +163,44 @@ def boxes_to_json(boxes: Sequence[TrueBox] | None) -> list[dict[str, Any]] | Non
 
 def record_to_line(record: PredictionRecord) -> str:
     """A record as one line of JSON, with its line break."""
-    return json.dumps(asdict(record), ensure_ascii=False, allow_nan=False, default=plain_number) + "\n"
+    return json_text(asdict(record), allow_nan=False, default=plain_number) + "\n"
 
 
 def record_from_line(line: str) -> PredictionRecord:
     """The record that a line holds; keys of newer versions are left out.
 
     Raises:
-        ValueError, KeyError, TypeError: it holds none.
+        ValueError, KeyError, TypeError, RecursionError: it holds none.
     """
     values = json.loads(line)
+    if not isinstance(values, dict):
+        raise TypeError(f"expected a JSON object, found {type(values).__name__}")
     values.setdefault("extra", values.get("details", {}))  # as earlier versions called it
     values["frame"] = tuple(values["frame"]) if values["frame"] is not None else None
     values["failure"] = Failure(values["failure"]) if values["failure"] is not None else None
+    _check_types(values)
     return PredictionRecord(**{name: values[name] for name in _FIELDS if name in values})
 
 
+def _check_types(values: Mapping[str, Any]) -> None:
+    """Refuse a line whose values the measures would trip over."""
+    for names, kinds, told in _TYPES:
+        for name in (name for name in names if name in values):
+            value = values[name]
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise TypeError(f"'{name}' should be {told}, found {value!r:.60}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"'{name}' should be a finite number, found {value}")
+
+
+_TYPES: tuple[tuple[tuple[str, ...], tuple[type, ...], str], ...] = (
+    (("id", "task", "query", "text", "finish_reason", "failure_detail"), (str,), "text"),
+    (("intersection", "union"), (int,), "a whole number"),
+    (("iou", "s_measure", "mae"), (int, float), "a number"),
+    (("target_empty", "predicted_empty", "has_target", "counted"), (bool,), "true or false"),
+    (("objects",), (list,), "a list"),
+    (("rle", "extra"), (dict,), "an object"),
+)
 _FIELDS = tuple(field.name for field in fields(PredictionRecord))
 
 

@@ -20,13 +20,14 @@ from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.benchmarks import BENCHMARKS, measures_of
 from thinkseg.evaluation.measures.groups import MASK_MEASURES
 from thinkseg.evaluation.measures.registry import MEASURES, extra_metrics, measure, measure_by_task
-from thinkseg.evaluation.parallel.shards import WHOLE, Shard, found_elsewhere
+from thinkseg.evaluation.parallel.shards import WHOLE, Shard, found_elsewhere, refuse_fewer
 from thinkseg.evaluation.progress import Progress
 from thinkseg.evaluation.protocols import apply_to_prediction, apply_to_record, counted_records
 from thinkseg.evaluation.provenance import commit, package_versions
 from thinkseg.evaluation.record_file import HEADER, RecordFile, RecordList, claim_folder, read_header, read_records
 from thinkseg.evaluation.records import PredictionRecord, RunHeader
-from thinkseg.evaluation.scoring import score
+from thinkseg.evaluation.scoring import failed_prediction, score
+from thinkseg.models.attempts import predict_each
 from thinkseg.types import Metric, Prediction, Report, Sample
 
 
@@ -140,6 +141,9 @@ def evaluate(
         measures: of the report: names in `MEASURES`, or references to the user's own. What they need besides the
             overlap is computed once for every sample.
 
+    An image that cannot be read, or that the model refuses, stops nothing: its sample is a failure that names it, and
+    counts as an empty mask.
+
     Returns:
         The shard's records and the measures over them; all are in the denominator, unless a protocol leaves some out.
 
@@ -154,6 +158,7 @@ def evaluate(
     indices = shard.indices(len(samples))
     with RecordList() if out is None else RecordFile(shard.path(out)) as file:
         if out is not None:
+            refuse_fewer(out, len(samples))
             for record in found_elsewhere(out, shard, len(samples), len(file.records)):
                 file.append(record)
             _check_what_is_there(file.records, samples, indices, out)
@@ -161,7 +166,8 @@ def evaluate(
             progress(len(file.records), len(indices), None)
         for start in range(len(file.records), len(indices), batch_size):
             batch = [samples[index] for index in indices[start : start + batch_size]]
-            for sample, prediction in zip(batch, pipeline.predict(batch, batch_size), strict=True):
+            for sample, outcome in zip(batch, predict_each(pipeline.predict, batch), strict=True):
+                prediction = failed_prediction(sample, outcome) if isinstance(outcome, InputError) else outcome
                 record = score(sample, apply_to_prediction(sample, prediction, header.protocol), extra)
                 file.append(apply_to_record(record, header.protocol))
                 if progress is not None:
@@ -175,11 +181,6 @@ def _check_what_is_there(
     """Make sure that what was done before is the beginning of what is to be done."""
     if not records:
         return
-    if len(records) > len(indices):
-        raise DataError(
-            f"{out} holds {len(records)} predictions, more than the {len(indices)} asked for; "
-            "choose another folder with --out, or a higher --limit"
-        )
     expected = samples[indices[len(records) - 1]].id
     if records[-1].id != expected:
         raise DataError(

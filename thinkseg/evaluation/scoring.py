@@ -2,15 +2,17 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
 from thinkseg.answers.codec import prompt_to_json
-from thinkseg.errors import DataError
+from thinkseg.errors import DataError, ImageError, InputError
 from thinkseg.evaluation.measures.base import ExtraMetric
 from thinkseg.evaluation.measures.pairs import score_pair
 from thinkseg.evaluation.records import PredictionRecord, boxes_to_json
-from thinkseg.types import Prediction, Sample
+from thinkseg.imaging import load_image
+from thinkseg.types import Completion, Failure, Prediction, Sample, Size
 
 
 def score(sample: Sample, prediction: Prediction, extra: Mapping[str, ExtraMetric] | None = None) -> PredictionRecord:
@@ -56,4 +58,30 @@ def score(sample: Sample, prediction: Prediction, extra: Mapping[str, ExtraMetri
     nothing_there = sample.count == 0 or sample.boxes == ()
     return dataclasses.replace(
         record, union=0, iou=0.0, s_measure=0.0, mae=0.0, target_empty=nothing_there, has_target=False, extra={}
+    )
+
+
+def failed_prediction(sample: Sample, error: InputError) -> Prediction:
+    """The prediction of a sample that no model could be asked about: a failure that names the image.
+
+    Args:
+        sample: whose image cannot be read or was refused.
+        error: why.
+    """
+    failure, detail, size = Failure.REFUSED_IMAGE, str(error), Size(1, 1)
+    try:
+        size = Size(*load_image(sample.image).size)
+    except ImageError as reason:
+        failure, detail = Failure.UNREADABLE_IMAGE, str(reason)
+    name = str(sample.image) if isinstance(sample.image, Path | str) else sample.id
+    if sample.target is not None:
+        height, width = sample.target.shape
+        size = Size(width, height)
+    return Prediction(
+        sample.id,
+        Completion(""),
+        answer=None,
+        masks=np.zeros((0, *size.hw), dtype=bool),
+        failure=failure,
+        failure_detail=detail if name in detail else f"'{name}': {detail}",
     )

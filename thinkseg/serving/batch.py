@@ -14,8 +14,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thinkseg.errors import CheckpointError, ImageError, InputError
+from thinkseg.errors import ImageError, InputError
 from thinkseg.imaging import load_image
+from thinkseg.models.attempts import predict_each
 from thinkseg.results import files
 from thinkseg.results.record import ResultRecord
 from thinkseg.results.result import Result
@@ -191,18 +192,7 @@ class JobRunner:
         if self._pipeline is None:
             self._pipeline = self._models.load()
         samples = [Sample(id=str(task.job.image), image=_image(task), query=task.job.query) for task in tasks]
-        try:
-            predictions = list(self._pipeline.predict(samples, len(samples)))
-        except CheckpointError:
-            raise
-        except InputError as error:
-            if len(tasks) == 1:
-                yield error
-            else:
-                for task in tasks:
-                    yield from self._predict([task])
-        else:
-            yield from predictions
+        yield from predict_each(self._pipeline.predict, samples)
 
     def _endings(self, record: Mapping[str, Any]) -> list[str]:
         return files.endings(record, index=self._options.index, instances=self._options.instances)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinkseg.errors import InputError
+from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.record_file import read_records, write_records
 from thinkseg.evaluation.records import PredictionRecord
 
@@ -65,6 +65,21 @@ WHOLE = Shard()
 """The only part of a run that is not shared."""
 
 
+def refuse_fewer(out: Path, total: int) -> None:
+    """Make sure that no file of the folder, of whichever part, has more predictions than so many samples give it.
+
+    Raises:
+        DataError: one has, and a shorter run would take the place of a longer one.
+    """
+    for shard in _shards_in(out):
+        found, asked = _lines(shard.path(out)), len(shard.indices(total))
+        if found > asked:
+            raise DataError(
+                f"'{shard.path(out)}' holds {found} predictions, more than the {asked} asked for; choose another "
+                "folder with --out, or a higher --limit, the same for every part"
+            )
+
+
 def found_elsewhere(out: Path, shard: Shard, total: int, done: int) -> list[PredictionRecord]:
     """What runs with other numbers of parts have left of this shard, behind the `done` samples that it has itself."""
     others = [other for other in _shards_in(out) if other.count != shard.count]
@@ -87,7 +102,13 @@ def _shards_in(out: Path) -> list[Shard]:
 
 
 def merge_shards(out: Path, shards: int, total: int) -> list[PredictionRecord] | None:
-    """Put the shards' records into ``predictions.jsonl``, in the order of the samples; None while one is not whole."""
+    """Put the shards' records into ``predictions.jsonl``, in the order of the samples; None while one is not whole.
+
+    Raises:
+        DataError: a file holds more than so many samples give it.
+    """
+    if out.is_dir():
+        refuse_fewer(out, total)
     merged: list[PredictionRecord | None] = [None] * total
     for shard in _all(shards):
         indices = shard.indices(total)

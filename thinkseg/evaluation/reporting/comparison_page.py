@@ -37,7 +37,9 @@ class ComparisonContext:
 def write_comparison(out: Path, comparison: Comparison, context: ComparisonContext) -> None:
     """Write ``comparison.html``, ``comparison.json``, ``table.md`` and ``table.tex`` into a folder."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "comparison.html").write_text(comparison_html(comparison, context), encoding="utf-8")
+    (out / "comparison.html").write_text(
+        comparison_html(comparison, context), encoding="utf-8", errors="backslashreplace"
+    )
     rows = {name: metrics for run in comparison.runs for name, metrics in rows_of(run.report, run.name).items()}
     write_rows(out, rows, list(dict.fromkeys(name for metrics in rows.values() for name in metrics)))
     write_json(out / "comparison.json", comparison.to_json() | {"command": context.command})

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from thinkseg.drawing import overlay
 from thinkseg.evaluation.records import PredictionRecord
-from thinkseg.imaging import load_image, save_mask
+from thinkseg.evaluation.reporting.images import image_or_blank
+from thinkseg.imaging import save_mask
 from thinkseg.types import Sample
 
 LONGEST = 120
@@ -69,7 +70,7 @@ def save_overlays(folder: Path, records: Sequence[PredictionRecord], samples: Se
     pairs = iter(samples[index] for index in range(len(records)))
 
     def draw(record: PredictionRecord, path: Path) -> None:
-        overlay(load_image(next(pairs).image), record.mask, record.answer).save(path)
+        overlay(image_or_blank(next(pairs), record), record.mask, record.answer).save(path)
 
     yield from _save(folder, records, draw)
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 from thinkseg.drawing import overlay
 from thinkseg.evaluation.records import PredictionRecord
+from thinkseg.evaluation.reporting.images import image_or_blank
 from thinkseg.evaluation.run import Run
-from thinkseg.imaging import load_image
 from thinkseg.types import Sample
 
 SHOWN_SIDE = 360
@@ -89,7 +89,7 @@ def render_item(item: GalleryItem, sample: Sample, views: Sequence[tuple[str, Pr
         sample: its image and target.
         views: the name of each run with its record of this sample; with two, the last is compared to the first.
     """
-    image = load_image(sample.image)
+    image = image_or_blank(sample, views[0][1])
     target = {
         "name": "asked for",
         "note": _truth_in_words(sample),

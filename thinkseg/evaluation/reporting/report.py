@@ -74,7 +74,7 @@ def write_report(out: Path, context: ReportContext) -> dict[str, Any]:
     gains = context.gains()
     content = report_file(context, gains)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "report.html").write_text(report_html(context, gains), encoding="utf-8")
+    (out / "report.html").write_text(report_html(context, gains), encoding="utf-8", errors="backslashreplace")
     write_report_file(out, content)  # last: where it is, the run is finished
     return content.to_json()
 
