@@ -71,9 +71,8 @@ def test_it_prints_a_table_and_writes_lines_and_both_reports(
     assert lines[2].startswith("S-measure")
     assert "25.0 %" in told.out
     assert "4/4" in told.err
-    names = {path.name for path in (tmp_path / "out").iterdir()}
+    names = {path.name for path in (tmp_path / "out").glob("[!.]*")}
     assert names == {
-        ".predictions.jsonl.lock",
         "run.json",
         "predictions.jsonl",
         "report.json",

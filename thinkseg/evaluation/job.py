@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from thinkseg.errors import InputError
+from thinkseg.evaluation.parallel.folder_lock import HeldFolder, hold_folder
 from thinkseg.evaluation.parallel.processes import Tell, run_processes
 from thinkseg.evaluation.parallel.shards import WHOLE, Shard, merge_shards, wait_for_shards
 from thinkseg.evaluation.plan import EvaluationPlan, LoadedBenchmark
@@ -28,6 +29,7 @@ from thinkseg.evaluation.provenance import device_of
 from thinkseg.evaluation.record_file import HEADER, read_header
 from thinkseg.evaluation.reporting.run_report import RunContext, draw_images, write_run_report
 from thinkseg.evaluation.run import Run, evaluate
+from thinkseg.writing import require_folder
 
 OpenProgress = Callable[[str], AbstractContextManager[Progress | None]]
 """From the name of a benchmark to what is told how far it is, while it is open."""
@@ -59,13 +61,25 @@ def run_plan(plan: EvaluationPlan) -> list[Evaluated]:
             evaluated = run_plan(replace(plan, out=Path(folder)))
         return [Evaluated(replace(one.run, folder=None)) for one in evaluated]
     benchmarks = plan.load_benchmarks()  # before a model is loaded
-    began = time.monotonic()
-    if plan.processes > 1:
-        device, runs = _predict_in_processes(plan, benchmarks), None
-    else:
-        device, runs = _predict(plan, benchmarks, plan.shard or plan.launched or WHOLE, _bars(plan))
-    context = RunContext(plan.command, device, time.monotonic() - began, plan.batch_size, plan.processes)
-    return [_finish(plan, one, None if runs is None else runs[i], context) for i, one in enumerate(benchmarks)]
+    shard = plan.shard or plan.launched or WHOLE
+    with ExitStack() as held:
+        folders = [_hold(held, one, shard) for one in benchmarks]
+        began = time.monotonic()
+        if plan.processes > 1:
+            device, runs = _predict_in_processes(plan, benchmarks), None
+        else:
+            device, runs = _predict(plan, benchmarks, shard, _bars(plan))
+        context = RunContext(plan.command, device, time.monotonic() - began, plan.batch_size, plan.processes)
+        parts: Sequence[Run | None] = runs or [None] * len(benchmarks)
+        return [_finish(plan, *each, context) for each in zip(benchmarks, folders, parts, strict=True)]
+
+
+def _hold(held: ExitStack, one: LoadedBenchmark, shard: Shard) -> HeldFolder | None:
+    """Keep others out of the folder of a benchmark until all is done."""
+    if one.out is None:
+        return None
+    require_folder(one.out)
+    return held.enter_context(hold_folder(one.out, shard))
 
 
 def _predict(
@@ -133,23 +147,26 @@ def _bars(plan: EvaluationPlan) -> OpenProgress:
     return ProgressBar if plan.progress else lambda _title: nullcontext()
 
 
-def _finish(plan: EvaluationPlan, one: LoadedBenchmark, part: Run | None, context: RunContext) -> Evaluated:
+def _finish(
+    plan: EvaluationPlan, one: LoadedBenchmark, folder: HeldFolder | None, part: Run | None, context: RunContext
+) -> Evaluated:
     """Put the parts together, if it is this process that does so and all are there, and report."""
     launched = plan.launched
     parts = plan.processes if part is None else part.shard.count
-    if one.out is None or (part is not None and launched is not None and launched.index > 1):
+    if one.out is None or folder is None or (part is not None and launched is not None and launched.index > 1):
         assert part is not None  # several processes have a folder
         return Evaluated(part)  # of the launched ones the first waits for the others and reports
     if launched is not None:
         wait_for_shards(one.out, parts, len(one.samples))
-    run = part
-    if parts > 1:
-        records = merge_shards(one.out, parts, len(one.samples))
-        if records is None:
-            assert part is not None
-            return Evaluated(part)
-        run = Run.from_records(read_header(one.out / HEADER), records, one.benchmark.measures, folder=one.out)
-    assert run is not None
-    run = replace(run, name=plan.model.name)
-    draw_images(run, one.samples, plan.images, plan.progress)
-    return Evaluated(run, write_run_report(run, one.benchmark, one.samples, context))
+    with folder.alone():  # two parts may end at once
+        run = part
+        if parts > 1:
+            records = merge_shards(one.out, parts, len(one.samples))
+            if records is None:
+                assert part is not None
+                return Evaluated(part)
+            run = Run.from_records(read_header(one.out / HEADER), records, one.benchmark.measures, folder=one.out)
+        assert run is not None
+        run = replace(run, name=plan.model.name)
+        draw_images(run, one.samples, plan.images, plan.progress)
+        return Evaluated(run, write_run_report(run, one.benchmark, one.samples, context))

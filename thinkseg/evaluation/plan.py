@@ -16,10 +16,16 @@ from thinkseg.evaluation.benchmarks import (
     load_benchmark,
 )
 from thinkseg.evaluation.parallel.shards import Shard
-from thinkseg.evaluation.provenance import code_digests, reasoner_revision
+from thinkseg.evaluation.provenance import (
+    code_digests,
+    device_kind,
+    dtype_of,
+    reasoner_revision,
+    segmenter_revision,
+)
 from thinkseg.evaluation.records import RunHeader
 from thinkseg.evaluation.run import Predictor
-from thinkseg.models.checkpoint_config import CheckpointConfig
+from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config
 from thinkseg.models.pipeline import Pipeline, load_pipeline
 from thinkseg.types import Sample
 
@@ -155,4 +161,14 @@ class EvaluationPlan:
             data="" if self.options.root is None else str(self.options.root.resolve()),
             asked=self.model.asked(),
             code=code_digests(named),
+            segmenter_revision=self._segmenter_revision(),
+            dtype=dtype_of(pipeline),
+            device=device_kind(pipeline),
         )
+
+    def _segmenter_revision(self) -> str:
+        """The digest of the segmenter that a named model is used with, be it asked for or the model's own."""
+        model = self.model.checkpoint
+        if not isinstance(model, str):
+            return ""
+        return segmenter_revision(resolve_config(model, self.model.config).segmenter)

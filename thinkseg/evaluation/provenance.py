@@ -76,6 +76,25 @@ def device_of(pipeline: Any) -> str:
     return str(getattr(getattr(pipeline, "reasoner", None), "device", "cpu"))
 
 
+def device_kind(pipeline: Any) -> str:
+    """The kind of device that a pipeline runs on, such as ``cuda`` for ``cuda:1``; empty where it does not say."""
+    device = getattr(getattr(pipeline, "reasoner", None), "device", None)
+    return "" if device is None else str(device).partition(":")[0]
+
+
+def dtype_of(pipeline: Any) -> str:
+    """The dtype of a reasoner's weights, such as ``bfloat16``; empty where it does not say."""
+    dtype = getattr(getattr(getattr(pipeline, "reasoner", None), "model", None), "dtype", None)
+    return "" if dtype is None else str(dtype).removeprefix("torch.")
+
+
+def segmenter_revision(segmenter: str | None) -> str:
+    """The digest of the segmenter that a name stands for; empty for a hub id and for one without weights."""
+    name = segmenter or loading.POCKET
+    pocket = loading.pocket_folder("segmenter") if name == loading.POCKET else None
+    return checkpoint_revision(pocket or Path(name).expanduser())
+
+
 def code_digests(names: Iterable[str | None]) -> dict[str, str]:
     """By reference, the digest of the user's own code among these names."""
     return {name: digest_of(name) for name in names if name is not None and is_reference(name)}
@@ -131,13 +150,11 @@ def model_identity(model: str | Path, given: CheckpointConfig) -> dict[str, Any]
     from thinkseg.models.checkpoint_config import resolve_config
 
     config = resolve_config(model, given)
-    segmenter = config.segmenter or loading.POCKET
-    pocket = loading.pocket_folder("segmenter") if segmenter == loading.POCKET else None
     return {
         "name": str(model),
         "revision": reasoner_revision(str(model)),
-        "segmenter": segmenter,
-        "segmenter_revision": checkpoint_revision(pocket or Path(segmenter).expanduser()),
+        "segmenter": config.segmenter or loading.POCKET,
+        "segmenter_revision": segmenter_revision(config.segmenter),
         **given.replaced(segmenter=None).as_json(),
         **({"code": code} if (code := code_digests(config.references().values())) else {}),
     }

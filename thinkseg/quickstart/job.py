@@ -16,7 +16,14 @@ from typing import Any
 
 from thinkseg.errors import InputError
 from thinkseg.evaluation.progress import ProgressBar
-from thinkseg.evaluation.provenance import device_of, machine, reasoner_revision
+from thinkseg.evaluation.provenance import (
+    device_kind,
+    device_of,
+    dtype_of,
+    machine,
+    reasoner_revision,
+    segmenter_revision,
+)
 from thinkseg.evaluation.record_file import write_json
 from thinkseg.evaluation.records import RunHeader
 from thinkseg.evaluation.reporting.report import ReportContext, write_report
@@ -188,6 +195,9 @@ def _evaluate(
         segmenter=settings.segmenter,
         seed=settings.seed,
         answer_format=pipeline.answer_format.name,
+        segmenter_revision=segmenter_revision(settings.segmenter),
+        dtype=dtype_of(pipeline),
+        device=device_kind(pipeline),
     )
     with ProgressBar(title) as bar:
         run = evaluate(pipeline, tools.samples, out / name, header, batch_size=tools.batch_size, progress=bar)

@@ -12,8 +12,8 @@ from thinkseg.types import Metric
 
 TOLD = 3
 """So many samples that are missing on one side are named."""
-SETTINGS = ("benchmark", "protocol", "seed", "segmenter", "answer_format")
-"""Fields of `RunHeader` that change a number whatever the model is."""
+SETTINGS = ("benchmark", "protocol", "seed", "segmenter", "segmenter_revision", "answer_format", "dtype", "device")
+"""Fields of `RunHeader` that change a number whatever the model is; an empty one is not known."""
 
 
 def compare_runs(runs: Sequence[Run], seed: int = 0, resamples: int = RESAMPLES) -> Comparison:
@@ -79,7 +79,7 @@ def _warning(runs: Sequence[Run]) -> str:
     differing = []
     for field in SETTINGS:
         values = [str(getattr(run.header, field)) for run in runs]
-        if len(set(values)) > 1:
+        if len({value for value in values if value}) > 1:
             told = ", ".join(f"{run.name}: {value}" for run, value in zip(runs, values, strict=True))
             differing.append(f"{field.replace('_', ' ')} ({told})")
     return f"The runs differ in more than the model: {'; '.join(differing)}." if differing else ""
