@@ -14,6 +14,7 @@ wrong; 130 interrupted; 141 the reader of the output went away.
 
 import argparse
 import difflib
+import io
 import os
 import sys
 import traceback
@@ -54,6 +55,8 @@ def main(argv: Sequence[str] | None = None, **parts: Any) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     verbose = "-v" in words or "--verbose" in words
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name of a file that is not Unicode, as stderr has it
     try:
         code = _dispatch(words, parts)
         sys.stdout.flush()

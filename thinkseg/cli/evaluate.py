@@ -8,7 +8,6 @@ name for each. Started again, it goes on where it was.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import textwrap
 from collections import Counter
@@ -22,6 +21,7 @@ from thinkseg.evaluation.benchmarks import BENCHMARKS
 
 if TYPE_CHECKING:
     from thinkseg.evaluation.plan import EvaluationPlan
+    from thinkseg.evaluation.run import Run
 
 
 def known_benchmarks() -> str:
@@ -73,6 +73,8 @@ examples:
   thinkseg evaluate cod10k camo reasonseg-val --data data --model runs/rl/final --out runs/hidden"""
 
 DONE = 0
+NAMED = 10
+"""So many images that could not be asked about are named."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,12 +107,14 @@ def run(args: argparse.Namespace, load: Callable[..., Any] = load_aloud) -> int:
     """Evaluate every benchmark named and print a table, or JSON, for each; the models are loaded by `load`."""
     from thinkseg.evaluation.job import run_plan
     from thinkseg.evaluation.reporting.tables import text_table
+    from thinkseg.writing import json_text
 
     printed, evaluated = {}, run_plan(plan_from_flags(args, load))
     for one in evaluated:
         run, shard = one.run, one.run.shard
         if one.report is not None:
             printed[run.header.benchmark] = one.report
+            _name_bad_images(run)
             if not args.json:
                 assert run.folder is not None
                 print(text_table(run.report, measures=run.measures))
@@ -119,8 +123,19 @@ def run(args: argparse.Namespace, load: Callable[..., Any] = load_aloud) -> int:
             told = f"part {shard.index} of {shard.count} is done; the last part to end writes the report"
             print(told, file=sys.stderr)
     if args.json and printed:
-        print(json.dumps(printed if len(evaluated) > 1 else next(iter(printed.values())), ensure_ascii=False))
+        print(json_text(printed if len(evaluated) > 1 else next(iter(printed.values()))))
     return DONE
+
+
+def _name_bad_images(run: Run) -> None:
+    """Tell which images could not be asked about."""
+    bad = [record for record in run.records if record.failure is not None and record.failure.of_image]
+    for record in bad[:NAMED]:
+        print(f"counted as an empty mask: {record.failure_detail}", file=sys.stderr)
+    if len(bad) > NAMED:
+        print(
+            f"{len(bad) - NAMED} more are in predictions.jsonl, as unreadable_image or refused_image", file=sys.stderr
+        )
 
 
 def plan_from_flags(args: argparse.Namespace, load: Callable[..., Any]) -> EvaluationPlan:

@@ -15,7 +15,6 @@ Started again, it goes on where it was: what is there for the same image, query 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -135,9 +134,10 @@ def _followed(outcomes: Iterable[Outcome], total: int, *, as_json: bool) -> list
 
 def _print(outcome: Outcome, *, as_json: bool) -> None:
     from thinkseg.results.record import in_words
+    from thinkseg.writing import json_text
 
     if as_json:
-        print(json.dumps(outcome.record, ensure_ascii=False), flush=True)
+        print(json_text(outcome.record), flush=True)
     else:
         print(in_words(outcome.record, outcome.files, kept=outcome.kept), flush=True)
 

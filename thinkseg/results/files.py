@@ -23,6 +23,7 @@ from thinkseg.drawing import index_image, overlay
 from thinkseg.errors import ImageError
 from thinkseg.imaging import save_mask
 from thinkseg.results.record import ResultRecord, answer_from_record, masks_from_record
+from thinkseg.writing import json_text
 
 RECORD, MASK, OVERLAY, INDEX = ".json", ".mask.png", ".overlay.png", ".index.png"
 """What the names of a result's files end in."""
@@ -93,7 +94,7 @@ def write_record(stem: Path, record: Mapping[str, Any]) -> None:
     path = with_ending(stem, RECORD)
     path.parent.mkdir(parents=True, exist_ok=True)
     half = with_ending(path, ".part")
-    half.write_text(json.dumps(record, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    half.write_text(json_text(record, indent=2) + "\n", encoding="utf-8")
     os.replace(half, path)
 
 
