@@ -7,6 +7,7 @@ import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from thinkseg.training.callbacks import CheckpointFiles, OrderlyStop, RunLog, StepBar, read_log, record_from_logs
+from thinkseg.training.checkpoints import damage_of
 
 LOGS = {
     "loss": 0.5,
@@ -103,8 +104,10 @@ def test_without_a_reward_the_bar_shows_the_loss(capsys):
 def test_a_checkpoint_is_completed_in_its_own_folder(tmp_path):
     written = []
     args = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none")
+    (tmp_path / "checkpoint-7").mkdir()
     CheckpointFiles(written.append).on_save(args, state(7), TrainerControl())
     assert written == [tmp_path / "checkpoint-7"]
+    assert damage_of(tmp_path / "checkpoint-7") is None
 
 
 def test_an_interrupt_waits_for_a_step_from_which_the_run_can_go_on():

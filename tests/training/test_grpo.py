@@ -16,9 +16,10 @@ from thinkseg.errors import CheckpointError, InputError, RecipeError
 from thinkseg.models.pipeline import load_pipeline
 from thinkseg.testing import FakeSegmenter
 from thinkseg.training.callbacks import read_log
+from thinkseg.training.checkpoints import newest_checkpoint
 from thinkseg.training.config import load_recipe
 from thinkseg.training.grpo import plan_run
-from thinkseg.training.runs import TrainingStopped, newest_checkpoint
+from thinkseg.training.runs import TrainingStopped
 from thinkseg.training.stages import train_recipe
 from thinkseg.types import Sample
 
@@ -179,16 +180,6 @@ def test_a_folder_with_a_run_is_not_overwritten(outcome, squares):
 def test_there_is_nothing_to_resume_in_an_empty_folder(rl_recipe, squares):
     with pytest.raises(RecipeError, match=r"no checkpoint in .* to resume from"):
         train_recipe(rl_recipe(), samples=squares, segmenter=FakeSegmenter(), resume=True)
-
-
-def test_a_checkpoint_that_was_cut_off_is_passed_over(tmp_path):
-    for step, whole in ((2, True), (10, True), (12, False)):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        if whole:
-            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
-    (tmp_path / "checkpoint-old").mkdir()
-    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
-    assert newest_checkpoint(tmp_path / "nowhere") is None
 
 
 def interrupt_after(step):

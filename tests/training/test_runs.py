@@ -15,6 +15,7 @@ from thinkseg.errors import CheckpointError, RecipeError
 from thinkseg.models.families import FAMILIES
 from thinkseg.models.merging import merge
 from thinkseg.testing import save, tiny_qwen2_5_vl
+from thinkseg.training.checkpoints import write_manifest
 from thinkseg.training.config import Lora
 from thinkseg.training.policy import load_policy
 from thinkseg.training.runs import lora_config, open_run, quiet_libraries
@@ -137,6 +138,7 @@ def begun(recipe):
     checkpoint = recipe.output / "checkpoint-1"
     checkpoint.mkdir()
     (checkpoint / "trainer_state.json").write_text("{}")
+    write_manifest(checkpoint)
     return checkpoint
 
 

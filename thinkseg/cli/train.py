@@ -18,7 +18,7 @@ Train = Callable[..., Path]
 PARSE_KNOWN = True
 """Flags that are not declared here are settings of the recipe."""
 
-INTERRUPTED = 130
+FAILED, INTERRUPTED = 1, 130
 
 EXAMPLE = """\
 any setting of the recipe can be replaced: --key VALUE, with dots for sections; docs/recipes.md lists them
@@ -29,6 +29,7 @@ examples:
   thinkseg train rl pocket/rl
   thinkseg train rl recipes/pocket/rl.yaml --steps 100 --trl.learning_rate 1e-5 --output runs/try
   thinkseg train rl recipes/pocket/rl.yaml --resume
+  thinkseg train rl recipes/pocket/rl.yaml --resume --trl.learning_rate 1e-5 --allow trl.learning_rate
   accelerate launch --config_file recipes/accelerate/zero2.yaml -m thinkseg train rl recipes/seg_r1/rl.yaml"""
 
 
@@ -40,7 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--list", action=ListRecipes, help="show the recipes that come with ThinkSeg, and exit")
     parser.add_argument("--schema", action=PrintSchema, help="print the JSON schema of recipes, for editors, and exit")
-    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the recipe's output")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the newest whole checkpoint of the recipe's output"
+    )
+    parser.add_argument(
+        "--allow",
+        metavar="NAMES",
+        help="with --resume: settings that may be others than those the run began with, by name, with commas between",
+    )
 
 
 class _Instead(argparse.Action):
@@ -102,10 +110,16 @@ def run(args: argparse.Namespace, train: Train | None = None) -> int:
     if recipe.stage != args.stage:
         raise RecipeError(f"'{args.recipe}' is a recipe for {recipe.stage}; say: thinkseg train {recipe.stage}")
 
+    from thinkseg.training.divergence import TrainingDiverged
     from thinkseg.training.runs import TrainingStopped, is_main_process
 
+    allow = [name.strip() for name in (args.allow or "").split(",") if name.strip()]
     try:
-        final = (train or thinkseg.train)(recipe, resume=args.resume)
+        final = (train or thinkseg.train)(recipe, resume=args.resume, **({"allow": allow} if allow else {}))
+    except TrainingDiverged as diverged:
+        if is_main_process():
+            sys.stderr.write(f"thinkseg: error: {diverged}\n")
+        return FAILED
     except TrainingStopped as stopped:
         if is_main_process():
             again = shlex.join(["thinkseg", "train", args.stage, str(args.recipe), *args.overrides, "--resume"])

@@ -27,7 +27,8 @@ def say(text: str) -> None:
 def create_tools(options: QuickstartOptions, recipe: Recipe, say: Say = say) -> Tools:
     """The real parts; the models are loaded here and in what is returned."""
     from thinkseg.models.segmenter import load_segmenter
-    from thinkseg.training.runs import newest_checkpoint, quiet_libraries
+    from thinkseg.training.checkpoints import finished_checkpoints
+    from thinkseg.training.runs import quiet_libraries
     from thinkseg.training.stages import train_recipe
 
     samples = load_scenes("test", options.scenes, options.seed)
@@ -41,6 +42,6 @@ def create_tools(options: QuickstartOptions, recipe: Recipe, say: Say = say) -> 
     def train(folder: Path) -> Path:
         say("2/3 train")
         here = recipe.replaced(output=folder)
-        return train_recipe(here, segmenter=segmenter, resume=newest_checkpoint(folder) is not None)
+        return train_recipe(here, segmenter=segmenter, resume=bool(finished_checkpoints(folder)))
 
     return Tools(load, train, samples, options.batch_size, command_line())

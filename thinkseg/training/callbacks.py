@@ -22,6 +22,8 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from thinkseg.training.checkpoints import remove_older, saving_explained, write_manifest
+
 LogEntry = dict[str, Any]
 """What is known about a step, under TRL's own names. What is not known, or not finite, is left out.
 
@@ -178,19 +180,28 @@ class StepBar(TrainerCallback):
 
 
 class CheckpointFiles(TrainerCallback):
-    """Completes each checkpoint that the trainer writes.
+    """Completes each checkpoint that the trainer writes: its manifest comes last, and older ones go only then.
 
     Args:
         write: writes what a checkpoint folder holds beside the trainer's files.
+        keep: how many checkpoints stay.
     """
 
-    def __init__(self, write: Callable[[Path], None]) -> None:
+    def __init__(self, write: Callable[[Path], None], keep: int = 2) -> None:
         self._write = write
+        self._keep = keep
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Write into the newest checkpoint."""
+        if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+            torch.distributed.barrier()  # the others write files of their own
         if state.is_world_process_zero and args.output_dir is not None:
-            self._write(Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
+            output = Path(args.output_dir)
+            folder = output / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+            with saving_explained(output):
+                self._write(folder)
+                write_manifest(folder)
+            remove_older(output, state.global_step, self._keep)
 
 
 class OrderlyStop(TrainerCallback):
@@ -229,13 +240,13 @@ class OrderlyStop(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Save and stop, at the first step from which the run can be resumed."""
         if state.global_step % self._every == 0:
-            self.asked = _any_process(self.asked, args.device)
+            self.asked = any_process(self.asked, args.device)
             if self.asked:
                 control.should_save = True
                 control.should_training_stop = True
 
 
-def _any_process(flag: bool, device: torch.device) -> bool:
+def any_process(flag: bool, device: torch.device) -> bool:
     """Whether the flag is set in any process: all have to stop at the same step, or they would wait for each other."""
     if not (torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1):
         return flag

@@ -287,7 +287,13 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
     """Write the recipe, every setting said, as YAML."""
-    path.write_text(yaml.safe_dump(settings_of(recipe), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    path.write_text(recipe_text(recipe), encoding="utf-8")
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """The recipe as YAML, every setting said."""
+    text: str = yaml.safe_dump(settings_of(recipe), sort_keys=False, allow_unicode=True)
+    return text
 
 
 def _read_settings(path: Path | str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What both stages of training share: the run's folder, the model with all that is known about it, and its end.
 
 A run's folder holds ``recipe.yaml`` (every setting said), ``code.json`` (digests of the user's own code that the recipe
-names), ``log.jsonl``, ``checkpoint-N`` (to go on from: model,
-optimiser, schedule, random numbers, position in the data) and at the end ``final``: a Hugging Face folder of weights in
+names), ``layout.json``, ``log.jsonl``, ``checkpoint-N`` (to go on from: model, optimiser, schedule, random numbers,
+position in the data, see `thinkseg.training.checkpoints`) and at the end ``final``: a Hugging Face folder of weights in
 safetensors, processor and `thinkseg.json`, which `load_pipeline` and `AutoModelForImageTextToText` load as it is.
 """
 
@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,11 @@ from thinkseg.errors import InputError, RecipeError
 from thinkseg.evaluation.provenance import code_digests
 from thinkseg.models.families import Family
 from thinkseg.training.callbacks import CheckpointFiles, OnStep, OrderlyStop, RunLog, StepBar
-from thinkseg.training.config import Lora, Recipe, write_recipe
+from thinkseg.training.checkpoints import complete, finished_checkpoints, newest_checkpoint, write_whole
+from thinkseg.training.config import Lora, Recipe
+from thinkseg.training.divergence import FiniteOnly
 from thinkseg.training.policy import Policy
+from thinkseg.training.resuming import Layout, go_on, write_record
 from thinkseg.training.trl_settings import trl_config_name
 
 FINAL = "final"
@@ -34,8 +36,6 @@ LOG = "log.jsonl"
 
 SMALLEST_HALF_RATE = 1e-4
 """A weight of 0.02 in bfloat16 has neighbours 1e-4 away, and AdamW moves it by the learning rate."""
-
-_STEP = re.compile(r"checkpoint-(\d+)")
 
 
 class TrainingStopped(KeyboardInterrupt):
@@ -78,7 +78,7 @@ def trl_arguments(recipe: Recipe, **own: Any) -> Any:
         "seed": recipe.seed,
         "use_cpu": on_cpu,
         "save_strategy": "steps",
-        "save_total_limit": recipe.keep,
+        "save_total_limit": None,  # see `CheckpointFiles`: an older one goes when the newer one is whole
         "logging_strategy": "steps",
         "logging_steps": recipe.log_every,
         "remove_unused_columns": False,
@@ -111,37 +111,43 @@ def _check_precision(recipe: Recipe, args: Any) -> None:
         )
 
 
-def open_run(recipe: Recipe, resume: bool) -> Path | None:
-    """Make the run's folder.
+def open_run(recipe: Recipe, resume: bool, allow: Collection[str] = (), layout: Layout | None = None) -> Path | None:
+    """Make the run's folder, or make sure that the run in it goes on as it began.
 
     Args:
         recipe: is written into it.
         resume: go on from the newest whole checkpoint.
+        allow: names of settings that may be others than those the run began with.
+        layout: what the rows depend on besides the recipe; None to leave that unsaid.
 
     Returns:
         The checkpoint to go on from; None for a start from the beginning.
 
     Raises:
-        RecipeError: there is a run in the folder already, or none to resume, or it began with other code.
+        RecipeError: there is a run in the folder already, or none to resume, or it began with other settings or code.
     """
-    checkpoint = newest_checkpoint(recipe.output)
+    if allow and not resume:
+        raise RecipeError("'allow' says what may differ when a run goes on; it needs --resume")
+    finished = finished_checkpoints(recipe.output)
+    if finished and not resume:
+        raise RecipeError(
+            f"'{recipe.output}' holds a run already ({finished[0][1].name}); add --resume to go on with it, or choose "
+            "another folder with --output"
+        )
+    checkpoint = newest_checkpoint(recipe.output) if resume else None
     if resume and checkpoint is None:
         raise RecipeError(
             f"there is no checkpoint in '{recipe.output}' to resume from; leave out --resume to start anew"
         )
-    if checkpoint is not None and not resume:
-        raise RecipeError(
-            f"'{recipe.output}' holds a run already ({checkpoint.name}); add --resume to go on with it, or choose "
-            "another folder with --output"
-        )
     code = digests_of_code(recipe)
     if checkpoint is not None:
         _refuse_other_code(recipe.output, code)
+        go_on(recipe, layout, allow, int(checkpoint.name.rpartition("-")[2]))
+        return checkpoint
     recipe.output.mkdir(parents=True, exist_ok=True)
-    if is_main_process():
-        write_recipe(recipe, recipe.output / "recipe.yaml")
-        (recipe.output / CODE).write_text(json.dumps(code, indent=2) + "\n", encoding="utf-8")
-    return checkpoint
+    write_record(recipe, layout)
+    write_whole(recipe.output / CODE, json.dumps(code, indent=2) + "\n")
+    return None
 
 
 def digests_of_code(recipe: Recipe) -> dict[str, str]:
@@ -176,14 +182,6 @@ def _refuse_other_code(folder: Path, code: Mapping[str, str]) -> None:
 def is_main_process() -> bool:
     """Whether this is the process that writes files and prints, of the several that a launcher may have started."""
     return int(os.environ.get("RANK", "0")) == 0
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint of the latest step that was written to its end, or None."""
-    found = [(int(match[1]), path) for path in folder.glob("checkpoint-*") if (match := _STEP.fullmatch(path.name))]
-    # The trainer writes its state last.
-    whole = [(step, path) for step, path in found if (path / "trainer_state.json").is_file()]
-    return max(whole)[1] if whole else None
 
 
 @contextmanager
@@ -229,6 +227,8 @@ def run_trainer(
 
     Raises:
         TrainingStopped: the run was interrupted and has saved itself.
+        TrainingDiverged: a loss, a gradient or a weight is not finite.
+        ThinkSegError: a checkpoint cannot be written.
     """
     from transformers import PrinterCallback, ProgressCallback
 
@@ -236,12 +236,16 @@ def run_trainer(
     for own in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(own)
     _mend_resuming(trainer)
+    complete(trainer, recipe.output)
     bar = StepBar(recipe.stage)
     stop = OrderlyStop(resumable_every)
-    for callback in (bar, stop, RunLog(recipe.output / LOG, on_step), CheckpointFiles(policy.describe)):
+    finite = FiniteOnly(recipe.output, scaled=trainer.accelerator.scaler is not None)
+    finite.watch(trainer)
+    files = CheckpointFiles(policy.describe, recipe.keep)
+    for callback in (finite, bar, stop, RunLog(recipe.output / LOG, on_step), files):
         trainer.add_callback(callback)
     try:
-        with stop.listening():
+        with stop.listening(), finite.explaining(lambda: trainer.state):
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     finally:
         bar.close()

@@ -8,7 +8,7 @@ What differs between the two is a `Stage`: `thinkseg.training.sft` and `thinkseg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from thinkseg.training import runs
 from thinkseg.training.callbacks import OnStep
 from thinkseg.training.config import Recipe
 from thinkseg.training.policy import Policy, load_policy
+from thinkseg.training.resuming import Layout, claimed, from_main_process
 from thinkseg.training.sources import load_samples
 from thinkseg.types import Sample
 
@@ -80,6 +81,7 @@ def train_recipe(
     segmenter: Segmenter | None = None,
     on_step: OnStep | None = None,
     resume: bool = False,
+    allow: Collection[str] = (),
     trainer: CreateTrainer | None = None,
 ) -> Path:
     """Train a model.
@@ -91,7 +93,8 @@ def train_recipe(
         segmenter: in place of the recipe's segmenter, which is loaded only if a part of the reward looks at masks.
         on_step: called after every logged step with the step, the number of steps in all and the step's record (see
             `thinkseg.training.callbacks.LogEntry`).
-        resume: go on from the newest checkpoint in the recipe's output folder.
+        resume: go on from the newest whole checkpoint in the recipe's output folder.
+        allow: dotted names of settings that may be others than those the run began with, when it goes on.
         trainer: makes the trainer in place of TRL's class.
 
     Returns:
@@ -100,6 +103,7 @@ def train_recipe(
     Raises:
         InputError: the recipe, a model or the data cannot be used.
         TrainingStopped: the run was interrupted and has saved itself.
+        TrainingDiverged: a loss, a gradient or a weight is not finite.
     """
     stage = _stage_of(recipe)
     with runs.quiet_libraries():
@@ -107,13 +111,16 @@ def train_recipe(
         samples = load_samples(recipe.data) if samples is None else samples
         plan = stage.plan(recipe, args, len(samples))
         args.max_steps, args.save_steps = plan.steps, recipe.save_every or plan.steps
-        checkpoint = runs.open_run(recipe, resume)
-        policy = load_policy(recipe)
-        prepared = PreparedRun(recipe, args, plan, policy, samples, segmenter)
-        ready = stage.create_trainer(prepared, trainer or _trl(stage.trainer))
-        with stage.while_training(policy.reasoner):
-            runs.run_trainer(ready, recipe, policy, checkpoint, on_step, plan.resumable_every)
-        return runs.save_final(ready, policy, recipe.output)
+        layout = Layout(plan.steps, len(samples), args.world_size)
+        is_main = runs.is_main_process()
+        with claimed(recipe.output) if is_main else nullcontext():
+            checkpoint = from_main_process(lambda: runs.open_run(recipe, resume, allow, layout), is_main)
+            policy = load_policy(recipe)
+            prepared = PreparedRun(recipe, args, plan, policy, samples, segmenter)
+            ready = stage.create_trainer(prepared, trainer or _trl(stage.trainer))
+            with stage.while_training(policy.reasoner):
+                runs.run_trainer(ready, recipe, policy, checkpoint, on_step, plan.resumable_every)
+            return runs.save_final(ready, policy, recipe.output)
 
 
 def _stage_of(recipe: Recipe) -> Stage:

@@ -1,0 +1,160 @@
+"""A run goes on as it began, in one process at a time; what differs is named, and allowed by its name alone."""
+
+import json
+import multiprocessing
+
+import pytest
+from filelock import FileLock
+
+from thinkseg.errors import RecipeError
+from thinkseg.training.checkpoints import write_manifest
+from thinkseg.training.config import load_recipe, replace_settings
+from thinkseg.training.resuming import LOCK, Layout, claimed
+from thinkseg.training.runs import open_run
+
+LAYOUT = Layout(steps=4, samples=6, processes=1)
+
+
+@pytest.fixture
+def began(rl_recipe):
+    """The recipe of a run that has come to step 2 of 4."""
+    recipe = rl_recipe(steps=4)
+    open_run(recipe, resume=False, layout=LAYOUT)
+    checkpoint = recipe.output / "checkpoint-2"
+    checkpoint.mkdir()
+    (checkpoint / "trainer_state.json").write_text("{}")
+    write_manifest(checkpoint)
+    return recipe
+
+
+def go_on(recipe, allow=(), layout=LAYOUT, **changes):
+    return open_run(replace_settings(recipe, changes), resume=True, allow=allow, layout=layout)
+
+
+CHANGES = [
+    ("trl.per_device_train_batch_size", 4),
+    ("trl.learning_rate", 1e-4),
+    ("trl.gradient_accumulation_steps", 2),
+    ("seed", 1),
+    ("format", "seg-zero"),
+    ("rewards.segment", 2.0),
+    ("rewards.presence", 0.5),
+    ("generation.temperature", 0.5),
+    ("data.source", "folders"),
+    ("data.shuffle", False),
+    ("segmenter", "grabcut"),
+    ("steps", 3),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), CHANGES)
+def test_another_setting_is_named_and_refused_and_the_record_stays(began, name, value):
+    before = (began.output / "recipe.yaml").read_bytes()
+    with pytest.raises(RecipeError, match=rf"began with {name} .*: give the same .* --allow {name}$"):
+        go_on(began, **{name: value})
+    assert (began.output / "recipe.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(("name", "value"), CHANGES)
+def test_what_is_allowed_by_name_goes_on_and_is_written_down(began, name, value):
+    assert go_on(began, [name], **{name: value}) == began.output / "checkpoint-2"
+    (line,) = (began.output / "resumed.jsonl").read_text().splitlines()
+    entry = json.loads(line)
+    assert entry["step"] == 2
+    assert list(entry["changed"]) == [name]
+    assert entry["changed"][name][1] == value
+    assert load_recipe(began.output / "recipe.yaml") == replace_settings(began, {name: value})
+
+
+def test_every_difference_is_named_and_each_needs_its_own_name(began):
+    with pytest.raises(RecipeError, match=r"seed 0 \(now 1\) and trl\.learning_rate 0\.001 \(now 0\.0001\)"):
+        go_on(began, **{"seed": 1, "trl.learning_rate": 1e-4})
+    with pytest.raises(RecipeError, match=r"--allow trl\.learning_rate$"):
+        go_on(began, ["seed"], **{"seed": 1, "trl.learning_rate": 1e-4})
+
+
+FREE = [
+    ("steps", 8),
+    ("save_every", 2),
+    ("keep", 5),
+    ("log_every", 3),
+    ("device", "auto"),
+    ("trl.dataloader_num_workers", 2),
+    ("trl.report_to", "none"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), FREE)
+def test_how_long_a_run_is_and_how_it_is_kept_and_shown_may_change_at_any_time(began, name, value):
+    assert go_on(began, **{name: value}) == began.output / "checkpoint-2"
+
+
+def test_the_same_goes_on_and_nothing_is_written_down(began):
+    assert go_on(began) == began.output / "checkpoint-2"
+    assert not (began.output / "resumed.jsonl").exists()
+
+
+def test_what_a_checkpoint_does_not_fit_cannot_be_allowed(began):
+    with pytest.raises(RecipeError, match=r"model\.lora\.r null \(now 4\), and its checkpoints fit nothing else"):
+        go_on(began, ["model.lora.r"], **{"model.lora.r": 4})
+
+
+def test_other_numbers_of_samples_or_processes_would_show_samples_twice(began):
+    for layout, told in ((Layout(4, 7, 1), "samples 6 .now 7"), (Layout(4, 6, 2), "processes 1 .now 2")):
+        with pytest.raises(RecipeError, match=told):
+            go_on(began, layout=layout)
+        assert go_on(began, [told.split()[0]], layout=layout)
+        go_on(began, ["samples", "processes"])
+
+
+def test_a_run_that_has_come_further_does_not_go_back(began):
+    with pytest.raises(RecipeError, match="has come to step 2 already, beyond the 1 steps"):
+        go_on(began, ["steps"], layout=Layout(1, 6, 1), steps=1)
+
+
+def test_a_name_to_allow_that_does_not_exist_is_told(began):
+    with pytest.raises(RecipeError, match="there is no setting 'lerning_rate' to allow"):
+        go_on(began, ["lerning_rate"])
+    with pytest.raises(RecipeError, match="needs --resume"):
+        open_run(began, resume=False, allow=["seed"])
+
+
+def test_a_run_without_its_record_does_not_go_on(began):
+    (began.output / "recipe.yaml").unlink()
+    with pytest.raises(RecipeError, match=r"has no recipe\.yaml, so that nobody can tell"):
+        go_on(began)
+
+
+def hold(folder, held, done):
+    with FileLock(folder / LOCK):
+        held.set()
+        done.wait(60)
+
+
+def test_a_second_training_in_the_same_folder_is_refused(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    held, done = context.Event(), context.Event()
+    process = context.Process(target=hold, args=(tmp_path, held, done))
+    process.start()
+    try:
+        assert held.wait(60)
+        told = "another process is training into"
+        with pytest.raises(RecipeError, match=told), claimed(tmp_path, patience=0.1):
+            pass
+    finally:
+        done.set()
+        process.join(60)
+    with claimed(tmp_path, patience=0.1):
+        pass
+
+
+def test_a_folder_that_a_refused_run_would_have_had_is_not_left_behind(tmp_path):
+    with pytest.raises(RecipeError, match="mine"), claimed(tmp_path / "a" / "run"):
+        raise RecipeError("mine")
+    assert not (tmp_path / "a" / "run").exists()
+
+
+def test_an_output_that_cannot_be_a_folder_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RecipeError, match="cannot be written"), claimed(tmp_path / "file"):
+        pass
