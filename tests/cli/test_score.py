@@ -151,13 +151,28 @@ def test_standard_input_is_read_and_blank_lines_are_passed_over(capsys, monkeypa
         ('{"completion": 3}\n', "the text 'completion'"),
         ("[]\n", "the text 'completion'"),
         ('{"completion": "a", "box": [1, 2, 3, 4]}\n', "line 1 of"),
-        ('{"completion": "a", "frame": [840]}\n', "'frame' should be [width, height], found [840]"),
+        (
+            '{"completion": "a", "frame": [840]}\n',
+            "'frame' should be [width, height], two whole numbers from 1 on, found [840]",
+        ),
         ('{"completion": "a", "mask": "m.png"}\n', "a 'mask' needs 'frame'"),
         ('{"completion": "a", "mask": "m.png", "frame": [8, 6]}\n', "m.png"),
         ('{"completion": "a", "masks": []}\n', "a 'mask' needs 'frame'"),
         ('{"completion": "a", "masks": "m.png", "frame": [8, 6]}\n', "should be a list of files or of run lengths"),
-        ('{"completion": "a", "masks": [{"size": [1, 1]}], "frame": [8, 6]}\n', "neither a file nor run lengths"),
-        ('{"completion": "a", "masks": [3], "frame": [8, 6]}\n', "should be a list of files or of run lengths"),
+        (
+            '{"completion": "a", "masks": [{"size": [1, 1]}], "frame": [8, 6]}\n',
+            "one of 'masks' cannot be read: run lengths should be an object with 'size' and 'counts'",
+        ),
+        ('{"completion": "a", "masks": [3], "frame": [8, 6]}\n', "one of 'masks' should be a file, or run lengths"),
+        ('{"completion": "a", "frame": [NaN, 6]}\n', "two whole numbers from 1 on, found [nan, 6]"),
+        ('{"completion": "a", "frame": [0, 6]}\n', "two whole numbers from 1 on, found [0, 6]"),
+        ('{"completion": "a", "frame": [8.5, 6]}\n', "two whole numbers from 1 on, found [8.5, 6]"),
+        ('{"completion": "a", "frame": ["8", 6]}\n', "two whole numbers from 1 on"),
+        ('{"completion": "a", "mask": ["m.png"], "frame": [8, 6]}\n', "'mask' should be a file, or run lengths"),
+        (
+            '{"completion": "a", "mask": "m.png", "frame": [8, 6], "image": ["a.png"]}\n',
+            "'image' should be the name of",
+        ),
         (
             '{"completion": "a", "masks": [{"size": [1, 1], "counts": "01"}, {"size": [1, 2], "counts": "02"}], '
             '"frame": [8, 6]}\n',
@@ -215,3 +230,33 @@ def test_a_recipe_may_be_more_exact_about_the_format_than_the_call():
     assert create_rubric("seg-r1-points", None).weights == {"segment": 1.0, "format": 1.0}
     with pytest.raises(InputError, match="leave one out"):
         create_rubric("seg-r1-points", "seg-r1")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_the_first_completion(tmp_path, capsys, encoding):
+    file = tmp_path / "c.jsonl"
+    file.write_bytes('{"completion": "<think>caf\u00e9\u2028</think>"}\n'.encode(encoding))
+    assert cli.main(["score", str(file), "--format", "seg-zero"]) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == 1
+
+
+def test_a_file_in_another_encoding_is_told_until_it_is_named(tmp_path, capsys):
+    file = tmp_path / "c.jsonl"
+    file.write_bytes('{"completion": "<think>caf\u00e9</think>"}\n'.encode("cp1252"))
+    assert "c.jsonl' should be text in UTF-8 and is not (line 1)" in complaint(
+        capsys, str(file), "--format", "seg-zero"
+    )
+    assert cli.main(["score", str(file), "--format", "seg-zero", "--encoding", "cp1252"]) == 0
+
+
+@pytest.mark.parametrize("name", ["mask", "masks"])
+def test_run_lengths_that_are_written_out_are_the_truth(tmp_path, capsys, name):
+    told = {"size": [4, 6], "counts": [8, 4, 12]}  # the third column of four pixels
+    written = rle_from_mask(np.arange(6)[None].repeat(4, axis=0) == 2)
+    scores = []
+    for form in (told, written):
+        line = {"completion": HIT, "frame": [6, 4], name: [form] if name == "masks" else form}
+        (tmp_path / "c.jsonl").write_text(json.dumps(line) + "\n")
+        assert cli.main(["score", str(tmp_path / "c.jsonl"), "--format", "seg-r1"]) == 0
+        scores.append(capsys.readouterr().out)
+    assert scores[0] == scores[1]

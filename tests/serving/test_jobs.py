@@ -106,7 +106,9 @@ def test_what_names_nothing_is_told(shots: Path, word: str, error: type[InputErr
     [
         ('{"image": ', "line 2 of the input is no JSON"),
         ('{"query": "x"}', "line 2 of the input names no image"),
-        ('{"image": 7}', "line 2 of the input names no image"),
+        ('{"image": 7}', "'image' of line 2 of the input should be text, found 7"),
+        ('{"image": "a", "query": ["x"]}', "'query' of line 2 of the input should be text"),
+        ('{"image": "a", "query": "\\ud83d"}', "'query' of line 2 of the input should be text"),
     ],
 )
 def test_a_line_that_says_nothing_is_told_with_its_number(line: str, sentence: str) -> None:
@@ -119,3 +121,30 @@ def test_no_query_and_no_lines_are_told(shots: Path) -> None:
         list_jobs(["shots"], "")
     with pytest.raises(InputError, match="nothing to do"):
         list_jobs(["-"], "x", ["\n"])
+
+
+def test_a_letter_that_only_looks_like_the_end_of_a_line_stays_in_its_line() -> None:
+    (job,) = list_jobs(["-"], "", [json.dumps({"image": "a.png", "query": "the disc\u2028on the left"})])
+    assert job.query == "the disc\u2028on the left"
+
+
+def test_images_of_other_kinds_are_counted_and_links_to_folders_followed(
+    shots: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("x.tif", "deep/y.HEIC", "z.txt"):
+        (shots / name).touch()
+    Path("shots2").mkdir()
+    Path("shots2/more").symlink_to(shots)
+    Path("shots2/itself").symlink_to(Path("shots2").absolute())
+    assert names(list_jobs(["shots2"], "x")) == ["more/a", "more/b", "more/deep/a", "more/deep/er/c.d"]
+    assert caplog.messages == [
+        "passed over in 'shots2': 2 images of another kind than .bmp, .jpeg, .jpg, .png, .webp, such as "
+        "'shots2/more/x.tif'; convert what is meant to PNG or JPEG"
+    ]
+    with pytest.raises(ImageError, match=r"found no images .* like 'shots/\*.tif', but 1 of other kinds, such as"):
+        list_jobs(["shots/*.tif"], "x")
+
+
+def test_a_name_that_is_too_long_for_a_file_is_no_file() -> None:
+    with pytest.raises(ImageError, match="found no such file"):
+        list_jobs(["a" * 5000 + ".png"], "x")

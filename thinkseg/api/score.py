@@ -46,6 +46,7 @@ def score(
     rewards: Mapping[str, float] | None = None,
     segmenter: str | Path | Segmenter | None = None,
     folder: str | Path = ".",
+    encoding: str = "",
 ) -> Iterator[Score]:
     """Score completions part by part, one by one in their order.
 
@@ -60,6 +61,7 @@ def score(
         rewards: weight of each part, in place of the recipe's.
         segmenter: for parts that look at masks: as in `thinkseg.load`, or None to leave them unscored.
         folder: from which paths in the completions are taken; those in a file are taken from the file's folder.
+        encoding: of the file, such as "gbk"; when empty, UTF-8 or what its byte order mark says.
 
     Raises:
         InputError: a name or a file is not there, format and recipe contradict each other, or a completion or its truth
@@ -72,7 +74,7 @@ def score(
     (1.0, 1.0)
     """
     rubric = create_rubric(format, recipe, rewards, segmenter)
-    return _scores(rubric, completions, Path(folder))
+    return _scores(rubric, completions, Path(folder), encoding)
 
 
 def create_rubric(
@@ -138,20 +140,21 @@ def _read(recipe: str | Path) -> Fragment:
 
 
 def _scores(
-    rubric: Rubric, completions: str | Path | Iterable[str | Mapping[str, Any]], folder: Path
+    rubric: Rubric, completions: str | Path | Iterable[str | Mapping[str, Any]], folder: Path, encoding: str
 ) -> Iterator[Score]:
     from thinkseg.rewards.completions import read_completions
 
     if not isinstance(completions, str | Path):
         yield from _in_batches(rubric, read_completions(completions, "the completions", folder))
         return
+    from thinkseg.data.text import lines_of, read_text
+
     path = Path(completions)
     try:
-        file = path.open(encoding="utf-8")
+        lines = lines_of(read_text(path, encoding))
     except OSError as error:
         raise DataError(f"expected a file of completions at '{path}', found none that can be read") from error
-    with file:
-        yield from _in_batches(rubric, read_completions(file, f"'{path}'", path.parent))
+    yield from _in_batches(rubric, read_completions(lines, f"'{path}'", path.parent))
 
 
 def _in_batches(rubric: Rubric, texts: Iterator[ScoredText]) -> Iterator[Score]:

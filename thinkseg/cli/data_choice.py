@@ -40,6 +40,7 @@ def choose(args: argparse.Namespace) -> Chosen:
         masks=args.masks,
         annotations=args.annotations,
         query=args.query,
+        encoding=args.encoding,
     )
 
 
@@ -98,6 +99,9 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         "--option", metavar="NAME=VALUE", action="append", default=[], help="a keyword argument of code of your own"
     )
     parser.add_argument("--query", metavar="TEXT", default="", help="the query, where the data have none")
+    parser.add_argument(
+        "--encoding", metavar="NAME", default="", help="of tables and JSON, such as gbk (default: UTF-8, or as marked)"
+    )
 
 
 class Bar:

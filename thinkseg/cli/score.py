@@ -9,7 +9,7 @@ import thinkseg
 EXAMPLE = """\
 Each line of the file is a JSON object with 'completion' and, for the parts that need the truth, 'frame' ([width,
 height] of the pixels that coordinates count) with 'box' and 'points', or 'objects', or 'mask' or 'masks' (one per
-object) and 'image'. Masks and images are paths from the file's folder; one of 'masks' may be run lengths, too. Where
+object) and 'image'. Masks and images are paths from the file's folder; a mask may be run lengths, too. Where
 nothing is there, 'objects' or 'masks' is []. One line of JSON comes out for each: 'id', 'parts', 'total', and
 'malformed' with the reason why an answer could not be read, or null. A part is null where its truth, or the segmenter
 that it needs, is not given.
@@ -33,11 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--segmenter", help="for parts that need masks: pocket, grabcut, a folder, a hub id or FILE.py:NAME"
     )
+    parser.add_argument(
+        "--encoding", metavar="NAME", default="", help="of the file, such as gbk (default: UTF-8, or as marked)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Score the completions and print a line of JSON for each."""
-    lines = sys.stdin if args.completions == "-" else args.completions
-    for scored in thinkseg.score(lines, format=args.format, recipe=args.recipe, segmenter=args.segmenter):
+    from thinkseg.data.text import input_lines
+
+    lines = input_lines(sys.stdin, args.encoding) if args.completions == "-" else args.completions
+    for scored in thinkseg.score(
+        lines, format=args.format, recipe=args.recipe, segmenter=args.segmenter, encoding=args.encoding
+    ):
         print(json.dumps(scored.as_json(), ensure_ascii=False))
     return 0

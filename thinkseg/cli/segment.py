@@ -57,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path(), metavar="DIR", help="folder for the results (default: this one)"
     )
+    parser.add_argument(
+        "--encoding", default="", metavar="NAME", help="of tables and lines, such as gbk (default: UTF-8, or as marked)"
+    )
     parser.add_argument("--instances", action="store_true", help="write a mask of each object, too")
     parser.add_argument("--index", action="store_true", help="write an image that is n on object n, too")
     parser.add_argument("--overwrite", action="store_true", help="make results of the same images anew")
@@ -78,11 +81,12 @@ def run(args: argparse.Namespace, load: Loader | None = None) -> int:
         0, or 1 when images could not be read, or when not a single answer could.
     """
     from thinkseg.api.segment import segment_files
+    from thinkseg.data.text import input_lines
     from thinkseg.results.files import is_image_of_result
     from thinkseg.serving.jobs import STDIN, list_jobs
 
-    lines = sys.stdin.read().splitlines() if STDIN in args.inputs else []
-    jobs = list_jobs(args.inputs, args.query, lines, leave_out=is_image_of_result)
+    lines = input_lines(sys.stdin, args.encoding) if STDIN in args.inputs else []
+    jobs = list_jobs(args.inputs, args.query, lines, leave_out=is_image_of_result, encoding=args.encoding)
     results = segment_files(
         jobs,
         model=args.model,

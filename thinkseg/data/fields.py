@@ -72,7 +72,7 @@ class Fields:
     def wholes(self, name: str) -> list[int]:
         """Whole numbers, as many as there are."""
         values = self.raw(name)
-        if not isinstance(values, list):
+        if not isinstance(values, list | tuple):
             raise self.wrong(name, "a list of whole numbers")
         return [self._whole(value, name) for value in values]
 

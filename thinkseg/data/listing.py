@@ -48,6 +48,7 @@ class FaultKind(StrEnum):
     NON_BINARY = "non-binary", "a mask of more than two levels, which are split in the middle when it is read"
     JPEG_DAMAGED = "jpeg-damaged", "a mask that went through JPEG, so that its outline is not the true one"
     DUPLICATED = "duplicated", "the same image, or the same mask for different images, byte by byte"
+    PASSED_OVER = "passed-over", "looks like an image, and is not taken, since its kind is not read in folders"
     WRONG_COUNT = "wrong-count", "more or fewer than were published"
 
 
@@ -93,6 +94,8 @@ class Listing(LazySamples):
 
     embedded: bool = False
     """Whether the images lie inside other files, so that `Entry.image` is a name and no file."""
+    passed_over: Sequence[Path] = ()
+    """Files in its folders that look like images and are not taken. They are no reason not to use the others."""
 
     def __init__(self, name: str, folder: Path, faults: Sequence[Fault] = ()) -> None:
         self.name = name

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from thinkseg.data.text import printable
 from thinkseg.errors import DataError
 from thinkseg.imaging import IMAGE_SUFFIXES
 
@@ -20,6 +22,7 @@ OTHER_SUFFIXES = frozenset({
 })  # fmt: skip
 """Of images that are not taken, in lower case."""
 
+_log = logging.getLogger(__name__)
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -33,7 +36,7 @@ class Below:
 
 
 def files_below(folder: Path) -> Iterator[str]:
-    """Names of the files below a folder, sorted within each folder; hidden ones are passed over.
+    """Names of the files below a folder, sorted, those of a folder before those of its folders; hidden ones left out.
 
     Links to folders are followed, but not into a folder that the link lies in, which would have no end.
 
@@ -51,12 +54,29 @@ def images_below(folder: Path) -> Below:
     """
     images, passed_over = [], []
     for name in files_below(folder):
-        suffix = os.path.splitext(name)[1].lower()
-        if suffix in IMAGE_SUFFIXES:
+        if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
             images.append(name)
-        elif suffix in OTHER_SUFFIXES:
+        elif looks_like_image(name):
             passed_over.append(name)
     return Below(sorted(images), sorted(passed_over))
+
+
+def tell_passed_over(files: Sequence[Path | str], folder: Path | str) -> None:
+    """Say in a line that files were not taken though they look like images; nothing where there are none."""
+    if files:
+        _log.warning(
+            "passed over in '%s': %d %s of another kind than %s, such as '%s'; convert what is meant to PNG or JPEG",
+            printable(str(folder)),
+            len(files),
+            "image" if len(files) == 1 else "images",
+            ", ".join(sorted(IMAGE_SUFFIXES)),
+            printable(str(files[0])),
+        )
+
+
+def looks_like_image(name: Path | str) -> bool:
+    """Whether a file is by its name an image of a kind that is not taken."""
+    return os.path.splitext(name)[1].lower() in OTHER_SUFFIXES - IMAGE_SUFFIXES
 
 
 def name_below(name: str) -> str | None:
@@ -81,6 +101,14 @@ def name_below(name: str) -> str | None:
     return "/".join(parts) or None
 
 
+def path_in(folder: Path, name: str) -> Path:
+    """A file that one's own table names, from its folder on; backslashes part folders where no file has them."""
+    path = folder / name
+    if "\\" in name and not path.is_file():
+        return folder / name.replace("\\", "/")
+    return path
+
+
 def is_folder(entry: os.DirEntry[str]) -> bool:
     """Whether something in a folder is a folder, or a link to one; a link that leads to itself is none."""
     try:
@@ -95,12 +123,10 @@ def _walk(folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
             entries = sorted(opened, key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(f"the folder '{folder}' cannot be read ({error.strerror or error})") from error
-    for entry in entries:
-        if entry.name.startswith((".", "__MACOSX")):
-            continue
-        if not is_folder(entry):
-            yield prefix + entry.name
-            continue
+    seen = [entry for entry in entries if not entry.name.startswith((".", "__MACOSX"))]
+    folders = [entry for entry in seen if is_folder(entry)]
+    yield from (prefix + entry.name for entry in seen if entry not in folders)
+    for entry in folders:
         real = os.path.realpath(entry.path) if entry.is_symlink() else f"{above[-1]}{os.sep}{entry.name}"
         if real not in above:
             yield from _walk(entry.path, f"{prefix}{entry.name}/", (*above, real))

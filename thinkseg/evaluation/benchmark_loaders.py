@@ -11,6 +11,7 @@ from thinkseg.data.discovery.load import load_dataset
 from thinkseg.data.readers.coco import list_coco
 from thinkseg.data.readers.counting import SUFFIXES, find_counts, list_counts
 from thinkseg.data.readers.folders import list_folders
+from thinkseg.data.readers.tables import has_requests, list_table
 from thinkseg.data.synthetic.scenes import load_scenes
 from thinkseg.errors import DataError, InputError
 from thinkseg.types import Sample
@@ -25,9 +26,17 @@ def load_held_out_scenes(count: int, options: LoadOptions) -> Sequence[Sample]:
 
 
 def load_folder(query: str, options: LoadOptions) -> Sequence[Sample]:
-    """The user's own images and masks, all with one query."""
+    """The user's own images and masks, all with one query, or a table of them that brings its own."""
     if options.root is None:
-        raise InputError("'folder' needs --data ROOT, a folder with 'images' and 'masks' in it")
+        raise InputError("'folder' needs --data ROOT, a folder with 'images' and 'masks' in it, or a table of them")
+    if options.root.is_file():
+        return list_table(options.root).require_complete()
+    table = next(filter(has_requests, sorted(options.root.iterdir())), None) if options.root.is_dir() else None
+    if table is not None:
+        raise DataError(
+            f"found the table '{table}' beside the images and masks, whose queries are its own: say --data '{table}' "
+            f"to use them, or move it away to ask for {query} in every image"
+        )
     # An image that has no mask would shrink the denominator, so that only a whole listing is taken.
     return list_folders(options.root / "images", options.root / "masks", query, "salient").require_complete()
 

@@ -44,7 +44,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
-from thinkseg.data.discovery.catalog import DataSet, MeasuredAs, benchmark_splits
+from thinkseg.data.discovery.catalog import MAIN, DataSet, MeasuredAs, benchmark_splits
 from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.measures.groups import (
     BOX_MEASURES,
@@ -102,7 +102,7 @@ BenchmarkChoice: TypeAlias = "str | Benchmark | Sequence[Sample]"
 
 
 SCENES = 512
-FOLDER_QUERY = "the main object"
+FOLDER_QUERY = MAIN
 
 
 @dataclass(frozen=True, slots=True)

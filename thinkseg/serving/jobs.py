@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from thinkseg.data.fields import Fields
+from thinkseg.data.names import files_below, looks_like_image, tell_passed_over
 from thinkseg.data.readers.tables import SUFFIXES, list_table
 from thinkseg.errors import DataError, ImageError, InputError
 from thinkseg.imaging import IMAGE_SUFFIXES
@@ -41,6 +43,7 @@ def list_jobs(
     query: str = "",
     lines: Iterable[str] = (),
     leave_out: Callable[[Path], bool] = lambda path: False,
+    encoding: str = "",
 ) -> list[Job]:
     """All that is asked for, in order, each request once; no image is opened.
 
@@ -49,6 +52,7 @@ def list_jobs(
         query: for what brings no query of its own.
         lines: what ``-`` stands for.
         leave_out: says which files of folders and patterns are not meant.
+        encoding: of tables, where it is not UTF-8.
 
     Raises:
         ImageError: a word names nothing, or a folder or pattern has no images.
@@ -56,8 +60,9 @@ def list_jobs(
         InputError: there is no query, or an empty one.
     """
     jobs: dict[tuple[str, str], Job] = {}
+    asked = _Asked(query, leave_out, encoding)
     for word in words:
-        for job in [word] if isinstance(word, Job) else _jobs(str(word), query, lines, leave_out):
+        for job in [word] if isinstance(word, Job) else _jobs(str(word), asked, lines):
             if not job.query.strip():
                 raise InputError(f"the query is empty: say in words what to look for in '{job.image}', with --query")
             jobs.setdefault((os.path.abspath(job.image), job.query), job)
@@ -66,37 +71,50 @@ def list_jobs(
     return list(jobs.values())
 
 
-def _jobs(word: str, query: str, lines: Iterable[str], leave_out: Callable[[Path], bool]) -> Iterator[Job]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What holds for every word."""
+
+    query: str
+    leave_out: Callable[[Path], bool]
+    encoding: str
+
+
+def _jobs(word: str, asked: _Asked, lines: Iterable[str]) -> Iterator[Job]:
     path = Path(word)
     if word == STDIN:
-        yield from _from_lines(lines, query)
-    elif path.is_dir():
-        yield from _found(path, _below(path), query, leave_out)
+        yield from _from_lines(lines, asked.query)
+    elif os.path.isdir(path):  # a name that is too long for a file is none, and no error
+        yield from _found(path, (path / name for name in files_below(path)), asked)
     elif path.suffix.lower() in SUFFIXES:
-        listing = list_table(path)
+        listing = list_table(path, asked.encoding)
         for number in range(len(listing)):
             entry = listing.entry(number)
             yield Job(entry.image, entry.query, _name_in(path.parent, entry.image))
-    elif path.exists():
-        yield Job(path, query, path.stem)
+    elif os.path.exists(path):
+        yield Job(path, asked.query, path.stem)
     elif _is_pattern(word):
         root = Path(*_fixed_part(path.parts))
-        yield from _found(root, sorted(map(Path, glob.glob(word, recursive=True))), query, leave_out, word)
+        yield from _found(root, sorted(map(Path, glob.glob(word, recursive=True))), asked, word)
     else:
         raise ImageError(f"expected an image, a folder or a table at '{word}', found no such file")
 
 
-def _found(
-    root: Path, paths: Iterable[Path], query: str, leave_out: Callable[[Path], bool], pattern: str = ""
-) -> Iterator[Job]:
+def _found(root: Path, paths: Iterable[Path], asked: _Asked, pattern: str = "") -> Iterator[Job]:
     empty = True
+    passed_over = []
     for path in paths:
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not leave_out(path):
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir() and not asked.leave_out(path):
             empty = False
-            yield Job(path, query, _name_in(root, path))
+            yield Job(path, asked.query, _name_in(root, path))
+        elif looks_like_image(path) and not path.is_dir():
+            passed_over.append(path)
     if empty:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise ImageError(f"found no images ({kinds}) {f'like {pattern!r}' if pattern else f'below {str(root)!r}'}")
+        others = f", but {len(passed_over)} of other kinds, such as '{passed_over[0]}'" if passed_over else ""
+        where = f"like {pattern!r}" if pattern else f"below {str(root)!r}"
+        raise ImageError(f"found no images ({kinds}) {where}{others}")
+    tell_passed_over(passed_over, pattern or root)
 
 
 def _name_in(folder: Path, path: Path) -> str:
@@ -107,30 +125,22 @@ def _name_in(folder: Path, path: Path) -> str:
     return inside.with_name(path.stem).as_posix()
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """The files of a folder and of those in it, sorted; hidden ones left out."""
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith("."):
-                yield Path(place, name)
-
-
 def _from_lines(lines: Iterable[str], query: str) -> Iterator[Job]:
-    for number, line in enumerate(lines, start=1):
-        text = line.strip()
-        if text.startswith("{"):
+    for number, text in enumerate(lines, start=1):
+        line = text.rstrip("\r\n")
+        where = f"line {number} of the input"
+        if line.lstrip().startswith("{"):
             try:
-                fields = json.loads(text)
-            except ValueError as error:
-                raise DataError(f"line {number} of the input is no JSON ({error})") from error
-            image = fields.get("image")
-            if not isinstance(image, str) or not image:
-                raise DataError(f"line {number} of the input names no image: expected a text as 'image'")
-            yield Job(Path(image), str(fields.get("query") or query), Path(image).stem)
-        elif text:
-            path = Path(line.rstrip("\r\n"))
-            yield Job(path, query, path.stem)
+                fields = Fields(json.loads(line), where)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{where} is no JSON ({error})") from error
+            if not fields.has("image"):
+                raise DataError(f"{where} names no image: expected a text as 'image'")
+            image = fields.text("image")
+            own = fields.has("query") and fields.raw("query") != ""
+            yield Job(Path(image), fields.text("query") if own else query, Path(image).stem)
+        elif line.strip():
+            yield Job(Path(line), query, Path(line).stem)
 
 
 def _is_pattern(word: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 import yaml
 from pydantic import ConfigDict, Field, field_validator
 
+from thinkseg.data.discovery.catalog import MAIN
 from thinkseg.errors import InputError, RecipeError
 from thinkseg.extension import is_reference
 from thinkseg.models.checkpoint_config import CheckpointConfig
@@ -121,7 +122,7 @@ class Data(RecipeSettings):
     """Folders: the folder of images."""
     masks: str | None = None
     """Folders: the folder of masks, paired with the images by name without suffix."""
-    query: str = "the main object"
+    query: str = MAIN
     """Folders: what is asked of every image."""
     task: str = ""
     """Folders: the kind of request, for reports."""

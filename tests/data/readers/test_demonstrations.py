@@ -145,7 +145,7 @@ def test_a_row_that_lacks_something_is_named(tmp_path, row, sentence):
     [
         (b"{}\n\n{", r"line 3 of '.*' is no JSON"),
         (b"[1]\n", r"line 1 of '.*' should be a JSON object, found list"),
-        ('{"problem": "é"}\n'.encode("latin-1"), r"rows\.jsonl' should be in UTF-8 and is not"),
+        ('{"problem": "é"}\n'.encode("latin-1"), r"rows\.jsonl' should be text in UTF-8 and is not"),
     ],
 )
 def test_a_file_that_is_no_jsonl_is_named_with_its_line(tmp_path, raw, sentence):

@@ -1,11 +1,15 @@
 """ReasonSeg is drawn by its authors' rule, and its regions to be ignored stay what they are."""
 
+import base64
+import io
 import json
 
+import numpy as np
+import PIL.Image
 import pytest
 
 from thinkseg.data.listing import FaultKind
-from thinkseg.data.readers.reasonseg import draw_shapes, list_reasonseg
+from thinkseg.data.readers.reasonseg import draw_shapes, list_reasonseg, read_annotation
 from thinkseg.errors import DataError
 from thinkseg.testing.data_sets import scene_samples, write_reasonseg
 from thinkseg.types import Size
@@ -65,14 +69,6 @@ def test_a_flag_is_no_shape_and_an_outline_belongs_to_its_shape():
     assert line.sum() == 6
 
 
-@pytest.mark.parametrize(
-    "shape", [{"label": "a"}, {"label": "a", "points": []}, {"label": "a", "points": [[1], [2, 3]]}]
-)
-def test_a_shape_that_cannot_be_drawn_is_named(shape):
-    with pytest.raises(DataError, match=r"shape 0 in 'x\.json' cannot be drawn"):
-        draw_shapes([shape], Size(8, 8), "x.json")
-
-
 def test_annotations_of_both_encodings_are_read(folder):
     content = {"text": "the café", "is_sentence": False, "shapes": []}
     text = json.dumps(content, ensure_ascii=False)
@@ -97,3 +93,104 @@ def test_what_is_not_whole_is_named(folder):
     ]
     with pytest.raises(DataError, match="expected a folder"):
         list_reasonseg(folder / "gone")
+
+
+def drawn(kind, points, **more):
+    return draw_shapes([{"label": "x", "shape_type": kind, "points": points, **more}], Size(100, 80), "x.json")[0]
+
+
+def distances(x, y):
+    """Of the pixels of an image of 100×80 from a place."""
+    rows, columns = np.mgrid[:80, :100]
+    return np.hypot(columns - x, rows - y)
+
+
+@pytest.mark.parametrize("points", [[[10, 20], [60, 60]], [[60, 60], [10, 20]], [[60, 20], [10, 60]]])
+def test_a_rectangle_of_labelme_is_filled_from_any_two_opposite_corners(points):
+    mask = drawn("rectangle", points)
+    assert mask.sum() == 51 * 41
+    assert mask[20:61, 10:61].all()
+
+
+@pytest.mark.parametrize(("kind", "points", "radius"), [("circle", [[50, 40], [50, 60]], 20), ("point", [[50, 40]], 5)])
+def test_a_circle_has_a_centre_and_a_point_on_it_and_a_point_a_radius_of_five(kind, points, radius):
+    mask, away = drawn(kind, points), distances(50, 40)
+    assert mask[away <= radius - 1].all()
+    assert not mask[away > radius + 1].any()
+
+
+def test_lines_are_as_wide_as_those_of_labelme():
+    mask = drawn("line", [[20, 40], [80, 40]])
+    assert (mask[:, 50].sum(), mask[:, 10].sum()) == (10, 0)
+    bent = drawn("linestrip", [[20, 20], [80, 20], [80, 70]])
+    assert bent[:, 50].sum() == 10
+    assert bent[50].sum() == 10
+
+
+def stamp(mask):
+    stream = io.BytesIO()
+    PIL.Image.fromarray(mask.astype(np.uint8)).save(stream, format="PNG")
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+@pytest.mark.parametrize(("left", "top"), [(30, 20), (-2, -3), (95, 76)])
+def test_a_mask_of_labelme_lies_where_its_points_say(left, top):
+    mask = np.zeros((7, 9), dtype=bool)
+    mask[1:6, 2:8] = True
+    around = np.zeros((120, 140), dtype=bool)
+    around[top + 20 : top + 27, left + 20 : left + 29] = mask
+    assert np.array_equal(drawn("mask", [[left, top], [left + 8, top + 6]], mask=stamp(mask)), around[20:100, 20:120])
+
+
+def test_a_shape_without_a_kind_is_a_polygon():
+    corners = [[10, 20], [60, 20], [60, 60], [10, 60]]
+    for kind in (None, "", "polygon"):
+        assert drawn(kind, corners).sum() == 51 * 41
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        (
+            {"shape_type": "rotation", "points": [[1, 2], [3, 4]]},
+            "'shape_type' of polygon, rectangle.*found 'rotation'",
+        ),
+        ({"shape_type": ["circle"], "points": [[1, 2], [3, 4]]}, "found .'circle'."),
+        ({"shape_type": "rectangle", "points": [[1, 2], [3, 2], [3, 4], [1, 4]]}, "a rectangle has 2, found 4 points"),
+        ({"shape_type": "linestrip", "points": [[1, 2]]}, "a linestrip has 2 points or more, found 1 points"),
+        ({"shape_type": "mask", "points": [[1, 2], [3, 4]]}, "PNG in base64"),
+        ({"shape_type": "mask", "points": [[1, 2], [3, 4]], "mask": "?"}, "no base64"),
+        ({"shape_type": "mask", "points": [[1, 2], [3, 4]], "mask": "QUJD"}, "not an image"),
+        ({"shape_type": "mask", "points": [[0, 0], [3, 4]], "mask": stamp(np.eye(2))}, r"is \(2, 2\), its points span"),
+        ({"points": [[1, float("nan")]]}, "finite"),
+        ({"points": "abc"}, "pairs of finite numbers, found 'abc'"),
+        ({"points": [1, 2, 3, 4]}, "pairs of finite numbers"),
+        ({}, "lacks 'points'"),
+        ({"points": [[1], [2, 3]]}, "pairs of finite numbers"),
+        ({"label": None, "points": []}, "finite"),
+    ],
+)
+def test_a_shape_that_cannot_be_drawn_is_named(shape, said):
+    with pytest.raises(DataError, match=f"shape 1 in 'x.json' cannot be drawn.*{said}"):
+        draw_shapes([square("a", 1, 2), {"label": "x", **shape}], Size(9, 9), "x.json")
+    with pytest.raises(DataError, match=r"shape 0 in 'x\.json' cannot be drawn"):
+        draw_shapes(["circle"], Size(9, 9), "x.json")
+
+
+@pytest.mark.parametrize(
+    ("words", "encoding"), [("哪一个是杯子", "gbk"), ("Który kubek jest żółty", "cp1250"), ("カップ", "cp932")]
+)
+def test_a_file_whose_encoding_is_not_plain_is_a_fault_until_it_is_named(folder, words, encoding):
+    raw = json.dumps({"text": words, "shapes": []}, ensure_ascii=False).encode(encoding)
+    (folder / "0_a.b.json").write_bytes(raw)
+    (fault,) = list_reasonseg(folder).faults
+    assert (fault.kind, fault.where) == (FaultKind.BAD_RECORD, str(folder / "0_a.b.json"))
+    assert "--encoding" in fault.detail
+    assert read_annotation(folder / "0_a.b.json", encoding)["text"] == [words]
+
+
+@pytest.mark.parametrize("text", [[3], [["a"]], ["half \ud83d"], {"a": 1}])
+def test_questions_that_are_no_text_are_told(folder, text):
+    (folder / "0_a.b.json").write_text(json.dumps({"text": text, "shapes": []}))
+    (fault,) = list_reasonseg(folder).faults
+    assert "'text'" in fault.detail

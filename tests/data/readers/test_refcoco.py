@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from thinkseg.data.discovery.load import load_dataset
-from thinkseg.data.listing import FaultKind
+from thinkseg.data.listing import BrokenFile, FaultKind
 from thinkseg.data.readers.refcoco import list_refs, load_refs
 from thinkseg.errors import DataError
 from thinkseg.testing.data_sets import scene_samples, write_refcoco
@@ -168,3 +168,38 @@ def test_grefcoco_is_found_with_several_objects_and_none(tmp_path, home):
     listing = load_dataset("grefcoco", "testA", tmp_path)
     assert [len(sample.instances) for sample in listing] == [1, 1, 0, 0]
     assert [sample.target.any() for sample in listing] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("protocol", [0, 2])
+def test_a_pickle_whose_line_ends_were_changed_is_told_what_happened_to_it(copy, protocol):
+    file, _ = copy
+    content = pickle.dumps(pickle.loads(file.read_bytes()), protocol)
+    file.write_bytes(content.replace(b"\n", b"\r\n"))
+    with pytest.raises(BrokenFile, match=r"refs\(unc\).p' was changed on its way.*CRLF.*binary file"):
+        load_refs(file)
+
+
+def test_texts_of_python_2_in_another_encoding_are_refused_until_it_is_named(tmp_path):
+    file = tmp_path / "refs(unc).p"
+    file.write_bytes(b"(lp0\n(dp1\nS'split'\np2\nS'caf\\xe9'\np3\nsa.")
+    with pytest.raises(BrokenFile, match=r"texts in '.*refs\(unc\).p' should be in UTF-8 and are not.*--encoding"):
+        load_refs(file)
+    assert load_refs(file, "latin-1") == [{"split": "café"}]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ref_id": 1.5}, "'ref_id' of it should be a whole number, found 1.5"),
+        ({"ann_id": ["x"]}, "'ann_id' of it should be a whole number"),
+        ({"sentences": [{"sent_id": 1, "sent": 3}]}, "'sent' of one of its sentences should be text, found 3"),
+        ({"sentences": [7]}, "one of its sentences should be a JSON object, found 7"),
+    ],
+)
+def test_a_reference_with_a_value_of_another_kind_is_a_fault_of_its_own(copy, change, said):
+    file, images = copy
+    rows = pickle.loads(file.read_bytes())
+    rows[0].update(change)
+    (file.parent / "refs.json").write_text(json.dumps(rows))
+    (fault, *_) = list_refs(file.parent / "refs.json", "val", images).faults
+    assert said in fault.detail

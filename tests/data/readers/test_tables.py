@@ -120,3 +120,101 @@ def test_masks_of_different_sizes_and_broken_run_lengths_are_told_with_their_lin
     (folder / "b.jsonl").write_text(json.dumps(row))
     with pytest.raises(DataError, match="run lengths in line 1"):
         list_table(folder / "b.jsonl")[0]
+
+
+def requests(file, text, encoding="utf-8"):
+    file.write_bytes(text.encode(encoding))
+    return [(row.id, row.query) for row in map(list_table(file).entry, range(len(list_table(file))))]
+
+
+def test_ids_may_be_numbers_and_zero_is_one(tmp_path):
+    text = "\n".join(json.dumps({"id": number, "image": "a.png", "query": "x"}) for number in (0, 1, 2))
+    assert [name for name, _ in requests(tmp_path / "a.jsonl", text)] == ["0", "1", "2"]
+    assert [name for name, _ in requests(tmp_path / "a.csv", "id,image,query\n0,a,x\n1,a,x\n")] == ["0", "1"]
+
+
+def test_a_row_is_called_by_the_line_where_it_begins(tmp_path):
+    text = 'image,query\n\na.png,"the cup\non the left"\nb.png,"x\r\n\r\ny"\nc.png,z\n'
+    assert requests(tmp_path / "a.csv", text) == [("3", "the cup\non the left"), ("5", "x\r\n\r\ny"), ("8", "z")]
+
+
+def test_a_field_may_be_long_and_a_letter_may_look_like_the_end_of_a_line(tmp_path):
+    long = f"image,query,note\na.png,the disc\u2028on the left,{'A' * 140_000}\n"
+    assert requests(tmp_path / "a.csv", long) == [("2", "the disc\u2028on the left")]
+    line = json.dumps({"image": "a.png", "query": "the disc\u2028on\x85the left"}, ensure_ascii=False)
+    assert requests(tmp_path / "a.jsonl", f"{line}\r\n{line}") == [("1", "the disc\u2028on\x85the left"),
+                                                                  ("2", "the disc\u2028on\x85the left")]  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.csv", "image,query\na.png,the 杯子\n"), ("a.jsonl", '{"image": "a.png", "query": "the 杯子"}\n')],
+)
+def test_a_byte_order_mark_says_what_a_table_is_in(tmp_path, name, text, encoding):
+    assert [query for _, query in requests(tmp_path / name, text, encoding)] == ["the 杯子"]
+
+
+def test_a_table_is_read_in_the_encoding_that_is_named(tmp_path):
+    (tmp_path / "a.csv").write_bytes("image,query\na.png,杯子\n".encode("gbk"))
+    assert list_table(tmp_path / "a.csv", "gbk").entry(0).query == "杯子"
+
+
+def test_commas_in_quotes_and_empty_columns_at_the_end_are_no_fault(tmp_path):
+    text = 'image, query, mask\na.png, "the cup, red", none,,\nb.png,x\n\n , ,\n'
+    listing_text = requests(tmp_path / "a.csv", text)
+    assert listing_text == [("2", "the cup, red"), ("3", "x")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.csv", "image,query\na,b\nc,the cup, the red one\n", "line 3 .* 3 values for 2 columns.*double quotes"),
+        ("a.csv", "image;query\nc;the cup; red\n", "line 2 .* with a semicolon"),
+        ("a.csv", 'image,query\na,"the cup\nb,c\n', "begins in line 2 .*double quote"),
+        ("a.csv", 'image,query\na,"the cup" of tea\n', "begins in line 2 .*double quote"),
+        ("a.csv", "image,query,Query\na,b,c\n", "has the column 'query' twice"),
+        ("a.csv", "image,query,mask\na,b,m.png|\n", "a mask in line 2 .* found ''"),
+        ("a.jsonl", '{"image": "a", "query": "b", "mask": " "}', "a mask in line 1 .* found ''.*leave 'mask' out"),
+        ("a.jsonl", '{"image": "a", "query": "b", "mask": "|"}', "a mask in line 1"),
+        ("a.jsonl", '{"image": "a", "query": "b", "masks": [" "]}', "a mask in line 1"),
+        ("a.jsonl", '{"image": "a", "query": "b", "mask": 3}', "a mask in line 1 .* found 3"),
+        ("a.jsonl", '{"image": "a", "query": "b", "mask": "m", "masks": []}', "line 1 .* which differ"),
+        ("a.jsonl", '{"image": ["a"], "query": "b"}', "'image' of line 1 .* should be text, found ..a"),
+        ("a.jsonl", '{"image": "a", "query": {"en": "b"}}', "'query' of line 1 .* should be text"),
+        ("a.jsonl", '{"image": "a", "query": "half \\ud83d"}', "'query' of line 1 .* should be text"),
+        ("a.jsonl", '{"image": "a", "query": "b", "id": 1.5}', "'id' of line 1 .* should be text, found 1.5"),
+        ("a.jsonl", '{"image": "a", "query": "b"}\n{"image": "a", "query": "b", "id": 1}', "'1' in line 2 .* line 1"),
+        ("a.jsonl", '{"id": 2, "image": "a", "query": "b"}\n{"image": "a", "query": "b"}', "give every row an id"),
+    ],
+)
+def test_a_row_that_would_be_read_wrongly_is_refused_with_its_line(tmp_path, name, text, said):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=said):
+        list_table(tmp_path / name)
+
+
+def test_masks_that_are_null_do_not_hide_the_mask(folder):
+    row = {"image": "images/p 0.jpg", "query": "x", "masks": None, "mask": "masks/m 0.png"}
+    (folder / "a.jsonl").write_text(json.dumps(row))
+    assert list_table(folder / "a.jsonl")[0].target.any()
+
+
+def test_run_lengths_are_read_in_either_form_in_masks_and_in_mask(folder):
+    counts = [0, 64 * 32, 64 * 32]  # the left half, column by column
+    rows = [{"image": "images/p 0.jpg", "query": "x", name: told} for name, told in (
+        ("mask", {"size": [64, 64], "counts": counts}), ("masks", [{"size": [64, 64], "counts": counts}]))]  # fmt: skip
+    (folder / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for sample in list_table(folder / "a.jsonl"):
+        assert sample.target[:, :32].all()
+        assert sample.target.sum() == 64 * 32
+    (folder / "a.jsonl").write_text(json.dumps({**rows[0], "mask": {"size": [64, 64], "counts": [1, 2]}}))
+    with pytest.raises(DataError, match=r"run lengths in line 1 of .* must add up to 4096, found 3"):
+        list_table(folder / "a.jsonl")[0]
+
+
+def test_backslashes_part_folders(folder):
+    (folder / "a.csv").write_text("image,query,mask\nimages\\p 0.jpg,x,masks\\m 0.png\n")
+    listing = list_table(folder / "a.csv")
+    assert not listing.faults
+    assert listing[0].image == folder / "images/p 0.jpg"

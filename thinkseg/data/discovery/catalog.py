@@ -12,7 +12,10 @@ from thinkseg.data.discovery.patterns import DirectoryPattern
 from thinkseg.errors import DataError
 
 PRIMARY = "all the primary objects"
-"""The query for every image of a data set that has none, as in Seg-R1."""
+"""The query for every image of a known data set that has none, as in Seg-R1."""
+
+MAIN = "the main object"
+"""The query for every image in folders of one's own where none is given, in training, evaluation and preparation."""
 
 Layout = Literal["folders", "refcoco", "reasonseg", "coco", "lvis", "rows"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from thinkseg.data.discovery.catalog import PRIMARY
+from thinkseg.data.discovery.catalog import MAIN
 from thinkseg.data.discovery.tree import IMAGE_WORDS, MASK_WORDS, Tree
 from thinkseg.data.listing import Listing
 from thinkseg.data.prepared.reader import holds_rows, list_rows, row_files, split_of
 from thinkseg.data.readers.coco import list_coco
 from thinkseg.data.readers.folders import list_folders
-from thinkseg.data.readers.tables import SUFFIXES, list_table
+from thinkseg.data.readers.tables import has_requests, list_table
 from thinkseg.errors import DataError
 
 
@@ -21,7 +21,8 @@ def find_own(
     images: str = "",
     masks: str = "",
     annotations: str = "",
-    query: str = PRIMARY,
+    query: str = "",
+    encoding: str = "",
 ) -> dict[str, Listing] | None:
     """Data of one's own by their splits, or None when nothing below the root looks like it.
 
@@ -32,6 +33,7 @@ def find_own(
         masks: see there.
         annotations: see there.
         query: see there.
+        encoding: see there.
 
     Raises:
         DataError: what is named is not there or cannot be listed.
@@ -41,7 +43,7 @@ def find_own(
         if split and split not in splits:
             raise DataError(f"the rows in '{root}' have no split '{split}'; they have: {', '.join(splits)}")
         return {name: list_rows(root, name) for name in splits if split in ("", name)}
-    own = list_own(root, images=images, masks=masks, annotations=annotations, query=query)
+    own = list_own(root, images=images, masks=masks, annotations=annotations, query=query, encoding=encoding)
     return None if own is None else {split or "all": own}
 
 
@@ -51,7 +53,8 @@ def list_own(
     images: str = "",
     masks: str = "",
     annotations: str = "",
-    query: str = PRIMARY,
+    query: str = "",
+    encoding: str = "",
 ) -> Listing | None:
     """Data of one's own, or None when nothing below the root looks like it.
 
@@ -60,20 +63,28 @@ def list_own(
         images: the folder of images, from the root on; found by its name when empty.
         masks: the folder of masks, likewise.
         annotations: a file of COCO instances, from the root on.
-        query: what is asked of images in folders; for COCO, ``{}`` stands for the category.
+        query: what is asked of images in folders, `MAIN` when empty; for COCO, ``{}`` stands for the category.
+        encoding: of a table or of annotations, where it is not UTF-8.
 
     Raises:
         DataError: what is named is not there or cannot be listed.
     """
     root = Path(root)
     if root.is_file():
-        return list_table(root)
+        return list_table(root, encoding)
     if annotations:
-        return list_coco(root / annotations, root / images, "{}" if query == PRIMARY else query)
+        return list_coco(root / annotations, root / images, query or "{}", encoding=encoding)
+    tables = [file for file in sorted(root.iterdir()) if has_requests(file, encoding)]
     tree = Tree(root)
     shown = root / images if images else tree.named(root, IMAGE_WORDS, depth=3)
     truths = root / masks if masks else tree.named(root, MASK_WORDS, depth=3)
     if shown and truths:
-        return list_folders(shown, truths, query, name=root.absolute().name)
-    tables = [file for file in sorted(root.iterdir()) if file.suffix.lower() in SUFFIXES]
-    return list_table(tables[0]) if len(tables) == 1 else None
+        if tables and not (images or masks):
+            raise DataError(
+                f"found the table '{tables[0]}' beside '{shown}' and '{truths}': say which is meant, by naming the "
+                "table itself, or the two folders (with '--images' and '--masks'), all of whose images get one query"
+            )
+        return list_folders(shown, truths, query or MAIN, name=root.absolute().name)
+    if len(tables) > 1:
+        raise DataError(f"found several tables in '{root}': name one of {', '.join(file.name for file in tables)}")
+    return list_table(tables[0], encoding) if tables else None

@@ -32,6 +32,8 @@ class Wanted:
     """The folder of images, when it does not lie below the root."""
     every_text: bool | None = None
     """For ReasonSeg: whether each wording of a question is a sample; in training only, when None."""
+    encoding: str = ""
+    """Of the texts, where it is not UTF-8."""
 
     @property
     def name(self) -> str:
@@ -58,9 +60,9 @@ def _folders(wanted: Wanted) -> Listing | None:
 
 def _refcoco(wanted: Wanted) -> Listing | None:
     file = _refs_file(wanted)
-    if file is None or not any(row["split"] == wanted.split for row in load_refs(file)):
+    if file is None or not any(row["split"] == wanted.split for row in load_refs(file, wanted.encoding)):
         return None
-    return list_refs(file, wanted.split, _train2014(wanted), name=wanted.name)
+    return list_refs(file, wanted.split, _train2014(wanted), name=wanted.name, encoding=wanted.encoding)
 
 
 def _reasonseg(wanted: Wanted) -> Listing | None:
@@ -68,14 +70,18 @@ def _reasonseg(wanted: Wanted) -> Listing | None:
     folders = [*tree.find(f"reason*seg*/{split}"), *(tree.below(tree.root, split) if wanted.root_is_data_set else ())]
     folder = next((folder for folder in folders if any(folder.glob("*.json"))), None)
     every = split == "train" if wanted.every_text is None else wanted.every_text
-    return list_reasonseg(folder, every_text=every, name=wanted.name) if folder else None
+    if folder is None:
+        return None
+    return list_reasonseg(folder, every_text=every, name=wanted.name, encoding=wanted.encoding)
 
 
 def _coco(wanted: Wanted) -> Listing | None:
     file = _file(wanted.tree, f"instances_{wanted.split}.json")
     images = wanted.images or next(filter(has_images, wanted.tree.find(wanted.split)), None)
     query = wanted.query or wanted.data_set.query
-    return list_coco(file, images, query, name=wanted.name) if file and images else None
+    if file is None or images is None:
+        return None
+    return list_coco(file, images, query, name=wanted.name, encoding=wanted.encoding)
 
 
 def _lvis(wanted: Wanted) -> Listing | None:
@@ -91,7 +97,8 @@ def _lvis(wanted: Wanted) -> Listing | None:
             "folder that holds both as '--images'"
         )
     query = wanted.query or wanted.data_set.query
-    return list_coco(file, images, query, name=wanted.name, absent=wanted.data_set.absent)
+    absent = wanted.data_set.absent
+    return list_coco(file, images, query, name=wanted.name, absent=absent, encoding=wanted.encoding)
 
 
 def _rows(wanted: Wanted) -> Listing | None:

@@ -9,9 +9,10 @@ The root may be a folder of many data sets, the folder of this one, or the very 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from thinkseg.data.discovery.catalog import DATA_SETS, PRIMARY, DataSet, known
+from thinkseg.data.discovery.catalog import DATA_SETS, DataSet, known
 from thinkseg.data.discovery.custom import find_own
 from thinkseg.data.discovery.layouts import LAYOUTS, Wanted
 from thinkseg.data.discovery.tree import Tree
@@ -49,7 +50,8 @@ def load_dataset(
     if name == OWN:
         ((_, own),) = find_listings(root, OWN, split, query=query)
         return own[split] if allow_faults else own[split].require_complete()
-    listing = _one(name, split, root, query, images, every_text)
+    folder = None if images is None else Path(images)
+    listing = _one(known(name), split, root, Asked(query, folder, every_text))
     if isinstance(listing, Broken):
         raise listing.error
     return listing if allow_faults else listing.require_complete()
@@ -64,6 +66,7 @@ def find_listings(
     masks: str = "",
     annotations: str = "",
     query: str = "",
+    encoding: str = "",
 ) -> list[tuple[DataSet | None, dict[str, Listing]]]:
     """Whatever lies below a root, faults or not: known data sets, or else data of one's own (with None as its record).
 
@@ -76,6 +79,7 @@ def find_listings(
         masks: the folder of masks, from the root on.
         annotations: a file of COCO instances, from the root on.
         query: what is asked, where the data have no words.
+        encoding: of tables and annotations, where it is not UTF-8.
 
     Raises:
         DataError: nothing is found, or not what is asked for.
@@ -84,15 +88,16 @@ def find_listings(
     if not root.exists():
         raise DataError(f"expected data at '{root}', found no such file or folder")
     if name and name != OWN:
-        return [(known(name), _present(root, name, split, root / images if images else None, query))]
+        folder = root / images if images else None
+        return [(known(name), _present(root, known(name), split, Asked(query, folder, encoding=encoding)))]
     if root.is_dir() and not (name or images or masks or annotations):
         found = [
             (data_set, {key: listing for key, listing in listings.items() if split in ("", key)})
-            for data_set, listings in find_datasets(root)
+            for data_set, listings in find_datasets(root, encoding)
         ]
         if any(listings for _, listings in found):
             return [(data_set, listings) for data_set, listings in found if listings]
-    own = find_own(root, split, images=images, masks=masks, annotations=annotations, query=query or PRIMARY)
+    own = find_own(root, split, images=images, masks=masks, annotations=annotations, query=query, encoding=encoding)
     if own is None:
         raise DataError(
             f"found nothing below '{root}' that looks like a known data set, a table, rows, or images beside their "
@@ -101,12 +106,12 @@ def find_listings(
     return [(None, own)]
 
 
-def find_datasets(root: Path | str) -> list[tuple[DataSet, dict[str, Listing]]]:
+def find_datasets(root: Path | str, encoding: str = "") -> list[tuple[DataSet, dict[str, Listing]]]:
     """The known data sets that lie below a root under names of their own, with the splits that were found."""
     tree = Tree(root)
     found = []
     for data_set in (data_set for data_set in DATA_SETS.values() if not data_set.on_request):
-        present = _splits(data_set, tree)
+        present = _splits(data_set, tree, Asked(encoding=encoding))
         if present:
             found.append((data_set, present))
     return found
@@ -124,47 +129,49 @@ def find_split(wanted: Wanted) -> Listing | None:
         return Broken(wanted.name, error)
 
 
-def _present(root: Path, name: str, split: str, images: Path | None, query: str) -> dict[str, Listing]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a known data set is to be read; see `Wanted` for each."""
+
+    query: str = ""
+    images: Path | None = None
+    every_text: bool | None = None
+    encoding: str = ""
+
+
+def _present(root: Path, data_set: DataSet, split: str, asked: Asked) -> dict[str, Listing]:
     """The splits of a data set that are there; the one that is asked for has to be."""
     if split:
-        return {split: _one(name, split, root, query, images)}
-    data_set = known(name)
-    present = _splits(data_set, Tree(root), root_is_data_set=True, query=query, images=images)
+        return {split: _one(data_set, split, root, asked)}
+    present = _splits(data_set, Tree(root), asked, root_is_data_set=True)
     if not present:
         raise DataError(_not_there(data_set, "split", root))
     return present
 
 
-def _one(
-    name: str,
-    split: str,
-    root: Path | str,
-    query: str = "",
-    images: Path | str | None = None,
-    every_text: bool | None = None,
-) -> Listing:
-    data_set = known(name)
+def _one(data_set: DataSet, split: str, root: Path | str, asked: Asked) -> Listing:
     if split not in data_set.splits:
-        raise DataError(f"'{name}' has no split '{split}'; it has: {', '.join(data_set.splits)}")
-    folder = None if images is None else Path(images)
-    listing = find_split(Wanted(data_set, split, Tree(root), True, query, folder, every_text))
+        raise DataError(f"'{data_set.name}' has no split '{split}'; it has: {', '.join(data_set.splits)}")
+    listing = find_split(_wanted(data_set, split, Tree(root), asked, root_is_data_set=True))
     if listing is None:
         raise DataError(_not_there(data_set, f"'{split}'", root))
     return listing
 
 
-def _splits(
-    data_set: DataSet, tree: Tree, *, root_is_data_set: bool = False, query: str = "", images: Path | None = None
-) -> dict[str, Listing]:
+def _splits(data_set: DataSet, tree: Tree, asked: Asked, *, root_is_data_set: bool = False) -> dict[str, Listing]:
     """The splits that are there; only the first one where a file that all of them hang on cannot be used."""
     present: dict[str, Listing] = {}
     for split in data_set.splits:
-        listing = find_split(Wanted(data_set, split, tree, root_is_data_set, query, images))
+        listing = find_split(_wanted(data_set, split, tree, asked, root_is_data_set=root_is_data_set))
         if isinstance(listing, Broken):
             return {split: listing}
         if listing is not None:
             present[split] = listing
     return present
+
+
+def _wanted(data_set: DataSet, split: str, tree: Tree, asked: Asked, *, root_is_data_set: bool) -> Wanted:
+    return Wanted(data_set, split, tree, root_is_data_set, asked.query, asked.images, asked.every_text, asked.encoding)
 
 
 def _not_there(data_set: DataSet, what: str, root: Path | str) -> str:

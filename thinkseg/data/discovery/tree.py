@@ -8,11 +8,13 @@ the folder of all data sets, the one of this data set, or the very folder that i
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
 from thinkseg.data.discovery.patterns import DirectoryPattern
+from thinkseg.data.names import is_folder
 from thinkseg.errors import DataError
 from thinkseg.imaging import IMAGE_SUFFIXES
 
@@ -102,7 +104,7 @@ def find_pair(
 def has_images(folder: Path) -> bool:
     """Whether there is an image in a folder or below it."""
     below = []
-    with os.scandir(folder) as entries:
+    with _entries(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
@@ -132,9 +134,9 @@ def _folders_below(root: Path) -> Iterator[Path]:
     for _ in range(DEEPEST):
         following = []
         for folder in level:
-            with os.scandir(folder) as entries:
+            with _entries(folder) as entries:
                 names = sorted(
-                    entry.name for entry in entries if not entry.name.startswith((".", "__MACOSX")) and entry.is_dir()
+                    entry.name for entry in entries if not entry.name.startswith((".", "__MACOSX")) and is_folder(entry)
                 )
             for child in (folder / name for name in names):
                 real = os.path.realpath(child)
@@ -143,6 +145,13 @@ def _folders_below(root: Path) -> Iterator[Path]:
                     following.append(child)
                     yield child
         level = following
+
+
+def _entries(folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+    try:
+        return os.scandir(folder)
+    except OSError as error:
+        raise DataError(f"the folder '{folder}' cannot be read ({error.strerror or error})") from error
 
 
 def _is_called(name: str, word: str) -> bool:

@@ -8,7 +8,7 @@ by names without their sub-folders. A later rule pairs only what is the single o
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from thinkseg.data.listing import Entry, Fault, FaultKind, Listing
+from thinkseg.data.names import images_below, tell_passed_over
 from thinkseg.errors import DataError
 from thinkseg.imaging import IMAGE_SUFFIXES, load_mask, read_header
 from thinkseg.types import Mask, Sample
@@ -141,8 +142,9 @@ def list_folders(
             raise DataError(f"expected a folder of {what} at '{folder}', found none")
     if images.resolve() == masks.resolve():
         raise DataError(f"images and masks should lie in two folders, found '{images}' for both")
-    wanted = [image for image in image_names(images) if patterns.count(image)]
-    offered = [mask for mask in image_names(masks) if patterns.count(mask)]
+    shown, drawn = images_below(images), images_below(masks)
+    wanted = [image for image in shown.images if patterns.count(image)]
+    offered = [mask for mask in drawn.images if patterns.count(mask)]
     pairs, left_images, left_masks, faults = pair(wanted, offered, images, masks)
     bare = [image for image in left_images if patterns.show_no_object(image)]
     missing = sorted(set(left_images) - set(bare))
@@ -151,12 +153,20 @@ def list_folders(
         faults += [Fault(FaultKind.MISSING_IMAGE, str(masks / mask)) for mask in left_masks]
     chosen: list[tuple[str, str | None]] = [*pairs, *((image, None) for image in bare)]
     ordered = sorted(chosen, key=_first)
-    return FolderListing(name, FolderPairs(images, masks, ordered, left_masks), query, task, patterns, faults)
+    listing = FolderListing(name, FolderPairs(images, masks, ordered, left_masks), query, task, patterns, faults)
+    listing.passed_over = [
+        folder / file
+        for folder, below in ((images, shown), (masks, drawn))
+        for file in below.passed_over
+        if patterns.count(file)
+    ]
+    tell_passed_over(listing.passed_over, listing.folder)
+    return listing
 
 
 def image_names(folder: Path) -> list[str]:
     """The images in a folder and below it, named from it on with "/", sorted; hidden ones are passed over."""
-    return sorted(_walk(str(folder), ""))
+    return list(images_below(folder).images)
 
 
 def pair(
@@ -184,24 +194,6 @@ def pair(
         left_images = [image for image in left_images if image not in used_images]
         left_masks = [mask for mask in left_masks if mask not in used_masks]
     return pairs, left_images, left_masks, faults
-
-
-def _walk(folder: str, prefix: str) -> Iterator[str]:
-    """Names below a folder; links to folders are followed, but not into a folder that they come from."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith((".", "__MACOSX")):
-                continue
-            if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and not entry.is_dir():
-                yield prefix + entry.name
-            elif entry.is_dir() and not (entry.is_symlink() and _leads_back(entry.path)):
-                yield from _walk(entry.path, f"{prefix}{entry.name}/")
-
-
-def _leads_back(link: str) -> bool:
-    """Whether a link points at a folder that it lies in."""
-    target = os.path.realpath(link)
-    return os.path.realpath(os.path.dirname(link)).startswith(target)
 
 
 def _is_like(base: str, patterns: Iterable[str]) -> bool:

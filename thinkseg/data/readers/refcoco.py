@@ -15,9 +15,11 @@ from typing import IO, Any
 
 import numpy as np
 
+from thinkseg.data.fields import FieldError, Fields
 from thinkseg.data.listing import BrokenFile, Entry, Fault, FaultKind, Listing
 from thinkseg.data.readers.coco import Instances, boxes_of, find_images, load_instances, mask_of
 from thinkseg.data.readers.segmentations import stacked
+from thinkseg.data.text import decoded, is_whole, read_text
 from thinkseg.errors import DataError
 from thinkseg.types import Mask, Sample
 
@@ -91,7 +93,9 @@ class RefListing(Listing):
         )
 
 
-def list_refs(refs: Path | str, split: str, images: Path | str, *, name: str = "RefCOCO") -> RefListing:
+def list_refs(
+    refs: Path | str, split: str, images: Path | str, *, name: str = "RefCOCO", encoding: str = ""
+) -> RefListing:
     """List the expressions of a split.
 
     Args:
@@ -99,18 +103,19 @@ def list_refs(refs: Path | str, split: str, images: Path | str, *, name: str = "
         split: "train", "val", "testA", …
         images: the folder of COCO's train2014 images.
         name: of the data set, for messages.
+        encoding: of the texts, where it is not UTF-8.
 
     Raises:
         DataError: a file is missing or not as expected, a pickle holds more than plain containers, or there is no such
             split.
     """
     refs = Path(refs)
-    rows = load_refs(refs)
+    rows = load_refs(refs, encoding)
     splits = sorted({str(row["split"]) for row in rows})
     rows = [row for row in rows if row["split"] == split]
     if not rows:
         raise DataError(f"'{refs}' has no split '{split}'; it has: {', '.join(splits) or 'none'}")
-    instances = load_instances(refs.parent / "instances.json")
+    instances = load_instances(refs.parent / "instances.json", encoding)
     expressions, images_of, faults = _expressions(rows, instances, refs)
     used = {number for *_, numbers in expressions for number in numbers}
     known_images, missing = find_images(
@@ -123,16 +128,19 @@ def list_refs(refs: Path | str, split: str, images: Path | str, *, name: str = "
     return RefListing(name, Path(images), instances, expressions, images_of, faults)
 
 
-def load_refs(file: Path) -> list[dict[str, Any]]:
+def load_refs(file: Path, encoding: str = "") -> list[dict[str, Any]]:
     """Read a file of references, ``.p`` or ``.json``.
 
+    Args:
+        file: it.
+        encoding: of the texts in it, where it is not UTF-8.
+
     Raises:
-        DataError: it is missing, damaged, no list of references with their splits, or a pickle that would build more
-            than plain containers.
+        DataError: it is missing, damaged, in another encoding, no list of references with their splits, or a pickle
+            that would build more than plain containers.
     """
     try:
-        with file.open("rb") as stream:
-            rows = json.load(stream) if file.suffix.lower() == ".json" else load_plain_pickle(stream)
+        rows = _json(file, encoding) if file.suffix.lower() == ".json" else _pickled(file, encoding)
     except FileNotFoundError as error:
         raise DataError(f"expected a file of references at '{file}', found none") from error
     except _Refused as error:
@@ -142,19 +150,54 @@ def load_refs(file: Path) -> list[dict[str, Any]]:
             f"'{file}' is refused: to read it would run '{error}', while references are plain containers; "
             "get the file from a source that you trust",
         ) from error
+    except DataError as error:
+        raise BrokenFile(FaultKind.UNREADABLE, file, str(error)) from error
+    except UnicodeDecodeError as error:
+        message = (
+            f"the texts in '{file}' should be in {encoding.upper() or 'UTF-8'} and are not: name their encoding with "
+            "'--encoding' (such as latin-1)"
+        )
+        raise BrokenFile(FaultKind.UNREADABLE, file, message) from error
     except (pickle.UnpicklingError, ValueError, EOFError, KeyError, IndexError, AttributeError, TypeError,
-            MemoryError, OverflowError) as error:  # fmt: skip
-        message = f"'{file}' is damaged or no file of references ({error})"
+            MemoryError, OverflowError, RecursionError) as error:  # fmt: skip
+        message = _line_ends(file) or f"'{file}' is damaged or no file of references ({error})"
         raise BrokenFile(FaultKind.UNREADABLE, file, message) from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "split" in row for row in rows):
-        message = f"'{file}' should hold a list of references, each with its split, and does not"
+        message = _line_ends(file) or f"'{file}' should hold a list of references, each with its split, and does not"
         raise BrokenFile(FaultKind.BAD_RECORD, file, message)
     return rows
 
 
-def load_plain_pickle(stream: IO[bytes]) -> Any:
-    """Read a pickle that holds lists, tuples, sets, dicts, texts, bytes, numbers and None; nothing else is built."""
-    return _PlainUnpickler(stream, encoding="utf-8", errors="replace").load()
+def _json(file: Path, encoding: str) -> Any:
+    return json.loads(read_text(file, encoding))
+
+
+def _pickled(file: Path, encoding: str) -> Any:
+    decoded(b"", f"'{file}'", encoding)  # there is such an encoding
+    with file.open("rb") as stream:
+        return load_plain_pickle(stream, encoding)
+
+
+def _line_ends(file: Path) -> str:
+    """What is wrong with a pickle whose line ends were changed, as by a download as text; empty when they were not."""
+    content = file.read_bytes()
+    ends = content.count(b"\n")
+    if file.suffix.lower() == ".json" or not ends or ends != content.count(b"\r\n"):
+        return ""
+    return (
+        f"'{file}' was changed on its way: all its line ends are those of Windows (CRLF), as after a download or a "
+        "copy as text, which breaks a pickle; get it again as a binary file"
+    )
+
+
+def load_plain_pickle(stream: IO[bytes], encoding: str = "") -> Any:
+    """Read a pickle that holds lists, tuples, sets, dicts, texts, bytes, numbers and None; nothing else is built.
+
+    Args:
+        stream: it.
+        encoding: of the texts that Python 2 wrote; UTF-8 when empty.
+    """
+    return _PlainUnpickler(stream, encoding=encoding or "utf-8", errors="strict").load()
 
 
 class _Refused(Exception):
@@ -183,13 +226,12 @@ def _expressions(
     for position, row in enumerate(rows):
         where = f"{refs}: reference {row.get('ref_id', f'at place {position}')}"
         try:
-            reference, image = int(row["ref_id"]), int(row["image_id"])
-            numbers = _numbers(row)
-            sentences = [
-                (int(said["sent_id"]), str(said.get("sent") or said["raw"]).strip()) for said in row["sentences"]
-            ]
-        except (KeyError, TypeError, ValueError) as error:
-            faults.append(Fault(FaultKind.BAD_RECORD, where, f"lacks or spoils {error}"))
+            told = Fields(row, "it")
+            reference, image = told.whole("ref_id"), told.whole("image_id")
+            numbers = _numbers(told)
+            sentences = [_sentence(said) for said in told.raw("sentences")]
+        except (FieldError, TypeError) as error:
+            faults.append(Fault(FaultKind.BAD_RECORD, where, str(error)))
             continue
         unknown = [f"annotation {number}" for number in numbers if number not in instances.objects]
         unknown += [] if image in instances.images else [f"image {image}"]
@@ -210,8 +252,16 @@ def _expressions(
     return expressions, images_of, faults
 
 
-def _numbers(row: Mapping[str, Any]) -> tuple[int, ...]:
+def _sentence(said: object) -> tuple[int, str]:
+    """The number and the text of an expression; the text may be empty."""
+    told = Fields(said, "one of its sentences")
+    text = next((told.raw(name) for name in ("sent", "raw") if told.has(name) and told.raw(name) != ""), "")
+    if not isinstance(text, str) or not is_whole(text):
+        raise told.wrong("sent", "text")
+    return told.whole("sent_id"), text.strip()
+
+
+def _numbers(row: Fields) -> tuple[int, ...]:
     """The annotations that a reference names: one in RefCOCO, any number in gRefCOCO, where -1 means none."""
-    named = row["ann_id"]
-    numbers = [int(number) for number in (named if isinstance(named, list | tuple) else [named])]
+    numbers = row.wholes("ann_id") if isinstance(row.raw("ann_id"), list | tuple) else [row.whole("ann_id")]
     return tuple(number for number in numbers if number >= 0)

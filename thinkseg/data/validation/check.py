@@ -109,6 +109,7 @@ def check_copy(
     root = Path(root)
     splits = [_split_report(split, listing, data_set) for split, listing in listings.items()]
     faults = [fault for listing in listings.values() for fault in listing.faults]
+    faults += [Fault(FaultKind.PASSED_OVER, str(file)) for listing in listings.values() for file in listing.passed_over]
     faults += _left_over_masks(listings.values()) if whole and data_set and data_set.shared_masks else []
     broken = any(isinstance(listing, Broken) for listing in listings.values())
     faults += _counts(data_set, splits) if data_set and not broken else []
