@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from thinkseg.answers import get_format
-from thinkseg.errors import ImageError
+from thinkseg.errors import ImageError, InputError
 from thinkseg.imaging import load_mask
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.results import files
@@ -109,3 +109,41 @@ def test_an_image_is_known_by_its_bytes(tmp_path: Path) -> None:
 
 def test_one_object_is_not_called_objects() -> None:
     assert [records.counted(count, "object") for count in (0, 1, 2)] == ["0 objects", "1 object", "2 objects"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ("photo", "photo"),
+        ("a/b.c/photo", "a/b.c/photo"),
+        (".", "_"),  # of '..png'
+        ("..", "__"),  # of '...png'
+        ("../../a", "__/__/a"),
+        ("/a", "a"),
+        ("", "_"),
+        (".hidden", ".hidden"),
+    ],
+)
+def test_a_results_name_stays_below_the_folder_of_the_results(wanted: str, name: str) -> None:
+    assert files.safe_stem(wanted) == Path(name)
+
+
+@pytest.mark.parametrize("letter", ["a", "ü", "图", "😀"])
+def test_the_files_of_a_result_have_names_that_file_systems_take(letter: str, tmp_path: Path) -> None:
+    longest = letter * (250 // len(letter.encode()))
+    stems = [files.safe_stem(name) for name in (longest, longest[:-1] + "b", "short")]
+    assert len(set(stems)) == 3
+    for stem in stems:
+        stem.name.encode()  # no letter is cut in two
+        (tmp_path / f"{stem.name}-1234567.object-1234.png.part.png").touch()
+
+
+def test_a_folder_into_which_nothing_can_be_written_is_refused(tmp_path: Path) -> None:
+    files.prepare_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be made a folder for the results"):
+        files.prepare_folder(tmp_path / "file")
+    if Path("/proc/self").exists():  # where nobody can write, not even root
+        with pytest.raises(InputError, match="nothing can be written into the folder '/proc'"):
+            files.prepare_folder(Path("/proc"))

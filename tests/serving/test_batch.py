@@ -34,7 +34,7 @@ class Desk:
     def image(self, name: str, grey: int = 0, size: tuple[int, int] = (10, 10)) -> Path:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", size, (grey, grey, grey)).save(path)
+        Image.new("RGB", size, (grey, grey, grey)).save(path, "png")
         return path
 
     def load(self) -> Pipeline:
@@ -153,6 +153,16 @@ def test_annotations_that_lie_there_are_not_written_over(desk: Desk) -> None:
         assert (desk.out / "a.json").read_text() == '{"shapes": []}'
         assert (desk.out / "a-2.json").exists()
     assert not (desk.out / "a-3.json").exists()
+
+
+def test_odd_names_write_below_the_folder_and_stop_nothing(desk: Desk) -> None:
+    images = [desk.image(name, n) for n, name in enumerate(("..png", "...png", f"{'a' * 251}.png", f"{'图' * 83}.png"))]
+    before = set(desk.folder.iterdir())
+    assert [outcome.error for outcome in desk.work(*images, index=True, instances=True)] == [None] * 4
+    assert set(desk.folder.iterdir()) - before == {desk.out}
+    assert len(list(desk.out.iterdir())) == 4 * 5
+    assert sorted(desk.results.values()) == sorted(map(str, images))
+    assert [outcome.kept for outcome in desk.work(*images)] == [True] * 4
 
 
 def test_a_bad_image_does_not_stop_the_rest(desk: Desk) -> None:

@@ -10,7 +10,7 @@ from thinkseg.errors import InputError
 from thinkseg.evaluation.provenance import model_identity
 from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.models.loading import POCKET
-from thinkseg.results.files import is_image_of_result
+from thinkseg.results.files import is_image_of_result, prepare_folder
 from thinkseg.serving.batch import JobOptions, JobRunner, ModelChoice, Outcome
 from thinkseg.serving.jobs import Job, list_jobs
 
@@ -107,10 +107,7 @@ def segment_files(
     wanted = [jobs] if isinstance(jobs, str | Path | Job) else list(jobs)
     listed = list_jobs(wanted, query, leave_out=is_image_of_result)
     folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"'{folder}' cannot be made a folder for the results: {error.strerror}") from error
+    prepare_folder(folder)
     if isinstance(model, str | Path):
         models = _named(model, config, load, device=device, dtype=dtype, batch_size=batch_size)
     else:

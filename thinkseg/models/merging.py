@@ -24,6 +24,7 @@ from thinkseg.errors import CheckpointError, InputError
 from thinkseg.models import loading
 from thinkseg.models.checkpoint_config import CheckpointConfig, read_config, resolve_config, write_config
 from thinkseg.models.shards import adapters, distributed, ranks, zero
+from thinkseg.results.files import prepare_folder
 
 Tensors = dict[str, torch.Tensor]
 Reader = Callable[[Path], tuple[Tensors, int]]
@@ -88,6 +89,7 @@ def merge(
     source, out = Path(source).expanduser(), Path(out).expanduser()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"'{out}' exists already: name a folder that does not, for the merged model")
+    prepare_folder(out.parent)
     target = None if dtype == "auto" else loading.torch_dtype(dtype, torch.device("cpu"))
     adapter = adapters.adapter_folder(source)
     if adapter is not None:

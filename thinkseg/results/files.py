@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from thinkseg.drawing import index_image, overlay
-from thinkseg.errors import ImageError
+from thinkseg.errors import ImageError, InputError
 from thinkseg.imaging import save_mask
 from thinkseg.results.record import ResultRecord, answer_from_record, masks_from_record
 from thinkseg.writing import json_text
@@ -29,6 +30,54 @@ RECORD, MASK, OVERLAY, INDEX = ".json", ".mask.png", ".overlay.png", ".index.png
 """What the names of a result's files end in."""
 
 _ENDING = re.compile(r"\.(mask|overlay|index|object-\d+)\.png$")
+
+
+_LONGEST_NAME = 255
+"""Bytes of a file's name that common file systems take."""
+_LONGEST_ENDING = len("-1234567.object-1234.png.part.png")
+"""What may come behind the name of a result: a number, an ending, and what it is called while it is written."""
+
+
+def safe_stem(name: str) -> Path:
+    """A name for a result's files that every file system takes and that stays below the folder of the results.
+
+    Args:
+        name: what is wanted: a relative path without suffix. Parts that name no file, such as "." and "..", get
+            underscores for their dots, and long ones are cut and told apart by a digest.
+    """
+    parts = [_safe_part(part) for part in name.replace(os.sep, "/").split("/") if part]
+    return Path(*parts) if parts else Path("_")
+
+
+def _safe_part(part: str) -> str:
+    if not part.strip("."):
+        return "_" * len(part)
+    encoded = os.fsencode(part)
+    if len(encoded) <= _LONGEST_NAME - _LONGEST_ENDING:
+        return part
+    digest = hashlib.sha256(encoded).hexdigest()[:8]
+    kept = encoded[: _LONGEST_NAME - _LONGEST_ENDING - len(digest) - 1]
+    while (kept[-1] & 0xC0) == 0x80:  # not amid a letter
+        kept = kept[:-1]
+    kept = kept[:-1] if kept[-1] >= 0xC0 else kept
+    return f"{os.fsdecode(kept)}-{digest}"
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make a folder for results and try whether files can be written into it, before work is done for them.
+
+    Raises:
+        InputError: it cannot be made, or not be written into.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"'{folder}' cannot be made a folder for the results: {error.strerror}") from error
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"nothing can be written into the folder '{folder}': {error.strerror}") from error
 
 
 def instance_ending(number: int) -> str:

@@ -149,7 +149,7 @@ class JobRunner:
 
     def _prepared(self, job: Job, images: dict[str, Image.Image]) -> _Task:
         """A job with its image, or with the result that is there already, or with what is wrong with it."""
-        task = _Task(job, self._out / job.stem)
+        task = _Task(job, self._out / files.safe_stem(job.stem))
         try:
             task.digest = files.fingerprint(job.image)
             task.stem, record = self._names.place(job, task.digest, task.stem)
