@@ -287,7 +287,7 @@ def test_weights_that_could_not_take_the_steps_are_refused(rl_recipe, start, squ
 
 @pytest.mark.parametrize(("part", "sentence"), [("segment", "no_segmenter"), ("accuracy", "no_image")])
 def test_a_segmenter_is_loaded_only_for_parts_that_look_at_masks(rl_recipe, part, sentence):
-    missing = [Sample("gone", "no_image.png", "it")]
+    missing = [Sample("gone", "no_image.png", "it", np.ones((8, 8), dtype=bool))]
     with pytest.raises(InputError, match=sentence):
         train_recipe(rl_recipe(rewards={part: 1.0}, segmenter="./no_segmenter"), samples=missing)
 
@@ -298,7 +298,7 @@ def test_a_part_that_does_not_exist_is_named_before_training(rl_recipe, squares)
 
 
 def test_a_sample_that_cannot_be_read_stops_the_run_with_a_sentence(rl_recipe):
-    missing = [Sample("gone", "nowhere.png", "it")]
+    missing = [Sample("gone", "nowhere.png", "it", np.ones((8, 8), dtype=bool))]
     with pytest.raises(InputError, match="nowhere"):
         train_recipe(rl_recipe(), samples=missing, segmenter=FakeSegmenter())
 

@@ -54,7 +54,7 @@ class RewardBatch(tuple[RewardInput, ...]):
 
         Infinitely many where nothing is there, -1 where the true objects or the box of one are not known.
         """
-        return [_known_points(item.truth.objects) for item in self]
+        return [known_points(item.truth.objects) for item in self]
 
     @cached_property
     def chunks(self) -> Sequence[Chunk]:
@@ -74,7 +74,8 @@ class RewardBatch(tuple[RewardInput, ...]):
             yield Chunk(list(zip(indices, *counts, strict=True)), pairs_of(answers, truths))
 
 
-def _known_points(truth: Answer | None) -> float:
+def known_points(truth: Answer | None) -> float:
+    """How many points every true object has, besides its box; see `RewardBatch.known_points`."""
     if truth is None or any(prompt.box is None for prompt in truth.objects):
         return -1
     return min((sum(point.label for point in prompt.points) for prompt in truth.objects), default=math.inf)

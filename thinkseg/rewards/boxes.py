@@ -37,7 +37,7 @@ def _matched(name: str, scores: Callable[[Pairs], Table], *, full: float = 1.0, 
         true_points: how many points on each true object the scores need; with fewer, the truth is not known.
     """
 
-    @reward(needs=["objects"], batch=True, name=name)
+    @reward(needs=["objects"], batch=True, name=name, points=true_points)
     def part(batch: RewardBatch) -> Scores:
         known = [points >= true_points for points in batch.known_points]
         values: Scores = [None] * len(batch)

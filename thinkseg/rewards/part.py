@@ -10,13 +10,20 @@ from typing import Any, SupportsFloat
 
 from thinkseg.errors import InputError, ThinkSegError
 from thinkseg.extension import Reference
-from thinkseg.rewards.batch import RewardBatch
+from thinkseg.rewards.batch import RewardBatch, known_points
 from thinkseg.rewards.reward_input import RewardInput, Truth
 
 Scores = list[float | None]
 """One score per completion; None where there is nothing to score it by, which is not 0."""
 
 _TRUTHS = tuple(field.name for field in fields(Truth))
+_IN_WORDS = {
+    "mask": "a true mask",
+    "instances": "a true mask of each object",
+    "ignore": "the pixels that do not count",
+    "objects": "true boxes and points",
+    "image": "an image",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,9 @@ class RewardPart:
     """Fields of `Truth` that it looks at, such as ``mask``: where one of them is not known, the score is None."""
     batch: bool = False
     """Whether it scores all inputs of a batch in one call, because it is faster so."""
+    points: int | None = None
+    """Where it needs ``objects``: how many points each of them should have besides its box; None where it goes by what
+    there is. It says so before a run begins; that the score is None for others is the function's business."""
 
     def __post_init__(self) -> None:
         unknown = sorted(self.needs.difference(_TRUTHS))
@@ -74,6 +84,19 @@ class RewardPart:
             raise InputError(
                 f"the part of the reward '{self.name}' should be a function of {what}, found {self.score!r}: {error}"
             ) from error
+
+    def lacks(self, truth: Truth) -> str | None:
+        """What the part needs of the truth and does not find, in words; None where nothing is missing."""
+        lacking = next((name for name in sorted(self.needs) if getattr(truth, name) is None), None)
+        if lacking is not None:
+            return _IN_WORDS[lacking]
+        if self.points is None or truth.objects is None or known_points(truth.objects) >= self.points:
+            return None
+        return (
+            f"a true box and {self.points} points on each object"
+            if self.points > 1
+            else ("a true box and a point on each object" if self.points else "a true box of each object")
+        )
 
     def __call__(self, inputs: Sequence[RewardInput]) -> Scores:
         """The scores of inputs, in order; None where the part needs what an input does not have.
@@ -122,7 +145,12 @@ class RewardPart:
 
 
 def reward(
-    *, needs_masks: bool = False, needs: Collection[str] = (), batch: bool = False, name: str | None = None
+    *,
+    needs_masks: bool = False,
+    needs: Collection[str] = (),
+    batch: bool = False,
+    name: str | None = None,
+    points: int | None = None,
 ) -> Callable[[Callable[..., Any]], RewardPart]:
     """Make a part of the reward out of the function below; `RewardPart` has the contract and an example.
 
@@ -131,10 +159,11 @@ def reward(
         needs: fields of `Truth` that it looks at, such as ``["mask"]``.
         batch: whether it takes all inputs of a batch at once, and gives a list of scores.
         name: in logs and results; None for the function's.
+        points: how many points each true object should have besides its box, where it needs ``objects``.
     """
 
     def part(score: Callable[..., Any]) -> RewardPart:
-        return RewardPart(name or score.__name__, score, needs_masks, frozenset(needs), batch)
+        return RewardPart(name or score.__name__, score, needs_masks, frozenset(needs), batch, points)
 
     return part
 

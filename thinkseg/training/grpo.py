@@ -23,6 +23,7 @@ from thinkseg.training.config import Recipe
 from thinkseg.training.rows import RowBuilder, Rows, Schedule
 from thinkseg.training.stages import CreateTrainer, Plan, PreparedRun, Stage
 from thinkseg.training.trl_settings import FindSpec, never_sampled, refuse_missing_vllm
+from thinkseg.training.truths import refuse_missing_truth
 from thinkseg.training.vllm_rollouts import (
     collapse_image_tokens,
     refuse_grown_vocabulary,
@@ -107,8 +108,13 @@ def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
 
 
 def _rubric(run: PreparedRun) -> Rubric:
-    """The rubric, whose segmenter is loaded only where a part of the reward looks at masks."""
+    """The rubric, whose segmenter is loaded only where a part of the reward looks at masks.
+
+    Raises:
+        RecipeError: a part finds nothing in the samples to be scored against.
+    """
     rubric = Rubric(run.policy.answer_format, run.recipe.rewards, run.segmenter)
+    refuse_missing_truth(rubric, run.samples)
     if rubric.segmenter is None and rubric.needs_masks:
         rubric = replace(rubric, segmenter=load_segmenter(run.recipe.segmenter, device=str(run.args.device)))
     return rubric

@@ -151,7 +151,7 @@ class RowBuilder:
             if token in sample.query:
                 raise DataError(f"the query of sample '{sample.id}' contains {token!r}, a control token of this model")
         frame = self._reasoner.frame_of(image)
-        reference = _reference(sample, self._format.points_per_object)
+        reference = reference_of(sample, self._format.points_per_object)
         return TrainingRow(
             prompt=chat_messages(self._format.instruction(sample.query)),
             images=[self._eye.resize(image)],
@@ -202,7 +202,7 @@ def _resized(image: Image.Image, size: Size) -> Image.Image:
     return made
 
 
-def _reference(sample: Sample, points: int) -> Answer | None:
+def reference_of(sample: Sample, points: int) -> Answer | None:
     """The true boxes and points: the sample's own, or else made from its masks, as for own ones that lack points.
 
     Args:
