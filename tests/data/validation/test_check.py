@@ -299,7 +299,7 @@ def test_annotations_are_checked_too(tmp_path):
     write_coco(tmp_path / "a.json", tmp_path / "images")
     content = json.loads((tmp_path / "a.json").read_text())
     content["annotations"][0]["segmentation"] = [[1, 2, 3]]
-    content["annotations"][1]["segmentation"] = []
+    content["annotations"][1]["segmentation"] = [[-90, -90, -50, -90, -50, -50]]
     content["images"][2].update(width=80)
     content["annotations"][2]["segmentation"] = [[0, 0, 9, 0, 9, 9]]
     (tmp_path / "a.json").write_text(json.dumps(content))
@@ -314,7 +314,7 @@ def test_annotations_are_checked_too(tmp_path):
 def test_an_object_that_many_expressions_name_is_looked_at_once(tmp_path):
     write_refcoco(tmp_path / "refcoco", tmp_path / "train2014")
     content = json.loads((tmp_path / "refcoco/instances.json").read_text())
-    content["annotations"][0]["segmentation"] = []
+    content["annotations"][0]["segmentation"] = [[-90, -90, -50, -90, -50, -50]]
     (tmp_path / "refcoco/instances.json").write_text(json.dumps(content))
     listing = list_refs(tmp_path / "refcoco/refs(unc).p", "val", tmp_path / "train2014")
     calls = []
