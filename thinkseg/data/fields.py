@@ -46,6 +46,15 @@ class Fields:
         """Whether the field is there and not null."""
         return self._values.get(name) is not None
 
+    def says(self, name: str) -> bool:
+        """Whether the field is there and neither null nor blank text."""
+        value = self._values.get(name)
+        return value is not None and not (isinstance(value, str) and not value.strip())
+
+    def get(self, name: str) -> Any:
+        """The field, whatever it is; None where it is not there."""
+        return self._values.get(name)
+
     def raw(self, name: str) -> Any:
         """The field, whatever it is; it has to be there."""
         value = self._values.get(name, _MISSING)

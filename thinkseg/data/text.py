@@ -95,6 +95,21 @@ def printable(name: str) -> str:
     return name
 
 
+_IMAGE_WORDS = ("<image>", "<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
+"""What stands for the image in the text of a request of a published row."""
+
+
+def plain_query(text: str) -> str:
+    r"""A request of a published row without the words that stand for its image.
+
+    >>> plain_query("<image>\nthe cup")
+    'the cup'
+    """
+    for word in _IMAGE_WORDS:
+        text = text.replace(word, "")
+    return text.strip()
+
+
 def is_whole(text: str) -> bool:
     """Whether a text can be written at all: half an emoji (a surrogate without its other half) cannot."""
     return printable(text) == text

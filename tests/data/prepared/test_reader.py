@@ -1,5 +1,7 @@
 """Rows travel both ways: what is written in any schema is read as samples, and published files are read, too."""
 
+import io
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +16,7 @@ from thinkseg.data.prepared.reader import list_rows
 from thinkseg.data.prepared.writer import prepare
 from thinkseg.data.preview import sample_cell
 from thinkseg.data.readers.tables import list_table
-from thinkseg.errors import DataError
+from thinkseg.errors import DataError, InputError
 from thinkseg.imaging import load_image, save_mask
 from thinkseg.testing.data_sets import scene_samples
 from thinkseg.types import Size
@@ -208,3 +210,48 @@ def test_rows_and_tables_of_ones_own_are_loaded_by_the_name_that_recipes_use(tab
     (tmp_path / "own/1.png").unlink()
     with pytest.raises(DataError, match="not whole: 1 × missing-mask"):
         load_dataset("own", "train", tmp_path / "own")
+
+
+def test_the_words_that_stand_for_the_image_are_no_part_of_a_published_request(tmp_path):
+    stream = io.BytesIO()
+    Image.new("RGB", (12, 10)).save(stream, format="PNG")
+    row = {"id": "1", "problem": "<image>\nthe cup", "solution": "[]", "img_height": 10, "img_width": 12,
+           "image": {"bytes": stream.getvalue(), "path": None}}  # fmt: skip
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "train-00000-of-00001.parquet")
+    listing = list_rows(tmp_path)
+    assert (listing.entry(0).query, listing[0].query) == ("the cup", "the cup")
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        ({"bytes": None, "path": "../a.png"}, "row 0 of .* only names '../a.png'"),
+        ({"bytes": None, "path": None}, "row 0 of .* should have an image, .* found neither"),
+        ({"bytes": b"EPS", "path": None}, "the image of row 0 of .* is not an image of a kind"),
+        ([{"bytes": b"", "path": "a.png"}], "row 0 of .* should have one image, found a list of 1"),
+    ],
+)
+def test_an_image_of_a_row_that_is_not_in_it_or_not_one_is_told(tmp_path, image, said):
+    row = {"id": "1", "problem": "x", "solution": "[]", "image": image, "img_height": 4, "img_width": 4}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "train-00000-of-00001.parquet")
+    with pytest.raises(InputError, match=said):
+        list_rows(tmp_path)[0]
+
+
+def test_an_image_that_a_row_only_names_lies_below_the_folder_of_the_rows(tmp_path):
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (12, 10)).save(tmp_path / "images/a.png")
+    row = {"id": "1", "problem": "x", "solution": "[]", "image": {"bytes": None, "path": "images\\a.png"},
+           "img_height": 10, "img_width": 12}  # fmt: skip
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "train-00000-of-00001.parquet")
+    assert list_rows(tmp_path)[0].image.size == (12, 10)
+
+
+def test_memory_holds_a_few_groups_of_rows_however_many_files_there_are(tmp_path):
+    for number in range(6):
+        write_published(tmp_path, "[]", count=1, name=f"data/train-{number:05d}-of-00006.parquet")
+    listing = list_rows(tmp_path)
+    assert len(list(listing)) == 6
+    kept = {id(table._latest) for table in listing._tables}
+    assert len(kept) == 1
+    assert len(listing._tables[0]._latest._groups) == 2

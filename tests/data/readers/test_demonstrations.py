@@ -130,6 +130,12 @@ def test_nothing_there_is_an_answer_too(tmp_path):
     [
         ({"image": "dog.png"}, "should have 'problem', 'thinking' and 'solution', or 'messages'"),
         ({"image": "dog.png", "messages": [{"role": "user", "content": "the dog"}]}, "end with the assistant's answer"),
+        ({"image": "dog.png", "messages": ["the dog"]}, "turn 0 of row 0 .* should be a JSON object, found 'the dog'"),
+        ({"image": "dog.png", "messages": [{"role": "user", "content": 3}] * 2}, "its turns are of user, user"),
+        (ROW | {"solution": [TAGS]}, "'solution' of row 0 .* should be text"),
+        (ROW | {"thinking": {"a": 1}}, "'thinking' of row 0 .* should be text"),
+        (ROW | {"problem": "half \ud83d"}, "has no request"),
+        (ROW | {"image": ["dog.png"]}, "'image' of row 0 .* should be text, found ..dog"),
         (ROW | {"problem": " "}, "has no request"),
         (ROW | {"image": None}, "has no 'image'"),
         ([1], "should be a JSON object"),
@@ -163,3 +169,31 @@ def test_a_place_without_rows_is_named(tmp_path):
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="damaged or no file of rows"):
         load_worked(tmp_path)
+
+
+def test_a_talk_of_several_requests_is_refused_since_none_of_its_answers_is_that_to_the_first(tmp_path):
+    turns = [("user", "<image>\nthe cup"), ("assistant", TAGS), ("user", "now the dog"), ("assistant", TAGS)]
+    for names in (("role", "content"), ("from", "value")):
+        talk = [dict(zip(names, turn, strict=True)) for turn in turns]
+        with pytest.raises(DataError, match=r"row 0 of .* has 2 requests in one talk.*a row of its own"):
+            load_worked(write_lines(tmp_path, {"image": "dog.png", "conversations": talk}))
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        ([encoded()], "row 0 of .* should have one image, found a list of 1"),
+        ({"bytes": None, "path": None}, "should have an image, as bytes or as the name of a file, found neither"),
+        ({"bytes": None, "path": "../dog.png"}, "only names '../dog.png'"),
+    ],
+)
+def test_an_image_in_a_row_that_is_no_image_is_told(tmp_path, image, said):
+    pq.write_table(pa.Table.from_pylist([ROW | {"image": image}]), tmp_path / "train-00000-of-00001.parquet")
+    with pytest.raises(DataError, match=said):
+        load_worked(tmp_path)[0]
+
+
+def test_an_image_that_a_row_of_parquet_only_names_lies_beside_it(tmp_path):
+    Image.new("RGB", (100, 100)).save(tmp_path / "dog.png")
+    pq.write_table(pa.Table.from_pylist([ROW | {"image": {"bytes": None, "path": "dog.png"}}]), tmp_path / "a.parquet")
+    check(load_worked(tmp_path)[0])

@@ -13,7 +13,10 @@ import numpy as np
 from PIL import Image
 
 from thinkseg.answers.codec import answer_from_json, answer_to_json
+from thinkseg.data.embedded import image_source
+from thinkseg.data.fields import Fields
 from thinkseg.data.prepared.schemas import PublishedSchema, read_solution, render_solution
+from thinkseg.data.text import plain_query
 from thinkseg.errors import DataError
 from thinkseg.imaging import load_image, load_mask, read_header, resize_mask
 from thinkseg.types import Answer, Mask, Sample, Size
@@ -21,15 +24,20 @@ from thinkseg.types import Answer, Mask, Sample, Size
 _KEPT_MODES = ("RGB", "L")
 
 
-def sample_from_row(row: Mapping[str, Any], where: str = "this row") -> Sample:
+def sample_from_row(row: Mapping[str, Any], where: str = "this row", folder: Path | None = None) -> Sample:
     """The sample that a row of any schema holds, masks and image decoded.
+
+    Args:
+        row: its columns.
+        where: what an error calls it.
+        folder: of the file that it is in, below which an image that is only named may lie.
 
     Raises:
         DataError: the row lacks what its schema has, or its solution does not lie in its image.
         ImageError: an image that cannot be read.
     """
     try:
-        return _from_published(row, where) if "solution" in row else _from_own(row)
+        return _from_published(row, where, folder) if "solution" in row else _from_own(row, where, folder)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{where} does not hold what a prepared row holds ({type(error).__name__}: {error})") from error
 
@@ -87,26 +95,28 @@ def published_row(
     }
 
 
-def _from_own(row: Mapping[str, Any]) -> Sample:
+def _from_own(row: Mapping[str, Any], where: str, folder: Path | None) -> Sample:
     instances = row["instances"]
     size = Size(row["width"], row["height"])
-    masks = [_decoded_mask(mask) for mask in instances or ()]
+    masks = [_decoded_mask(mask, where) for mask in instances or ()]
     return Sample(
         id=row["id"],
-        image=_decoded_image(row["image"]),
+        image=load_image(image_source(row["image"], folder, where), f"the image of {where}"),
         query=row["query"],
-        target=_decoded_mask(row["target"]) if row["target"] else None,
-        ignore=_decoded_mask(row["ignore"]) if row["ignore"] else None,
+        target=_decoded_mask(row["target"], where) if row["target"] else None,
+        ignore=_decoded_mask(row["ignore"], where) if row["ignore"] else None,
         instances=None if instances is None else np.stack(masks) if masks else np.zeros((0, *size.hw), dtype=bool),
         reference=answer_from_json(json.loads(row["reference"])) if row.get("reference") else None,
         task=row["task"],
     )
 
 
-def _from_published(row: Mapping[str, Any], where: str) -> Sample:
-    image = _decoded_image(row["image"])
-    reference = read_solution(row["solution"], Size(*image.size), where)
-    return Sample(id=str(row["id"]), image=image, query=row["problem"].strip(), reference=reference, task="referring")
+def _from_published(row: Mapping[str, Any], where: str, folder: Path | None) -> Sample:
+    fields = Fields(dict(row), where)
+    image = load_image(image_source(fields.raw("image"), folder, where), f"the image of {where}")
+    reference = read_solution(fields.text("solution"), Size(*image.size), where)
+    query = plain_query(fields.text("problem"))
+    return Sample(id=str(row["id"]), image=image, query=query, reference=reference, task="referring")
 
 
 def _encoded_image(sample: Sample, image: Image.Image, size: Size) -> bytes:
@@ -123,10 +133,6 @@ def _encoded_image(sample: Sample, image: Image.Image, size: Size) -> bytes:
     return stream.getvalue()
 
 
-def _decoded_image(encoded: Mapping[str, Any]) -> Image.Image:
-    return load_image(io.BytesIO(encoded["bytes"]), "the image in a row")
-
-
 def _encoded_mask(mask: Mask | None, size: Size) -> dict[str, Any] | None:
     if mask is None:
         return None
@@ -135,5 +141,5 @@ def _encoded_mask(mask: Mask | None, size: Size) -> dict[str, Any] | None:
     return {"bytes": stream.getvalue(), "path": None}
 
 
-def _decoded_mask(encoded: Mapping[str, Any]) -> Mask:
-    return load_mask(io.BytesIO(encoded["bytes"]), "the mask in a row")
+def _decoded_mask(encoded: Mapping[str, Any], where: str) -> Mask:
+    return load_mask(image_source(encoded, None, where), f"a mask of {where}")

@@ -18,6 +18,7 @@ from typing import Any
 from thinkseg.data.listing import Entry, Listing
 from thinkseg.data.prepared.codec import original_size, sample_from_row
 from thinkseg.data.prepared.schemas import COLUMNS
+from thinkseg.data.text import plain_query
 from thinkseg.errors import DataError
 from thinkseg.types import Sample, Size
 
@@ -37,7 +38,8 @@ class RowListing(Listing):
     def __init__(self, name: str, files: Sequence[Path]) -> None:
         super().__init__(name, files[0].parent)
         self.files = files
-        self._tables = [_open(file) for file in files]
+        latest = _Latest()
+        self._tables = [_open(file, latest) for file in files]
         self._places = [(table, row) for table in self._tables for row in range(len(table))]
 
     def __len__(self) -> int:
@@ -53,7 +55,7 @@ class RowListing(Listing):
     def read(self, index: int) -> Sample:
         """Decode a row."""
         table, row = self._places[index]
-        return sample_from_row(table.row(row), f"row {row} of '{table.file}'")
+        return sample_from_row(table.row(row), f"row {row} of '{table.file}'", table.file.parent)
 
     def original_size(self, index: int) -> Size | None:
         """The size of an image before it was resized into its row; None where the row does not say."""
@@ -149,7 +151,8 @@ class _Table:
         """Id and request of every row."""
         if not self._labels:
             told = zip(self.column("id"), self.column(self._query), strict=True)
-            self._labels = [(str(identifier), str(text).strip()) for identifier, text in told]
+            read = plain_query if self._query == "problem" else str.strip
+            self._labels = [(str(identifier), read(str(text))) for identifier, text in told]
         return self._labels
 
     @abstractmethod
@@ -161,17 +164,40 @@ class _Table:
         """One row."""
 
 
-class _Parquet(_Table):
-    """A Parquet file; the group of rows that was read last is kept, so that rows in their order are read once."""
+class _Latest:
+    """The groups of rows that were read last, of all files together: so that rows in their order are read once, while
+    memory holds a few groups however many files there are.
+    """
 
-    def __init__(self, file: Path) -> None:
+    KEPT = 2
+
+    def __init__(self) -> None:
+        self._groups: list[tuple[Path, int, Any]] = []
+
+    def get(self, file: Path, group: int) -> Any:
+        """The rows of a group, as Arrow holds them, read anew where they are not at hand."""
+        import pyarrow.parquet as pq
+
+        for known, number, rows in self._groups:
+            if (known, number) == (file, group):
+                return rows
+        with pq.ParquetFile(file) as opened:
+            rows = opened.read_row_group(group)
+        self._groups = [*self._groups, (file, group, rows)][-self.KEPT :]
+        return rows
+
+
+class _Parquet(_Table):
+    """A Parquet file, read by groups of rows."""
+
+    def __init__(self, file: Path, latest: _Latest) -> None:
         import pyarrow.parquet as pq
 
         metadata = pq.read_metadata(file)
         super().__init__(file, metadata.schema.to_arrow_schema().names, metadata.num_rows)
         sizes = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
         self._ends = list(accumulate(sizes))
-        self._latest: tuple[int, Any] = (-1, None)  # a group and its rows, as Arrow holds them
+        self._latest = latest
 
     def column(self, name: str) -> list[Any]:
         import pyarrow.parquet as pq
@@ -180,14 +206,9 @@ class _Parquet(_Table):
         return values
 
     def row(self, index: int) -> Mapping[str, Any]:
-        import pyarrow.parquet as pq
-
         group = bisect_right(self._ends, index)
-        if self._latest[0] != group:
-            with pq.ParquetFile(self.file) as opened:
-                self._latest = (group, opened.read_row_group(group))
         first = self._ends[group - 1] if group else 0
-        return _row(self._latest[1], index - first)
+        return _row(self._latest.get(self.file, group), index - first)
 
 
 class _Arrow(_Table):
@@ -213,10 +234,10 @@ def _row(rows: Any, index: int) -> Mapping[str, Any]:
     return dict(row)
 
 
-def _open(file: Path) -> _Table:
+def _open(file: Path, latest: _Latest) -> _Table:
     import pyarrow as pa
 
     try:
-        return _Arrow(file) if file.suffix.lower() == ".arrow" else _Parquet(file)
+        return _Arrow(file) if file.suffix.lower() == ".arrow" else _Parquet(file, latest)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"'{file}' is damaged or no file of rows ({error})") from error

@@ -80,10 +80,11 @@ def prepare(
             left_out: dict[str, str] = {}
             rows = _rows(listing, indices, settings, segment, left_out, progress)
             unfinished = _write_rows(file, rows, _columns(settings))
-            manifest.note(file.name, left_out)  # before the file has its name: a file that counts is in the manifest
+            manifest.note(file.name, left_out)  # before the file has its name: of a file that counts it is known
             os.replace(unfinished, file)
         elif progress:
             progress(indices.stop, len(listing))
+    manifest.finish()
     return Prepared(out, files, sum(map(_count, files)), manifest.left_out())
 
 
@@ -140,16 +141,24 @@ def _header(listing: Listing, split: str, settings: BuilderOptions) -> dict[str,
 
 
 class _Manifest:
-    """What the files in a folder are made of, and which samples each of them leaves out."""
+    """What the files in a folder are made of, and which samples each of them leaves out.
+
+    A line is added to a file beside it for every file of rows, and all of them go into the manifest at the end, so that
+    the work for a file does not grow with those before it.
+    """
 
     def __init__(self, file: Path, header: dict[str, Any]) -> None:
         self._file = file
+        self._lines = file.with_suffix(".left-out.jsonl")
+        self._header = header
+        self._left_out: dict[str, dict[str, str]] = {}
         try:
             present = json.loads(file.read_text(encoding="utf-8"))
-            self._content: dict[str, Any] = {**header, "left_out": dict(present.get("left_out", {}))}
+            self._left_out = dict(present.get("left_out", {}))
+            self._left_out |= self._noted()
         except FileNotFoundError:
             file.parent.mkdir(parents=True, exist_ok=True)
-            self._content = {**header, "left_out": {}}
+            self._lines.unlink(missing_ok=True)
             self._write()
             return
         except (ValueError, TypeError, AttributeError) as error:
@@ -163,20 +172,36 @@ class _Manifest:
 
     def note(self, name: str, left_out: Mapping[str, str]) -> None:
         """Write down what a file leaves out."""
-        self._content["left_out"].pop(name, None)
+        self._left_out.pop(name, None)
         if left_out:
-            self._content["left_out"][name] = dict(left_out)
-        gone = self.left_out()
-        self._content["reasons"] = dict(sorted(Counter(map(kind_of, gone.values())).items()))
+            self._left_out[name] = dict(left_out)
+        with self._lines.open("a", encoding="utf-8", newline="\n") as lines:
+            lines.write(json.dumps({name: left_out}) + "\n")
+            lines.flush()
+            os.fsync(lines.fileno())
+
+    def finish(self) -> None:
+        """Put all that was noted into the manifest."""
         self._write()
+        self._lines.unlink(missing_ok=True)
 
     def left_out(self) -> dict[str, str]:
         """All samples that are left out, with the reason."""
-        return {identifier: why for file in self._content["left_out"].values() for identifier, why in file.items()}
+        return {identifier: why for file in self._left_out.values() for identifier, why in file.items()}
+
+    def _noted(self) -> dict[str, dict[str, str]]:
+        """What an earlier call has noted; a last line that was cut off is of a file that it did not finish."""
+        if not self._lines.is_file():
+            return {}
+        whole = [line for line in self._lines.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1] == "\n"]
+        return {name: left_out for line in whole for name, left_out in json.loads(line).items()}
 
     def _write(self) -> None:
+        reasons = dict(sorted(Counter(map(kind_of, self.left_out().values())).items()))
+        left_out = {name: gone for name, gone in sorted(self._left_out.items()) if gone}
+        content = {**self._header, "left_out": left_out, "reasons": reasons}
         unfinished = self._file.with_suffix(".unfinished")
-        unfinished.write_bytes(json.dumps(self._content, indent=2, ensure_ascii=False).encode())
+        unfinished.write_bytes(json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace"))
         os.replace(unfinished, self._file)
 
 

@@ -13,17 +13,18 @@ its rows need the column ``question``.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from thinkseg.data.embedded import image_source
 from thinkseg.data.listing import Entry, Fault, FaultKind, Listing
-from thinkseg.data.readers.tables import jsonl_rows
+from thinkseg.data.readers.tables import csv_rows, jsonl_rows
 from thinkseg.errors import DataError, ImageError
 from thinkseg.imaging import IMAGE_SUFFIXES, load_image
 from thinkseg.types import Sample
@@ -32,6 +33,8 @@ SUFFIXES = (".parquet", ".jsonl", ".csv")
 QUERY_COLUMNS = ("label", "question", "query")
 COUNT_COLUMNS = ("count", "number")
 TASK = "counting"
+
+_ROWS_AT_A_TIME = 16
 
 
 class CountListing(Listing):
@@ -84,9 +87,9 @@ class CountListing(Listing):
 
     def _decoded(self, index: int) -> Image.Image:
         number, _ = self._rows[index]
-        encoded = _image_bytes(self.file, number)
+        source = _image_in(self.file, number)
         try:
-            return load_image(io.BytesIO(encoded))
+            return load_image(source)
         except ImageError as error:
             raise ImageError(f"the image in row {number} of '{self.file}' cannot be read ({error})") from error
 
@@ -137,13 +140,7 @@ def _rows(file: Path) -> Sequence[Mapping[str, Any]]:
     """All columns but the images' bytes."""
     if file.suffix.lower() == ".parquet":
         return _parquet_rows(file)
-    if file.suffix.lower() == ".jsonl":
-        return [fields for _, fields in jsonl_rows(file)]
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            return list(csv.DictReader(stream))
-    except UnicodeDecodeError as error:
-        raise DataError(f"'{file}' cannot be read as CSV in UTF-8 ({error})") from error
+    return [fields for _, fields in (jsonl_rows(file) if file.suffix.lower() == ".jsonl" else csv_rows(file, ()))]
 
 
 def _parquet_rows(file: Path) -> Sequence[Mapping[str, Any]]:
@@ -151,10 +148,21 @@ def _parquet_rows(file: Path) -> Sequence[Mapping[str, Any]]:
     names = [name for name in table.schema_arrow.names if name not in ("image", "points")]
     rows: list[dict[str, Any]] = table.read(columns=names).to_pylist()
     if "image" in table.schema_arrow.names:
-        images = table.read(columns=["image"]).column("image")
-        for row, image in zip(rows, images, strict=True):
-            row["has_image"] = image.is_valid
+        for row, there in zip(rows, _images_there(table), strict=True):
+            row["has_image"] = there
     return rows
+
+
+def _images_there(table: Any) -> Iterator[bool]:
+    """Whether each row has an image. Its bytes stay in the file where Parquet allows it: where an image has a path
+    beside its bytes, that column is enough; else a few rows are read at a time.
+    """
+    import pyarrow as pa
+
+    kind = table.schema_arrow.field("image").type
+    has_path = pa.types.is_struct(kind) and kind.get_field_index("path") >= 0
+    for batch in table.iter_batches(_ROWS_AT_A_TIME, columns=["image.path" if has_path else "image"]):
+        yield from batch.column("image").is_valid().to_pylist()
 
 
 @lru_cache(maxsize=4)
@@ -174,17 +182,14 @@ def _group(file: Path, group: int) -> Sequence[Any]:
     return list(_parquet(file).read_row_group(group, columns=["image"]).column("image"))
 
 
-def _image_bytes(file: Path, number: int) -> bytes:
+def _image_in(file: Path, number: int) -> Path | BytesIO:
     table = _parquet(file)
+    left = number
     for group in range(table.num_row_groups):
         size = table.metadata.row_group(group).num_rows
-        if number < size:
-            told = _group(file, group)[number].as_py()
-            encoded = told.get("bytes") if isinstance(told, dict) else told
-            if not isinstance(encoded, bytes):
-                raise DataError(f"the image of row {number} in '{file}' is not in the file")
-            return encoded
-        number -= size
+        if left < size:
+            return image_source(_group(file, group)[left].as_py(), file.parent, f"row {number} of '{file}'")
+        left -= size
     raise IndexError(number)
 
 
@@ -207,7 +212,7 @@ def _whole(value: Any, where: str) -> int:
         number = float(value)
     except (TypeError, ValueError):
         number = -1.0
-    if number < 0 or number != int(number):
+    if not math.isfinite(number) or number < 0 or number != int(number):
         raise DataError(f"{where} should have a whole number of objects, found '{value}'")
     return int(number)
 

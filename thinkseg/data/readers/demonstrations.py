@@ -1,10 +1,9 @@
 """Demonstrations to imitate: rows of an image, a query, the thinking and the answer in Seg-R1's tags (FCoT).
 
 A row has the published columns ``problem`` (the request), ``image``, ``thinking`` and ``solution`` (boxes, points and
-labels in tags), or ``image`` and a talk, ``messages`` or ``conversations``, of which the first turn of a user is the
-request and the last turn of the assistant the whole answer. A system message is left behind: what the model is told is
-the recipe's to say. Rows lie in Parquet or JSONL files; an image is embedded (``{"bytes": …}``) or a file's name from
-the folder of the rows on.
+labels in tags), or ``image`` and a talk, ``messages`` or ``conversations``, of one request of a user and the whole
+answer of the assistant. A system message is left behind: what the model is told is the recipe's to say. Rows lie in
+Parquet or JSONL files; an image is embedded (``{"bytes": …}``) or a file's name from the folder of the rows on.
 
 Every answer is read when the rows are listed, so that one that was cut off is refused before training begins, and once
 more when its row is asked for, with the size of its image: numbers that do not lie in the image were measured in
@@ -20,8 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from thinkseg.answers.tags import SegR1
+from thinkseg.data.embedded import image_source
+from thinkseg.data.fields import Fields, shown
+from thinkseg.data.names import path_in
 from thinkseg.data.readers.tables import jsonl_rows
 from thinkseg.data.samples import LazySamples
+from thinkseg.data.text import is_whole, plain_query
 from thinkseg.errors import DataError, MalformedAnswer
 from thinkseg.imaging import Source, load_image
 from thinkseg.types import Answer, Sample, Size
@@ -33,9 +36,6 @@ ANY_FRAME = Size(1_000_000, 1_000_000)
 
 OVERSHOOT = 1.0
 """Pixels by which a number may lie beyond its frame: some count the border, some do not."""
-
-_IMAGE_WORDS = ("<image>", "<|image_pad|>")
-"""What stands for the image in the text of a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class WorkedSamples(LazySamples):
             if self._group != (file, group):
                 self._images = opened.read_row_group(group, columns=["image"]).column("image").to_pylist()
                 self._group = (file, group)
-        return _image(self._images[number - first], file, f"row {number} of '{file}'")
+        return image_source(self._images[number - first], file.parent, f"row {number} of '{file}'")
 
 
 def load_worked(root: Path | str, frame: Size | None = None) -> WorkedSamples:
@@ -130,17 +130,18 @@ def _rows_of(file: Path) -> Iterator[tuple[Mapping[str, Any], Path | tuple[Path,
         yield fields, (file, number)
 
 
-def _worked(fields: Mapping[str, Any], file: Path, number: int, place: Path | tuple[Path, int] | None) -> Worked:
-    where = f"row {number} of '{file}'"
-    if "solution" in fields:
-        thinking = str(fields.get("thinking") or "").strip()
+def _worked(values: Mapping[str, Any], file: Path, number: int, place: Path | tuple[Path, int] | None) -> Worked:
+    fields = Fields(dict(values), f"row {number} of '{file}'")
+    where = fields.where
+    if fields.has("solution"):
+        thinking = "" if not fields.says("thinking") else fields.text("thinking")
         if thinking and not thinking.startswith("<think>"):
             thinking = f"<think>{thinking}</think>"
-        query, text = fields.get("problem"), f"{thinking or '<think></think>'}{fields['solution']}"
+        query, text = fields.get("problem"), f"{thinking or '<think></think>'}{fields.text('solution')}"
     else:
-        query, text = _talk(fields.get("messages") or fields.get("conversations"), where)
-    if not isinstance(query, str) or not _plain(query):
-        raise DataError(f"{where} has no request: 'problem' or the turn of a user should hold it")
+        query, text = _talk(fields)
+    if not isinstance(query, str) or not is_whole(query) or not plain_query(query):
+        raise DataError(f"{where} has no request: 'problem' or the turn of a user should hold it, found {shown(query)}")
     answer = SegR1().try_parse(text, ANY_FRAME)
     if isinstance(answer, MalformedAnswer):
         raise DataError(
@@ -148,46 +149,55 @@ def _worked(fields: Mapping[str, Any], file: Path, number: int, place: Path | tu
             "that: mend the row or leave it out"
         ) from answer
     if place is None:
-        if not isinstance(fields.get("image"), str) or not fields["image"]:
+        if not fields.says("image"):
             raise DataError(f"{where} has no 'image', the name of an image's file")
-        place = file.parent / fields["image"]
-    return Worked(where, _plain(query), answer, place)
+        place = path_in(file.parent, fields.text("image"))
+    return Worked(where, plain_query(query), answer, place)
 
 
-def _talk(turns: object, where: str) -> tuple[str, str]:
-    """The request and the answer of a talk, in the words of either custom: role and content, or from and value."""
-    told = [turn for turn in turns if isinstance(turn, dict)] if isinstance(turns, list) else []
-    said = [(str(turn.get("role", turn.get("from"))), _text(turn.get("content", turn.get("value")))) for turn in told]
-    asked = [text for role, text in said if role in ("user", "human")]
-    if not asked or said[-1][0] not in ("assistant", "gpt"):
+def _talk(fields: Fields) -> tuple[str, str]:
+    """The request and the answer of a talk, in the words of either custom: role and content, or from and value.
+
+    A talk is one request and its answer: of several, the later ones hang on those before them, and none of them is the
+    answer to the first.
+    """
+    where = fields.where
+    turns = next((fields.raw(name) for name in ("messages", "conversations") if fields.has(name)), None)
+    turns = turns if isinstance(turns, list) else []
+    told = [Fields(turn, f"turn {place} of {where}") for place, turn in enumerate(turns)]
+    roles = [_role(turn) for turn in told]
+    while roles[:1] == ["system"]:
+        roles, told = roles[1:], told[1:]
+    if len(roles) > 2 and roles[:2] == ["user", "assistant"]:
+        raise DataError(
+            f"{where} has {roles.count('user')} requests in one talk: a row is one request and its answer, so give "
+            "each pair a row of its own, in words that need no other"
+        )
+    if roles != ["user", "assistant"]:
+        found = f"its turns are of {', '.join(roles)}" if roles else "it has neither"
         raise DataError(
             f"{where} should have 'problem', 'thinking' and 'solution', or 'messages' that begin with a user's request "
-            "and end with the assistant's answer"
+            f"and end with the assistant's answer; {found}"
         )
-    return asked[0], said[-1][1]
+    return _said(told[0]), _said(told[1])
 
 
-def _text(content: object) -> str:
+_ROLES = {"human": "user", "gpt": "assistant"}
+
+
+def _role(turn: Fields) -> str:
+    role = turn.text("role" if turn.has("role") else "from")
+    return _ROLES.get(role, role)
+
+
+def _said(turn: Fields) -> str:
     """The words of a turn; its images are passed over."""
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    return "".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
-
-
-def _plain(query: str) -> str:
-    for word in _IMAGE_WORDS:
-        query = query.replace(word, "")
-    return query.strip()
-
-
-def _image(value: object, file: Path, where: str) -> Source:
-    if isinstance(value, dict) and value.get("bytes"):
-        return io.BytesIO(value["bytes"])
-    path = value.get("path") if isinstance(value, dict) else value
-    if not isinstance(path, str) or not path:
-        raise DataError(f"{where} has no 'image', neither bytes nor the name of a file")
-    return file.parent / path
+    name = "content" if turn.has("content") else "value"
+    content = turn.raw(name)
+    if isinstance(content, list):
+        parts = [Fields(part, f"a part of {turn.where}") for part in content]
+        return "".join(part.text("text") for part in parts if part.says("text"))
+    return turn.text(name)
 
 
 def _refuse_other_frame(row: Worked, frame: Size) -> None:

@@ -261,22 +261,17 @@ def _object(text: str, where: str) -> Mapping[str, Any]:
 
 def _row(fields: Fields, line: int) -> TableRow:
     for name in COLUMNS:
-        if not fields.has(name) or not str(fields.raw(name)).strip():
+        if not fields.says(name):
             raise DataError(f"{fields.where} has no '{name}'")
     return TableRow(
         line,
-        fields.name("id") if _says(fields, "id") else "",
+        fields.name("id") if fields.says("id") else "",
         fields.text("image"),
         fields.text("query"),
         _masks(fields),
-        fields.text("ignore") if _says(fields, "ignore") else "",
-        fields.text("task") if _says(fields, "task") else "",
+        fields.text("ignore") if fields.says("ignore") else "",
+        fields.text("task") if fields.says("task") else "",
     )
-
-
-def _says(fields: Fields, name: str) -> bool:
-    """Whether a column says something; one that is left empty does not."""
-    return fields.has(name) and fields.raw(name) != ""
 
 
 def _named(rows: Sequence[TableRow], file: Path) -> list[TableRow]:
@@ -293,7 +288,7 @@ def _named(rows: Sequence[TableRow], file: Path) -> list[TableRow]:
 
 def _masks(fields: Fields) -> tuple[MaskSource, ...] | None:
     """What the columns "masks" and "mask" say."""
-    said = [name for name in ("masks", "mask") if _says(fields, name)]
+    said = [name for name in ("masks", "mask") if fields.get(name) not in (None, "")]
     if not said:
         return None
     if len(said) == 2 and fields.raw("masks") != fields.raw("mask"):
