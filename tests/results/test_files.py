@@ -147,3 +147,11 @@ def test_a_folder_into_which_nothing_can_be_written_is_refused(tmp_path: Path) -
     if Path("/proc/self").exists():  # where nobody can write, not even root
         with pytest.raises(InputError, match="nothing can be written into the folder '/proc'"):
             files.prepare_folder(Path("/proc"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    for odd in (tmp_path / "pipe.png", Path("/dev/zero"), tmp_path, Path("a\0b"), Path("\ud83d.png")):
+        with pytest.raises(ImageError, match="expected an image's file|there is no file of the name"):
+            files.fingerprint(odd)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from thinkseg.answers import get_format
-from thinkseg.errors import CheckpointError, ImageError, InputError
+from thinkseg.errors import CheckpointError, ImageError, InputError, ThinkSegError
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.serving.batch import JobOptions, JobRunner, ModelChoice, Outcome
 from thinkseg.serving.jobs import Job, list_jobs
@@ -102,16 +102,22 @@ def test_another_image_query_or_model_makes_a_result_beside_the_old_one(desk: De
     assert json.loads((desk.out / "a.json").read_text()) == before.record
 
 
-def test_overwriting_makes_results_of_the_same_image_anew_and_leaves_others_alone(desk: Desk) -> None:
+def test_overwriting_makes_results_of_the_same_image_and_query_anew_and_leaves_others_alone(desk: Desk) -> None:
     one, other = desk.image("x/a.png", 1), desk.image("y/a.png", 2)
     desk.work(one, other)
     [after] = desk.work(Job(one, "the goal", "a"), overwrite=True)
     assert not after.kept
-    assert desk.results == {"a": str(one), "a-2": str(other)}
-    assert json.loads((desk.out / "a.json").read_text())["query"] == "the goal"
-    [after] = desk.work(other, overwrite=True)
-    assert desk.results == {"a": str(one), "a-2": str(other)}
-    assert desk.asked == 4
+    assert desk.results == {"a": str(one), "a-2": str(other), "a-3": str(one)}
+    assert json.loads((desk.out / "a.json").read_text())["query"] == "the ball"
+    assert json.loads((desk.out / "a-3.json").read_text())["query"] == "the goal"
+    before = {path.name: path.read_bytes() for path in desk.out.glob("a[.]*")}
+    desk.image("x/a.png", 77)
+    [after] = desk.work(Job(one, "the goal", "a"), overwrite=True)  # an image that has changed, known by its place
+    [other_after] = desk.work(other, overwrite=True)
+    assert [after.files[-1].name, other_after.files[-1].name] == ["a-3.json", "a-2.json"]
+    assert desk.results == {"a": str(one), "a-2": str(other), "a-3": str(one)}
+    assert {path.name: path.read_bytes() for path in desk.out.glob("a[.]*")} == before
+    assert desk.asked == 5
 
 
 def test_images_of_one_name_from_several_folders_and_calls_keep_their_results(desk: Desk) -> None:
@@ -231,3 +237,38 @@ def test_a_copy_of_the_results_elsewhere_can_be_gone_on_with(desk: Desk) -> None
     shutil.copytree(desk.folder, desk.folder / "copy")
     copied = Desk(desk.folder / "copy")
     assert copied.work(copied.folder / "a.png")[0].kept
+
+
+def test_two_calls_at_once_lose_nothing_where_names_are_equal(desk: Desk) -> None:
+    """Each chose the free name, and the one that wrote last replaced the other's result."""
+    one, other = desk.image("x/a.png", 1), desk.image("y/a.png", 2)
+    second: list[Outcome] = []
+
+    def ask_meanwhile(_: Request) -> str:
+        if not second:
+            second.append(Outcome(Job(other, "the ball", "a")))
+            second[0] = desk.work(other)[0]
+        return ANSWER
+
+    desk.says = ask_meanwhile
+    [first] = desk.work(one)
+    assert first.files[-1].name == "a.json"
+    assert second[0].files[-1].name == "a-2.json"
+    assert desk.results == {"a": str(one), "a-2": str(other)}
+    for outcome in (first, second[0]):
+        assert all(path.exists() for path in outcome.files)
+    assert [outcome.kept for outcome in desk.work(one, other)] == [True, True]
+
+
+def test_claims_of_a_call_that_ends_are_given_free(desk: Desk) -> None:
+    desk.work(desk.image("a.png"))
+    assert list(desk.out.glob(".*")) == []
+
+
+def test_a_full_disk_ends_the_work_with_a_sentence_and_keeps_what_is_there(desk: Desk) -> None:
+    images = [desk.image(f"{n}.png", n) for n in range(2)]
+    desk.work(images[0])
+    (desk.out / "1.mask.png.part.png").mkdir()  # stands for a file that cannot be written
+    with pytest.raises(ThinkSegError, match="a result cannot be written into"):
+        desk.work(*images)
+    assert set(desk.results) == {"0"}

@@ -47,13 +47,13 @@ def test_a_model_that_is_not_known_keeps_nothing(tmp_path: Path) -> None:
     assert places(ResultNames({"name": "n"}), tmp_path, ("1", "q")) == [("a-2", False)]
 
 
-def test_overwriting_goes_by_the_images_bytes_or_its_path_and_takes_the_first(tmp_path: Path) -> None:
+def test_overwriting_goes_by_the_images_bytes_or_its_path_and_the_query_and_takes_the_first(tmp_path: Path) -> None:
     write(tmp_path, "a", "9", "q")
     write(tmp_path, "a-2", "8", "q", image="y.png")
     write(tmp_path, "a-3", "1", "q")
     names = ResultNames(MODEL, overwrite=True)
-    assert places(names, tmp_path, ("1", "new"), ("1", "new"), ("1", "new")) == [
-        *(("a-2", False), ("a-3", False), ("a-4", False)),
+    assert places(names, tmp_path, ("1", "new"), ("1", "q"), ("1", "q"), ("1", "q")) == [
+        *(("a-4", False), ("a-2", False), ("a-3", False), ("a-5", False)),
     ]
 
 

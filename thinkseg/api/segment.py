@@ -69,7 +69,7 @@ def segment_files(
         out: the folder; made if it is not there.
         index: whether to write an image that is n on object n.
         instances: whether to write each object's own mask.
-        overwrite: whether to make results of the same images anew, in place of the old ones.
+        overwrite: whether to make results of the same images and queries anew, in place of the old ones.
         batch_size: images that the model gets at a time, from 1.
         segmenter: ``"pocket"``, ``"grabcut"``, a folder, a hub id, or a reference to one's own; None for the one that
             the model was trained with. This and what follows is not for a pipeline, and is as in `thinkseg.load`.

@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--instances", action="store_true", help="write a mask of each object, too")
     parser.add_argument("--index", action="store_true", help="write an image that is n on object n, too")
-    parser.add_argument("--overwrite", action="store_true", help="make results of the same images anew")
+    parser.add_argument("--overwrite", action="store_true", help="make results of the same images and queries anew")
     parser.add_argument("--json", action="store_true", help="print each result as a line of JSON in place of the text")
     parser.add_argument(
         "--batch-size", type=int, default=8, metavar="N", help="images that the model gets at a time (default: 8)"

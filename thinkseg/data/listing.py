@@ -41,6 +41,7 @@ class FaultKind(StrEnum):
     UNREADABLE = "unreadable", "not an image, or not a file, of a kind that can be read"
     TRUNCATED = "truncated", "begins well, but is damaged or cut short"
     TOO_LARGE = "too-large", "has more pixels than are read"
+    TOO_NARROW = "too-narrow", "an image more than 200 times as long as wide, which most models refuse"
     WRONG_SIZE = "wrong-size", "a mask of another size than its image"
     EMPTY = "empty", "a mask without a single pixel of an object"
     FULL = "full", "a mask that covers the whole image"

@@ -29,7 +29,7 @@ from thinkseg.evaluation.provenance import device_of
 from thinkseg.evaluation.record_file import HEADER, read_header
 from thinkseg.evaluation.reporting.run_report import RunContext, draw_images, write_run_report
 from thinkseg.evaluation.run import Run, evaluate
-from thinkseg.writing import require_folder
+from thinkseg.results.files import prepare_folder
 
 OpenProgress = Callable[[str], AbstractContextManager[Progress | None]]
 """From the name of a benchmark to what is told how far it is, while it is open."""
@@ -78,7 +78,7 @@ def _hold(held: ExitStack, one: LoadedBenchmark, shard: Shard) -> HeldFolder | N
     """Keep others out of the folder of a benchmark until all is done."""
     if one.out is None:
         return None
-    require_folder(one.out)
+    prepare_folder(one.out)
     return held.enter_context(hold_folder(one.out, shard))
 
 

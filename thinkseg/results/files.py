@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -172,12 +173,16 @@ def fingerprint(path: Path) -> str:
     """A short digest of a file's bytes, by which an image is known whatever it is called.
 
     Raises:
-        ImageError: the file is missing or cannot be read.
+        ImageError: the file is missing or cannot be read, or is a pipe or a device, which may never end.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ImageError(f"expected an image's file at '{path}', found a folder, a pipe or a device")
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except FileNotFoundError as error:
         raise ImageError(f"expected an image at '{path}', found no such file") from error
     except OSError as error:
         raise ImageError(f"'{path}' cannot be read ({error.strerror})") from error
+    except ValueError as error:  # a name that no file system takes
+        raise ImageError(f"there is no file of the name {str(path)!r}: {error}") from error

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thinkseg.errors import ImageError, InputError
+from thinkseg.errors import ImageError, InputError, ThinkSegError
 from thinkseg.imaging import load_image
 from thinkseg.models.attempts import predict_each
 from thinkseg.results import files
 from thinkseg.results.record import ResultRecord
 from thinkseg.results.result import Result
+from thinkseg.serving.claims import Claims
 from thinkseg.serving.jobs import Job
 from thinkseg.serving.names import ResultNames
 from thinkseg.types import Prediction, Sample
@@ -52,7 +54,7 @@ class JobOptions:
     instances: bool = False
     """Whether each object's own mask is written."""
     overwrite: bool = False
-    """Whether results of the same images are made anew."""
+    """Whether results of the same images and queries are made anew."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -130,21 +132,27 @@ class JobRunner:
         self._out = out
         self._models = models
         self._options = options
-        self._names = ResultNames(models.identity, overwrite=options.overwrite)
+        self._claims = Claims(out)
+        self._names = ResultNames(models.identity, overwrite=options.overwrite, claims=self._claims)
         self._pipeline: Pipeline | None = None
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """The outcome of each job, in order.
 
         Raises:
-            InputError: a model cannot be loaded. What is wrong with one image is in its outcome.
+            InputError: a model cannot be loaded, or a result not be written. What is wrong with one image is in its
+                outcome.
         """
+        self._out.mkdir(parents=True, exist_ok=True)
         self._names.protect(job.image for job in jobs)
         remaining = iter(jobs)
         while batch := list(islice(remaining, self._options.batch_size)):
             images: dict[str, Image.Image] = {}  # of this batch: the same image is opened and encoded once
-            tasks = [self._prepared(job, images) for job in batch]
-            self._work_on([task for task in tasks if task.image is not None])
+            try:
+                tasks = [self._prepared(job, images) for job in batch]
+                self._work_on([task for task in tasks if task.image is not None])
+            finally:
+                self._claims.release()
             yield from map(self._outcome, tasks)
 
     def _prepared(self, job: Job, images: dict[str, Image.Image]) -> _Task:
@@ -167,7 +175,8 @@ class JobRunner:
         """Draw the images of a result that were not asked for when it was made."""
         missing = [name for name in self._endings(task.record) if not files.with_ending(task.stem, name).exists()]
         if missing:
-            files.write_images(task.stem, task.record, lambda: load_image(task.job.image), missing)
+            with _told(task.stem.parent):
+                files.write_images(task.stem, task.record, lambda: load_image(task.job.image), missing)
 
     def _work_on(self, tasks: Sequence[_Task]) -> None:
         for task, prediction in zip(tasks, self._predict(tasks), strict=True):
@@ -177,13 +186,14 @@ class JobRunner:
                 continue
             result = Result(image, task.job.query, prediction, str(task.job.image), self._models.identity)
             task.record = {**result.to_record(), "image_digest": task.digest}
-            files.write_result(
-                task.stem,
-                task.record,
-                lambda image=image: image,  # type: ignore[misc]
-                index=self._options.index,
-                instances=self._options.instances,
-            )
+            with _told(task.stem.parent):
+                files.write_result(
+                    task.stem,
+                    task.record,
+                    lambda image=image: image,  # type: ignore[misc]
+                    index=self._options.index,
+                    instances=self._options.instances,
+                )
 
     def _predict(self, tasks: Sequence[_Task]) -> Iterator[Prediction | InputError]:
         """A prediction for each, or why there is none; one that the model refuses does not stop the others."""
@@ -207,3 +217,14 @@ class JobRunner:
 def _image(task: _Task) -> Image.Image:
     assert task.image is not None
     return task.image
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Say in a sentence why a result cannot be written: a full disk ends the work, and what is there stays."""
+    try:
+        yield
+    except OSError as error:
+        raise ThinkSegError(
+            f"a result cannot be written into '{folder}': {error.strerror or error}; the same command goes on from here"
+        ) from error

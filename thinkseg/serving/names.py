@@ -14,6 +14,7 @@ from typing import Any
 
 from thinkseg.results.files import RECORD, read_record, stem_of_image, with_ending
 from thinkseg.results.record import ResultRecord
+from thinkseg.serving.claims import Claims
 from thinkseg.serving.jobs import Job
 
 
@@ -32,12 +33,17 @@ class ResultNames:
 
     Args:
         model: what the models are told apart by; None when they cannot be, so that no earlier result is kept.
-        overwrite: whether a result takes the place of an earlier one of the same image, instead of being kept.
+        overwrite: whether a result takes the place of an earlier one of the same image and query, instead of being
+            kept.
+        claims: keep other processes from taking the same names.
     """
 
-    def __init__(self, model: Mapping[str, Any] | None, *, overwrite: bool = False) -> None:
+    def __init__(
+        self, model: Mapping[str, Any] | None, *, overwrite: bool = False, claims: Claims | None = None
+    ) -> None:
         self._model = None if model is None else dict(model)
         self._overwrite = overwrite
+        self._claims = claims
         self._images: set[Path] = set()
         self._taken: set[str] = set()
         self._series: dict[Path, _Series] = {}
@@ -80,9 +86,14 @@ class ResultNames:
             if self._is_taken(stem):
                 continue
             if not with_ending(stem, RECORD).exists():
-                if stem.parent.resolve() / stem.name not in self._images:
+                if stem.parent.resolve() / stem.name in self._images:
+                    continue
+                if self._claims is None:
                     return stem, None
-                continue
+                if not self._claims.claim(stem):
+                    continue
+                if not with_ending(stem, RECORD).exists():  # or else another process has written it in the meantime
+                    return stem, None
             record = read_record(stem)
             if record is None:  # somebody else's file
                 continue
@@ -93,9 +104,9 @@ class ResultNames:
                 series.known.setdefault(key, deque()).append((series.seen, stem))
 
     def _keys(self, digest: str | None, image: str | None, query: str) -> tuple[Hashable, ...]:
-        """What a result is known by: the query's own answer is kept, any answer about the image is written over."""
+        """What a result is known by: its image and query; the image may have changed where it is written over."""
         if self._overwrite:
-            return ("digest", digest), ("image", image)
+            return ("digest", digest, query), ("image", image, query)
         return () if self._model is None else ((digest, query),)
 
     def _keys_of(self, record: ResultRecord) -> tuple[Hashable, ...]:

@@ -19,6 +19,9 @@ from thinkseg.types import Mask, Size
 _BLOCK = 8
 """Side of the squares that JPEG works on."""
 
+_LONGEST = 200
+"""Longest side over shortest, above which the processors of the Qwen line refuse an image."""
+
 
 @dataclass(slots=True)
 class Finding:
@@ -52,6 +55,9 @@ def inspect_sample(listing: Listing, index: int, *, image: bool = True, truth: b
             finding.image_digest = _digest(entry.image)
         else:
             finding.faults.append(fault)
+        if header and max(header.size.wh) > _LONGEST * min(header.size.wh):
+            detail = f"{header.size.width}×{header.size.height}"
+            finding.faults.append(Fault(FaultKind.TOO_NARROW, str(entry.image), detail))
     if not truth:
         return finding
     for file in entry.masks:
