@@ -64,6 +64,7 @@ def run_prepare(args: argparse.Namespace) -> int:
     """Write the rows and say what was written."""
     from thinkseg.data.prepared.builder import BuilderOptions
     from thinkseg.data.prepared.writer import prepare
+    from thinkseg.results.files import prepare_folder
 
     _check_numbers(args)
     listing = choose_one(args)
@@ -79,6 +80,7 @@ def run_prepare(args: argparse.Namespace) -> int:
         keep_iou=args.keep_iou,
         segmenter=args.segmenter or "",
     )
+    prepare_folder(args.out)
     segment = _segment(args.segmenter, args.device) if args.segmenter else None
     with Bar(f"prepare {listing.name}", "row") as bar:
         made = prepare(listing, args.out, args.split or "train", settings, bar.update, segment)

@@ -28,6 +28,7 @@ from thinkseg.evaluation.record_file import write_json
 from thinkseg.evaluation.records import RunHeader
 from thinkseg.evaluation.reporting.report import ReportContext, write_report
 from thinkseg.evaluation.run import Run, evaluate
+from thinkseg.results.files import prepare_folder
 from thinkseg.types import Sample
 
 STATE, REPORT, PAGE = "quickstart.json", "report.json", "report.html"
@@ -122,6 +123,7 @@ def claim_folder(out: Path, settings: QuickstartSettings, *, overwrite: bool = F
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+    prepare_folder(out)
     asked = json.loads(json.dumps(_flat(asdict(settings))))
     if not state.is_file():
         write_json(state, {"settings": asked, "seconds": {}})
@@ -131,7 +133,7 @@ def claim_folder(out: Path, settings: QuickstartSettings, *, overwrite: bool = F
             f"'{out}' holds a finished run: see {out / PAGE}; choose another folder with --out for a new one, or add "
             "--overwrite to replace it"
         )
-    found = json.loads(state.read_text(encoding="utf-8"))["settings"]
+    found = _state(out)["settings"]
     differing = [name for name in {**found, **asked} if found.get(name) != asked.get(name)]
     if differing:
         named = ", ".join(f"{name} {found.get(name)!r} (asked for: {asked.get(name)!r})" for name in differing[:3])
@@ -239,5 +241,22 @@ def _tell(out: Path, settings: QuickstartSettings, tools: Tools, runs: tuple[Run
 
 
 def _state(out: Path) -> dict[str, Any]:
-    state: dict[str, Any] = json.loads((out / STATE).read_text(encoding="utf-8"))
+    """What the folder's state says: the settings, and the seconds of each stage."""
+    path = out / STATE
+    try:
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        sound = isinstance(state["settings"], dict) and all(
+            isinstance(seconds, int | float) for seconds in state["seconds"].values()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(_damaged(path, f"{type(error).__name__}: {error}")) from error
+    if not sound:
+        raise InputError(_damaged(path, "its values are not those of a quickstart"))
     return state
+
+
+def _damaged(path: Path, reason: str) -> str:
+    return (
+        f"'{path}', the state of the run, cannot be read ({reason}): choose another folder with --out, or add "
+        "--overwrite to start again"
+    )

@@ -71,6 +71,9 @@ def spoil(root: Path, fault: str) -> None:  # noqa: PLR0912 - a table in disguis
         file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
     elif fault in ("too-large image", "too-large mask"):
         huge_png(image if "image" in fault else mask)
+    elif fault == "too-narrow":
+        Image.new("RGB", (900, 4), "red").save(image)
+        save_mask(np.arange(900 * 4).reshape(4, 900) % 9 < 4, mask)
     elif fault == "wrong-size":
         save_mask(np.pad(truth, ((0, 0), (0, 1))), mask)
     elif fault == "turned":
@@ -121,6 +124,7 @@ PLANTED = {
     "truncated mask": {("truncated", "masks/a.png")},
     "too-large image": {("too-large", "images/a.jpg")},
     "too-large mask": {("too-large", "masks/a.png")},
+    "too-narrow": {("too-narrow", "images/a.jpg")},
     "wrong-size": {("wrong-size", "masks/a.png")},
     "turned": {("wrong-size", "masks/a.png")},
     "empty": {("empty", "masks/a.png")},
