@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from thinkseg.data.discovery.catalog import known
 from thinkseg.data.discovery.load import load_dataset
@@ -14,10 +13,8 @@ from thinkseg.data.readers.folders import list_folders
 from thinkseg.data.readers.tables import has_requests, list_table
 from thinkseg.data.synthetic.scenes import load_scenes
 from thinkseg.errors import DataError, InputError
+from thinkseg.evaluation.load_options import LoadOptions
 from thinkseg.types import Sample
-
-if TYPE_CHECKING:
-    from thinkseg.evaluation.benchmarks import LoadOptions
 
 
 def load_held_out_scenes(count: int, options: LoadOptions) -> Sequence[Sample]:

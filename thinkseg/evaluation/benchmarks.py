@@ -41,11 +41,11 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from thinkseg.data.discovery.catalog import MAIN, DataSet, MeasuredAs, benchmark_splits
 from thinkseg.errors import DataError, InputError
+from thinkseg.evaluation.load_options import LoadOptions as LoadOptions  # noqa: PLC0414 - users take it from here
 from thinkseg.evaluation.measures.groups import (
     BOX_MEASURES,
     COUNT_MEASURES,
@@ -60,18 +60,6 @@ from thinkseg.extension import resolve
 
 if TYPE_CHECKING:
     from thinkseg.types import Sample
-
-
-@dataclass(frozen=True, slots=True)
-class LoadOptions:
-    """The options of a loader."""
-
-    limit: int | None = None
-    """The first so many samples; all of them when None. A loader may return more."""
-    seed: int = 0
-    """For benchmarks that are made rather than read, and for protocols that draw samples at random."""
-    root: Path | None = None
-    """Where the data sets are on disk, for benchmarks that are read."""
 
 
 @dataclass(frozen=True, slots=True)
