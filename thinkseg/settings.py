@@ -48,6 +48,15 @@ PathText = Annotated[Path, BeforeValidator(_as_path, json_schema_input_type=str)
 Count = Annotated[int, Field(ge=1)]
 """A whole number from 1."""
 
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""What all generators of random numbers take."""
+
+Side = Annotated[int, Field(ge=1, le=8192)]
+"""A side in pixels of an image that models see; a larger one would take more memory than there is."""
+
+Pixels = Annotated[int, Field(ge=1, le=8192**2)]
+"""A number of pixels of an image that models see."""
+
 TEXT_KEYS = BeforeValidator(_with_text_keys)
 """For mappings by name: YAML reads some names as numbers or as true and false."""
 
@@ -183,6 +192,12 @@ def _sentence(model: type[Settings], error: ValidationError, where: str) -> str:
             expected = f"at least {first['ctx']['ge']}"
         case "greater_than":
             expected = f"above {first['ctx']['gt']}"
+        case "less_than_equal":
+            expected = f"at most {first['ctx']['le']}"
+        case "less_than":
+            expected = f"below {first['ctx']['lt']}"
+        case "finite_number":
+            expected = "a finite number"
         case _:
             expected = _in_words(_annotation_at(model, location)) if location else "a mapping of settings"
     subject = f"'{name}'" if location else model.whole

@@ -262,6 +262,8 @@ def trl_batch(per_device=8, generations=4, accumulation=1, rollout_steps=1, iter
         (trl_batch(accumulation=2), {"steps": 3}, 3, (3, 12, 1)),
         (trl_batch(accumulation=2, rollout_steps=2), {"steps": 3}, 3, (3, 12, 1)),
         (trl_batch(accumulation=2, rollout_steps=2), {"steps": None, "epochs": 1}, 6, (2, 8, 1)),
+        # 50 sets of two prompts fill six steps of eight sets and a quarter of a seventh, which is trained, too
+        (trl_batch(accumulation=8), {"steps": None, "epochs": 1}, 100, (7, 112, 1)),
     ],
 )
 def test_a_run_is_laid_out_so_that_every_sample_comes_in_time(rl_recipe, batch, changes, samples, plan):

@@ -21,7 +21,7 @@ from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import CheckpointError, InputError
 from thinkseg.extension import refuse_reference
 from thinkseg.models import loading
-from thinkseg.settings import NAMES_CODE, Count, Settings
+from thinkseg.settings import NAMES_CODE, Count, Pixels, Settings, Side
 from thinkseg.types import Instruction
 
 CONFIG_FILE = "thinkseg.json"
@@ -60,11 +60,11 @@ class CheckpointConfig(Settings):
     """The segmenter that it was trained with."""
     frame: Annotated[str, NAMES_CODE] | None = None
     """Frame rule that overrules its family's."""
-    canvas: Count | None = None
+    canvas: Side | None = None
     """Pixels a side that every image is stretched to before the processor."""
-    min_pixels: Count | None = None
+    min_pixels: Pixels | None = None
     """Smallest number of pixels that an image is resized to."""
-    max_pixels: Count | None = None
+    max_pixels: Pixels | None = None
     """Largest number of pixels that an image is resized to."""
 
     def with_defaults(self, other: CheckpointConfig) -> CheckpointConfig:

@@ -11,6 +11,7 @@ there (see `thinkseg.training.trl_settings`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -22,15 +23,26 @@ from thinkseg.data.discovery.catalog import MAIN
 from thinkseg.errors import InputError, RecipeError
 from thinkseg.extension import is_reference
 from thinkseg.models.checkpoint_config import CheckpointConfig
-from thinkseg.settings import NAMES_CODE, TEXT_KEYS, Count, PathText, Settings, kind_of, put
+from thinkseg.settings import NAMES_CODE, TEXT_KEYS, Count, PathText, Pixels, Seed, Settings, Side, kind_of, put
 from thinkseg.training.builtin_recipes import find_recipe
 from thinkseg.training.parsing import parse_overrides, parse_yaml
 from thinkseg.training.trl_settings import Stage, check_trl, trl_fields
 from thinkseg.types import Instruction
 
+MOST_STEPS = 10_000_000
+"""More optimiser steps than anybody waits for."""
+
+MOST_ROWS = 100_000_000
+"""Rows of a run whose places fit into the memory."""
+
+Weight = Annotated[float, Field(ge=-1000, le=1000)]
+"""Weight of a part of the reward; far larger ones leave nothing of the others, and overflow."""
+
 
 class RecipeSettings(Settings):
     """A section of a recipe."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     error: ClassVar[type[InputError]] = RecipeError
     whole: ClassVar[str] = "the recipe"
@@ -39,14 +51,25 @@ class RecipeSettings(Settings):
 class Lora(RecipeSettings):
     """Low-rank adapters in place of training every weight."""
 
-    r: int = 16
+    r: Annotated[int, Field(ge=1, le=8192)] = 16
     """Rank."""
-    alpha: int = 32
+    alpha: Annotated[int, Field(ge=1, le=1_000_000)] = 32
     """Scale of the update: alpha / r."""
-    dropout: float = 0.05
-    """Share of an adapter's inputs that is dropped, 0…1."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of an adapter's inputs that is dropped, from 0 to below 1."""
     target_modules: str | None = None
     """Regular expression over the names of the modules that get an adapter; null for its family's."""
+
+    @field_validator("target_modules")
+    @classmethod
+    def _can_match(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"should be a regular expression, found {pattern!r}: {error}") from error
+        if pattern == "":
+            raise ValueError("should name modules or be null, found an empty text")
+        return pattern
 
 
 class PolicySettings(RecipeSettings):
@@ -85,12 +108,20 @@ class InstructionTemplate(RecipeSettings):
 class Images(RecipeSettings):
     """How large the model sees images. The segmenter always sees them as they are."""
 
-    min_pixels: Count | None = None
+    min_pixels: Pixels | None = None
     """Images are enlarged to at least this many pixels in all; null leaves the processor's own limit."""
-    max_pixels: Count | None = None
+    max_pixels: Pixels | None = None
     """Images are shrunk to at most this many pixels in all; null leaves the processor's own limit."""
-    canvas: Count | None = None
+    canvas: Side | None = None
     """Images are stretched to a square of this many pixels a side first; null keeps their shape."""
+
+    def model_post_init(self, context: Any) -> None:
+        """Refuse limits that no image keeps."""
+        if self.min_pixels is not None and self.max_pixels is not None and self.min_pixels > self.max_pixels:
+            raise RecipeError(
+                "'images.min_pixels' should be at most 'images.max_pixels', found "
+                f"{self.min_pixels} and {self.max_pixels}"
+            )
 
 
 class Data(RecipeSettings):
@@ -100,15 +131,15 @@ class Data(RecipeSettings):
     """A name in `thinkseg.training.sources.SOURCES`, or code of your own (`thinkseg.data.source`)."""
     split: str = "train"
     """Which part of the source."""
-    tasks: Annotated[dict[str, float], TEXT_KEYS] | None = None
+    tasks: Annotated[dict[str, Annotated[float, Field(ge=0, le=1_000_000)]], TEXT_KEYS] | None = None
     """Scenes: how often each task comes, as weights; null for the usual mixture."""
-    count: Count | None = None
+    count: Annotated[int, Field(ge=1, le=MOST_ROWS)] | None = None
     """How many samples make an epoch: scenes to compose, or the first so many of what is read; null for all."""
     shuffle: bool = True
     """Whether each epoch has an order of its own, drawn from the recipe's seed; false keeps the source's order."""
-    seed: int = 0
+    seed: Seed = 0
     """Scenes: other seeds give other scenes."""
-    size: int | None = None
+    size: Side | None = None
     """Scenes: side of a scene in pixels; null for the usual one."""
     name: str | None = None
     """Data sets: a name in `catalog.DATA_SETS`, or several with commas between; their words are asked."""
@@ -133,9 +164,9 @@ class Data(RecipeSettings):
 class Generation(RecipeSettings):
     """How completions are sampled during rl, and how long an answer of this model may be."""
 
-    max_new_tokens: Count | None = None
+    max_new_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Length limit of a completion, in tokens; null for what the model's folder says, or else 512."""
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Sampling temperature of rollouts, above 0; 1 samples from the model's own distribution."""
 
 
@@ -160,13 +191,13 @@ class Fragment(RecipeSettings):
     """How large the model sees images."""
     data: Data = Field(default_factory=Data)
     """The samples to train on."""
-    rewards: Annotated[dict[Annotated[str, NAMES_CODE], float], TEXT_KEYS] = Field(default_factory=dict)
+    rewards: Annotated[dict[Annotated[str, NAMES_CODE], Weight], TEXT_KEYS] = Field(default_factory=dict)
     """Weight of each part of the reward, by its name in `thinkseg.rewards` or your own; rl needs at least one."""
     generation: Generation = Field(default_factory=Generation)
     """How completions are sampled."""
-    steps: Count | None = None
+    steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
     """Optimiser steps in all; null to count epochs instead."""
-    epochs: Annotated[float, Field(gt=0)] | None = None
+    epochs: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     """Passes over the samples; null for one, or when `steps` is given."""
     save_every: Count | None = None
     """Steps between checkpoints to resume from; null for one at the end only."""
@@ -174,7 +205,7 @@ class Fragment(RecipeSettings):
     """How many checkpoints stay on disk, the newest ones."""
     log_every: Count = 1
     """Steps between two lines of the run log."""
-    seed: int = 0
+    seed: Seed = 0
     """Of everything drawn at random."""
     device: Literal["auto", "cpu"] = "auto"
     """``auto`` takes a GPU where there is one."""

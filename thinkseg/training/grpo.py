@@ -70,7 +70,7 @@ def plan_run(recipe: Recipe, args: Any, samples: int) -> Plan:
     per_step = args.gradient_accumulation_steps
     if recipe.steps is None:
         rollouts = math.ceil((recipe.epochs or 1.0) * samples / prompts)
-        steps = max(1, rollouts * micro_steps // per_step)
+        steps = math.ceil(rollouts * micro_steps / per_step)
     else:
         steps = recipe.steps
     rollouts = math.ceil(steps * per_step / micro_steps)

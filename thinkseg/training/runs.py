@@ -86,12 +86,27 @@ def trl_arguments(recipe: Recipe, **own: Any) -> Any:
         **own,
     }
     name = trl_config_name(recipe.stage)
-    try:
+    with trl_explained(name):
         args = getattr(trl, name)(**given)
-    except (TypeError, ValueError, ImportError) as error:
-        raise RecipeError(f"{name} of TRL refuses the recipe's settings: {' '.join(str(error).split())}") from error
     _check_precision(recipe, args)
     return args
+
+
+@contextmanager
+def trl_explained(name: str) -> Iterator[None]:
+    """While this is open, what a class of TRL refuses is a wrong recipe.
+
+    Args:
+        name: of the class.
+
+    Raises:
+        RecipeError: it refuses the settings.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, ImportError, AttributeError, KeyError, OverflowError, AssertionError) as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError(f"{name} of TRL refuses the recipe's settings: {reason}") from error
 
 
 def _check_precision(recipe: Recipe, args: Any) -> None:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from thinkseg.errors import RecipeError
 from thinkseg.models.base import Segmenter
 from thinkseg.models.reasoner import TransformersReasoner
 from thinkseg.training import runs
 from thinkseg.training.callbacks import OnStep
-from thinkseg.training.config import Recipe
+from thinkseg.training.config import MOST_ROWS, Recipe
 from thinkseg.training.policy import Policy, load_policy
 from thinkseg.training.resuming import Layout, claimed, from_main_process
 from thinkseg.training.sources import load_samples
@@ -110,6 +111,11 @@ def train_recipe(
         args = stage.arguments(recipe)
         samples = load_samples(recipe.data) if samples is None else samples
         plan = stage.plan(recipe, args, len(samples))
+        if max(plan.steps, plan.rows) > MOST_ROWS:
+            raise RecipeError(
+                f"a run can have at most {MOST_ROWS:,} rows; this one would have {plan.rows:,} in {plan.steps:,} steps: "
+                "ask for fewer 'steps' or 'epochs', or for smaller batches"
+            )
         args.max_steps, args.save_steps = plan.steps, recipe.save_every or plan.steps
         layout = Layout(plan.steps, len(samples), args.world_size)
         is_main = runs.is_main_process()
@@ -117,7 +123,8 @@ def train_recipe(
             checkpoint = from_main_process(lambda: runs.open_run(recipe, resume, allow, layout), is_main)
             policy = load_policy(recipe)
             prepared = PreparedRun(recipe, args, plan, policy, samples, segmenter)
-            ready = stage.create_trainer(prepared, trainer or _trl(stage.trainer))
+            with runs.trl_explained(stage.trainer):
+                ready = stage.create_trainer(prepared, trainer or _trl(stage.trainer))
             with stage.while_training(policy.reasoner):
                 runs.run_trainer(ready, recipe, policy, checkpoint, on_step, plan.resumable_every)
             return runs.save_final(ready, policy, recipe.output)

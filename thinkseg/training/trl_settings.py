@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib.util
+import math
 from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import ModuleSpec
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from thinkseg.errors import RecipeError
 from thinkseg.settings import kind_of
@@ -50,9 +51,112 @@ LOCKED: Mapping[str, str] = {
     "completion_only_loss": "the prompt is always masked",
     "assistant_only_loss": "the prompt is always masked",
     "disable_tqdm": "progress is shown on stderr by ThinkSeg itself",
+    "train_sampling_strategy": "samples are shuffled by 'seed', so that a run can be resumed exactly",
+    "ignore_data_skip": "a run that is resumed goes on behind the samples that it has trained on",
+    "save_only_model": "checkpoints are there to resume from",
+    "enable_jit_checkpoint": "Ctrl-C and SIGTERM save a checkpoint by ThinkSeg itself",
+    "auto_find_batch_size": "a run that is resumed needs the batches that it began with",
+    "trust_remote_code": "no code that comes with a model is run",
+    **dict.fromkeys(
+        ("do_eval", "do_predict", "eval_strategy", "eval_on_start", "load_best_model_at_end"),
+        "nothing is evaluated while a model trains; 'thinkseg evaluate' does that",
+    ),
+    **dict.fromkeys(
+        (
+            "push_to_hub",
+            "hub_model_id",
+            "hub_token",
+            "hub_strategy",
+            "hub_private_repo",
+            "hub_always_push",
+            "hub_revision",
+            "log_completions_hub_repo",
+        ),
+        "training publishes nothing; 'thinkseg push' does that with a finished checkpoint",
+    ),
 }
 """TRL settings that are not a recipe's to change, and why."""
 
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Range:
+    """Which numbers a setting may be."""
+
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def told(self) -> str:
+        """In words."""
+        words = {"at least": self.least, "above": self.above, "at most": self.most, "below": self.below}
+        return " and ".join(f"{word} {number:g}" for word, number in words.items() if number is not None)
+
+    def __contains__(self, value: float) -> bool:
+        return (
+            (self.least is None or value >= self.least)
+            and (self.above is None or value > self.above)
+            and (self.most is None or value <= self.most)
+            and (self.below is None or value < self.below)
+        )
+
+
+_FROM_0, _FROM_1, _ABOVE_0 = Range(least=0), Range(least=1, most=1_000_000), Range(above=0)
+_SHARE, _SHARE_BELOW_1 = Range(least=0, most=1), Range(least=0, below=1)
+
+RANGES: Mapping[str, Range] = {
+    "per_device_train_batch_size": _FROM_1,
+    "gradient_accumulation_steps": _FROM_1,
+    "generation_batch_size": _FROM_1,
+    "steps_per_generation": _FROM_1,
+    "num_generations": Range(least=2, most=1_000_000),
+    "num_iterations": _FROM_1,
+    "learning_rate": Range(least=0, most=1_000_000),
+    "beta": Range(least=0, most=1_000_000),
+    "epsilon": _ABOVE_0,
+    "epsilon_high": _ABOVE_0,
+    "delta": _ABOVE_0,
+    "weight_decay": _FROM_0,
+    "max_grad_norm": _FROM_0,
+    "warmup_steps": _FROM_0,
+    "adam_beta1": _SHARE_BELOW_1,
+    "adam_beta2": _SHARE_BELOW_1,
+    "adam_epsilon": _FROM_0,
+    "label_smoothing_factor": _SHARE_BELOW_1,
+    "neftune_noise_alpha": _FROM_0,
+    "router_aux_loss_coef": _FROM_0,
+    "top_p": Range(above=0, most=1),
+    "top_k": _FROM_0,
+    "min_p": _SHARE,
+    "ref_model_mixup_alpha": _SHARE,
+    "ref_model_sync_steps": _FROM_1,
+    "top_entropy_quantile": _SHARE,
+    "sapo_temperature_neg": _ABOVE_0,
+    "sapo_temperature_pos": _ABOVE_0,
+    "off_policy_mask_threshold": _FROM_0,
+    "torch_empty_cache_steps": _FROM_1,
+    "ddp_timeout": _FROM_1,
+    "dataloader_num_workers": Range(least=0, most=1024),
+    "dataloader_prefetch_factor": _FROM_1,
+    "vllm_gpu_memory_utilization": Range(above=0, most=1),
+    "vllm_tensor_parallel_size": _FROM_1,
+    "vllm_max_model_length": Range(least=1),
+    "vllm_server_port": Range(least=1, most=65_535),
+    "vllm_group_port": Range(least=1, most=65_535),
+    "vllm_server_timeout": _ABOVE_0,
+}
+"""Of settings that TRL takes as they come: outside, it fails when the models are loaded, or trains on something else."""
+
+CHOICES: Mapping[Stage, Mapping[str, tuple[object, ...]]] = {
+    "rl": {
+        "loss_type": ("grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"),
+        "scale_rewards": ("group", "batch", "none", True, False),
+        "importance_sampling_level": ("token", "sequence"),
+        "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
+    },
+    "sft": {"loss_type": ("nll", "dft")},
+}
+"""Of settings that TRL reads when the first loss is worked out."""
 
 VLLM_MODES = ("colocate", "server")
 """Beside the model on the same GPUs, or on GPUs of its own behind an address."""
@@ -84,6 +188,7 @@ def check_trl(stage: Stage, settings: Mapping[str, Any], *, whole: bool = True) 
             raise RecipeError(f"'trl.{key}' should be a number, found {kind_of(value)}")
         if type(default) is bool and type(value) is not bool:
             raise RecipeError(f"'trl.{key}' should be true or false, found {kind_of(value)}")
+        _check_value(stage, fields[key], value)
     _check_vllm(settings)
     if stage == "rl" and whole:
         unsaid = [key for key in REQUIRED if key not in settings]
@@ -92,6 +197,24 @@ def check_trl(stage: Stage, settings: Mapping[str, Any], *, whole: bool = True) 
                 f"a recipe for rl has to say 'trl.{unsaid[0]}', since TRL's default ({fields[unsaid[0]].default!r}) is "
                 "not what the papers use"
             )
+
+
+def _check_value(stage: Stage, field: dataclasses.Field[Any], value: Any) -> None:
+    """Refuse a number or a word that the setting cannot be."""
+    name = field.name
+    kinds = get_args(field.type) or (field.type,)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and not math.isfinite(value):
+        raise RecipeError(f"'trl.{name}' should be a finite number, found {value}")
+    if isinstance(value, float) and int in kinds and float not in kinds:
+        raise RecipeError(f"'trl.{name}' should be a whole number, found {value}")
+    if value is not None and not is_number and name in RANGES:
+        raise RecipeError(f"'trl.{name}' should be a number, found {kind_of(value)}")
+    if is_number and name in RANGES and value not in RANGES[name]:
+        raise RecipeError(f"'trl.{name}' should be {RANGES[name].told()}, found {value}")
+    choices = CHOICES[stage].get(name)
+    if choices is not None and not any(type(value) is type(choice) and value == choice for choice in choices):
+        raise RecipeError(f"'trl.{name}' should be {' or '.join(map(kind_of, choices))}, found {kind_of(value)}")
 
 
 def _check_vllm(settings: Mapping[str, Any]) -> None:
