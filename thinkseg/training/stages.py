@@ -113,8 +113,8 @@ def train_recipe(
         plan = stage.plan(recipe, args, len(samples))
         if max(plan.steps, plan.rows) > MOST_ROWS:
             raise RecipeError(
-                f"a run can have at most {MOST_ROWS:,} rows; this one would have {plan.rows:,} in {plan.steps:,} steps: "
-                "ask for fewer 'steps' or 'epochs', or for smaller batches"
+                f"a run can have at most {MOST_ROWS:,} rows; this one would have {plan.rows:,} in {plan.steps:,} "
+                "steps: ask for fewer 'steps' or 'epochs', or for smaller batches"
             )
         args.max_steps, args.save_steps = plan.steps, recipe.save_every or plan.steps
         layout = Layout(plan.steps, len(samples), args.world_size)

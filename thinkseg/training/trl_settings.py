@@ -145,7 +145,7 @@ RANGES: Mapping[str, Range] = {
     "vllm_group_port": Range(least=1, most=65_535),
     "vllm_server_timeout": _ABOVE_0,
 }
-"""Of settings that TRL takes as they come: outside, it fails when the models are loaded, or trains on something else."""
+"""Of settings that TRL takes as they come: outside, it fails after loading models, or trains on something else."""
 
 CHOICES: Mapping[Stage, Mapping[str, tuple[object, ...]]] = {
     "rl": {
