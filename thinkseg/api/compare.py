@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thinkseg.errors import InputError
+
 if TYPE_CHECKING:
     from thinkseg.evaluation.comparison.compared import Comparison
     from thinkseg.evaluation.run import Run
@@ -64,6 +66,8 @@ def compare(
     from thinkseg.evaluation.reporting.comparison_page import ComparisonContext, samples_of, write_comparison
 
     opened = open_runs(runs, names, measures)
+    if seed < 0:
+        raise InputError(f"expected a seed of at least 0, found {seed}")
     comparison = compare_runs(opened, seed)
     if out is not None:
         samples = samples_of(opened[0], None if data is None else Path(data))

@@ -45,18 +45,15 @@ def choose(args: argparse.Namespace) -> Chosen:
 
 
 def _options(words: Sequence[str]) -> dict[str, object]:
-    """From NAME=VALUE to keyword arguments; values are read as YAML reads them."""
-    import yaml
+    """From NAME=VALUE to keyword arguments; values are read as a recipe's."""
+    from thinkseg.training.parsing import parse_yaml
 
     options: dict[str, object] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name.isidentifier():
             raise InputError(f"expected '--option NAME=VALUE', found '{word}'")
-        try:
-            options[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"the value of '--option {word}' cannot be read ({error})") from error
+        options[name] = parse_yaml(value, f"the value of '--option {word}'")
     return options
 
 

@@ -137,7 +137,8 @@ class Listing(LazySamples):
         for index in range(len(self)):
             entry = self.entry(index)
             name = entry.truth.rpartition("/")[2]
-            digest.update(f"{entry.id}\0{entry.query}\0{entry.image.name}\0{name}\0".encode())
+            text = f"{entry.id}\0{entry.query}\0{entry.image.name}\0{name}\0"
+            digest.update(text.encode("utf-8", "surrogateescape"))  # the bytes of a name that is not UTF-8
         return digest.hexdigest()
 
     @overload

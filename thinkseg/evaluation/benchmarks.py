@@ -278,7 +278,7 @@ def load_benchmark(
     """A benchmark's record and its samples by the rule of a protocol, their number checked.
 
     Raises:
-        InputError: an unknown name or protocol, or a limit below 1.
+        InputError: an unknown name or protocol, a limit below 1, or a seed below 0.
         DataError: the data are missing or damaged, or fewer or more than the benchmark has.
     """
     benchmark = find_benchmark(choice)
@@ -287,6 +287,8 @@ def load_benchmark(
         raise InputError(f"'{name}' has no protocol '{protocol}'; it has: {', '.join(benchmark.protocols)}")
     if options.limit is not None and options.limit < 1:
         raise InputError(f"expected a limit of at least 1 sample, found {options.limit}")
+    if options.seed < 0:
+        raise InputError(f"expected a seed of at least 0, found {options.seed}")
     samples = benchmark.load(options)
     if not samples:
         raise DataError(f"'{name}' has no samples; expected at least one")

@@ -33,7 +33,9 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose numbers are those of YAML 1.2 (``1e-6`` is one) and whose mappings name a key once."""
+    """YAML whose numbers are those of YAML 1.2 (``1e-6`` is one, ``010`` is ten, ``1:30`` none), with ``1_000`` for a
+    thousand, and whose mappings name a key once.
+    """
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """As in PyYAML, but a key that comes twice is an error."""
@@ -45,11 +47,27 @@ class _Loader(yaml.SafeLoader):
         return mapping
 
 
+def _construct_whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node)).replace("_", "")
+    return int(text, 0 if text.lstrip("+-")[:2].lower() in ("0x", "0o") else 10)
+
+
+_WHOLE, _NUMBER = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_WHOLE, _NUMBER)]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}  # YAML 1.1 reads 010 as 8 and 1:30 as 90
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+|\d+\.\d*|\.\d+)\Z"),
+    _NUMBER,
+    re.compile(
+        r"(?:[-+]?(?:(?:\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+|\d[\d_]*\.\d*|\.\d+|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN))\Z"
+    ),
     list("-+.0123456789"),
 )
+_Loader.add_implicit_resolver(
+    _WHOLE, re.compile(r"[-+]?(?:\d+(?:_\d+)*|0x[0-9a-fA-F]+|0o[0-7]+)\Z"), list("-+0123456789")
+)
+_Loader.add_constructor(_WHOLE, _construct_whole)
 
 
 def parse_yaml(text: str, where: str) -> Any:

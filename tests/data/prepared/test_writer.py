@@ -148,6 +148,28 @@ def test_a_faulty_sample_ends_the_work_or_is_left_out_by_name(listing, tmp_path)
     assert again == made
 
 
+def test_what_is_left_out_is_known_after_work_that_was_cut_off(listing, tmp_path):
+    (listing.masks / "é 1.png").write_bytes(b"no")
+    save_mask(np.ones((5, 5), dtype=bool), listing.masks / "é 4.png")
+    settings = BuilderOptions(rows_per_file=2, skip_faulty=True)
+
+    def cut_off(done, total):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(listing, tmp_path / "rows", settings=settings, progress=cut_off)
+    (noted,) = (tmp_path / "rows").glob("*.left-out.jsonl")
+    with noted.open("a") as lines:
+        lines.write('{"train-00001-of')  # cut off in the middle
+    made = prepare(listing, tmp_path / "rows", settings=settings)
+    assert list(made.left_out) == ["é 1", "é 4"]
+    assert not noted.exists()
+    manifest = json.loads((tmp_path / "rows/prepared.json").read_text(encoding="utf-8"))
+    assert [list(gone) for gone in manifest["left_out"].values()] == [["é 1"], ["é 4"]]
+    assert manifest["reasons"] == {"unreadable": 2}
+
+
 def test_rows_are_never_written_into_the_source(listing, tmp_path):
     """Defect 11: files written into the user's data set."""
     for out in (tmp_path / "data/rows", tmp_path / "data", listing.images / "rows"):

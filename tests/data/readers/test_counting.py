@@ -129,3 +129,27 @@ def test_the_file_of_a_split_is_found_below_a_folder_of_the_data_sets_name(tmp_p
     assert find_counts(tmp_path / "PixMo_count", "pixmo-count", "test") == file
     assert find_counts(tmp_path, "pixmo-count", "validation") is None
     assert find_counts(tmp_path, "countbench", "") is None
+
+
+def test_listing_rows_reads_none_of_their_images(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [
+        {"image": {"bytes": rng.bytes(1_000_000), "path": None}, "question": "x", "number": number}
+        for number in range(24)
+    ]
+    write_parquet(tmp_path / "train.parquet", rows, group=12)
+    before = pyarrow.default_memory_pool()
+    counted = pyarrow.proxy_memory_pool(before)
+    pyarrow.set_memory_pool(counted)
+    try:
+        assert len(list_counts(tmp_path / "train.parquet")) == 24
+    finally:
+        pyarrow.set_memory_pool(before)
+    assert counted.max_memory() < 2_000_000
+
+
+@pytest.mark.parametrize("count", ["inf", "nan", "-1", "2.5", "many"])
+def test_a_count_that_is_no_whole_number_is_told(tmp_path, count):
+    (tmp_path / "a.csv").write_text(f"image,query,count\na.png,x,{count}\n")
+    with pytest.raises(DataError, match=f"should have a whole number of objects, found '{count}'"):
+        list_counts(tmp_path / "a.csv")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from thinkseg.data.listing import FaultKind
 from thinkseg.data.readers.folders import NamePatterns, image_names, list_folders
+from thinkseg.data.validation.check import check_copy
 from thinkseg.errors import DataError, ImageError
 from thinkseg.imaging import load_image, save_mask
 from thinkseg.testing.data_sets import scene_samples, write_pair
@@ -256,3 +257,20 @@ def test_a_hundred_thousand_images_are_listed_in_seconds_and_little_memory(folde
     tracemalloc.stop()
     assert kept < 40e6
     assert after - kept < 1e6
+
+
+def test_images_of_other_kinds_are_counted_and_stop_nothing(folders, caplog):
+    images, masks = folders
+    write_pair(images / "a.png", masks / "a.png")
+    for name in ("scan.tif", "more/photo.HEIC"):
+        (images / name).parent.mkdir(exist_ok=True)
+        (images / name).touch()
+    listing = list_folders(images, masks, "x").require_complete()
+    assert [file.name for file in listing.passed_over] == ["photo.HEIC", "scan.tif"]
+    (said,) = caplog.messages
+    assert "2 images of another kind" in said
+    report = check_copy(images.parent, {"all": listing}, workers=1)
+    assert [(fault.kind, fault.where) for fault in report.faults] == [
+        (FaultKind.PASSED_OVER, "images/more/photo.HEIC"),
+        (FaultKind.PASSED_OVER, "images/scan.tif"),
+    ]

@@ -142,3 +142,8 @@ def test_every_pocket_image_names_its_source_and_its_licence() -> None:
     assert all(entry["licence"] and entry["copyright"] and entry["package"] for entry in entries)
     listed = {entry["file"] for entry in entries}
     assert listed == {str(f.relative_to(folder)) for f in folder.glob("*/*")}
+
+
+def test_a_negative_seed_is_told() -> None:
+    with pytest.raises(DataError, match="seed of at least 0, found -1"):
+        load_scenes("test", 2, seed=-1)

@@ -17,6 +17,7 @@ import numpy as np
 
 from thinkseg.data.listing import Entry, Fault, FaultKind, Listing
 from thinkseg.data.names import images_below, tell_passed_over
+from thinkseg.data.text import printable
 from thinkseg.errors import DataError
 from thinkseg.imaging import IMAGE_SUFFIXES, load_mask, read_header
 from thinkseg.types import Mask, Sample
@@ -96,9 +97,9 @@ class FolderListing(Listing):
         return len(self._pairs)
 
     def entry(self, index: int) -> Entry:
-        """Where a pair lies; its id is the image's name without its suffix."""
+        """Where a pair lies; its id is the image's name without its suffix, in letters that any file takes."""
         name, mask = self._pairs[index]
-        identifier = str(PurePosixPath(name).with_suffix(""))
+        identifier = printable(str(PurePosixPath(name).with_suffix("")))
         image = self.images / name
         if mask is None:
             return Entry(identifier, self.query, image, str(image), may_be_empty=True)

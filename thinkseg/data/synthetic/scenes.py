@@ -111,7 +111,7 @@ def load_scenes(
     Args:
         split: "train" or "test"; they share no cut-out and no background.
         count: how many.
-        seed: scenes with different seeds differ.
+        seed: scenes with different seeds differ; at least 0.
         tasks: weight of each task (see `DEFAULT_TASKS`).
         size: side of a scene in pixels, at least 32.
 
@@ -126,6 +126,8 @@ def load_scenes(
         raise DataError("expected at least one task with a weight above 0, found none")
     if size < 32 or count < 0:
         raise DataError(f"expected a size of at least 32 and a count of at least 0, found {size} and {count}")
+    if seed < 0:
+        raise DataError(f"expected a seed of at least 0, found {seed}")
     return Scenes(load_assets(split), count, seed, tasks, size)
 
 
