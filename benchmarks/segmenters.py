@@ -62,7 +62,7 @@ def main() -> int:
     for sample in load_scenes("test", args.count, seed=args.seed, tasks=TASKS):
         assert isinstance(sample.image, Image.Image)
         assert sample.target is not None
-        answer = reference_answer(sample.target)
+        answer = reference_answer(sample.target, inclusive=True)
         prompt = jittered(answer, rng)
         assert prompt.box is not None
         sides.append(max(prompt.box.x_max - prompt.box.x_min, prompt.box.y_max - prompt.box.y_min) / sample.image.width)

@@ -28,14 +28,22 @@ def rectangle(x_min, y_min, x_max, y_max):
     return mask
 
 
-def test_the_box_of_a_mask_ends_on_its_outermost_pixels():
-    assert box_from_mask(rectangle(3, 5, 20, 11)) == Box(3.0, 5.0, 20.0, 11.0)
+def test_the_box_of_a_mask_has_the_edges_of_its_outermost_pixels():
+    box = box_from_mask(rectangle(3, 5, 20, 11))
+    assert box == Box(3.0, 5.0, 21.0, 12.0)
+    assert (box.x_max - box.x_min) * (box.y_max - box.y_min) == rectangle(3, 5, 20, 11).sum()
+
+
+def test_the_box_of_a_mask_ends_on_its_outermost_pixels_where_the_published_data_ask_for_it():
+    assert box_from_mask(rectangle(3, 5, 20, 11), inclusive=True) == Box(3.0, 5.0, 20.0, 11.0)
+    (prompt,) = reference_answer(rectangle(3, 5, 20, 11), inclusive=True).objects
+    assert prompt.box == Box(3.0, 5.0, 20.0, 11.0)
 
 
 def test_overlapping_polygons_that_sum_to_two_are_still_the_object():
     mask = rectangle(3, 5, 20, 11).astype(np.uint8) + rectangle(15, 5, 25, 11)
     assert mask.max() == 2
-    assert box_from_mask(mask) == Box(3.0, 5.0, 25.0, 11.0)
+    assert box_from_mask(mask) == Box(3.0, 5.0, 26.0, 12.0)
 
 
 @pytest.mark.parametrize("measure", [box_from_mask, centre_of_largest_circle])
@@ -127,7 +135,7 @@ def test_a_reference_answer_has_a_box_and_a_point_per_object_in_the_frame_of_the
     answer = reference_answer(instances, think="two blocks")
     assert answer.frame == Size(40, 30)
     assert answer.think == "two blocks"
-    assert [prompt.box for prompt in answer.objects] == [Box(3.0, 5.0, 13.0, 15.0), Box(30.0, 2.0, 34.0, 6.0)]
+    assert [prompt.box for prompt in answer.objects] == [Box(3.0, 5.0, 14.0, 16.0), Box(30.0, 2.0, 35.0, 7.0)]
     assert [prompt.points for prompt in answer.objects] == [(Point(8.0, 10.0),), (Point(32.0, 4.0),)]
 
 

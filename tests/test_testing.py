@@ -45,10 +45,10 @@ def test_a_fake_segmenter_gives_back_a_rectangle_from_its_true_box() -> None:
     truth[5:12, 8:31] = True
     segmenter = FakeSegmenter()
     assert isinstance(segmenter, Segmenter)
-    (found,) = segmenter.segment(IMAGE, [reference_answer(truth)])
+    (found,) = segmenter.segment(IMAGE, [reference_answer(truth, inclusive=True)])
     assert np.array_equal(found.masks, truth[None])
     assert found.scores is None
-    (scored,) = FakeSegmenter(score=0.5).segment(IMAGE, [reference_answer(truth)])
+    (scored,) = FakeSegmenter(score=0.5).segment(IMAGE, [reference_answer(truth, inclusive=True)])
     assert scored.scores is not None
     assert scored.scores.tolist() == [0.5]
 

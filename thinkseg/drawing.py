@@ -147,7 +147,7 @@ def _colour_in(image: Image.Image, mask: Mask, colour: Colour, line: float) -> N
         return
     margin = math.ceil(line) + 4
     left, top = max(0, int(box.x_min) - margin), max(0, int(box.y_min) - margin)
-    part = mask[top : int(box.y_max) + margin + 1, left : int(box.x_max) + margin + 1].astype(np.uint8)
+    part = mask[top : int(box.y_max) + margin, left : int(box.x_max) + margin].astype(np.uint8)
     if part.all():
         edge = np.full(part.shape, np.inf, dtype=np.float32)
     else:

@@ -1,7 +1,9 @@
 """Boxes and points from masks, and how much two boxes overlap.
 
 Pixels are counted from the top left: x is the column, y the row. A point that is taken from a mask is the index of one
-of its pixels, a box the smallest and the largest index on each axis, as the published data sets have it.
+of its pixels. A box has the edges of its pixels: from the smallest index to the largest one plus 1, so that the box of
+eight pixels is 8 wide, as annotated boxes are. The published data of Seg-Zero and VisionReasoner, and the scenes that
+the pocket models were taught on, have the largest index in the place of the edge; who writes them asks for it.
 
 Everything that reads a distance transform counts what lies beyond the image's border as background, so that the centre
 of an object that is cut off by the border lies in the object's middle and not in the corner.
@@ -19,13 +21,19 @@ AnyMask = Shaped[np.ndarray, "height width"]
 """A mask of any number type: what is greater than zero is the object (summed polygons give 2, so 1 is not the test)."""
 
 
-def box_from_mask(mask: AnyMask) -> Box | None:
-    """The smallest box around the pixels greater than zero, largest index included; None for an empty mask."""
+def box_from_mask(mask: AnyMask, *, inclusive: bool = False) -> Box | None:
+    """The smallest box around the pixels greater than zero; None for an empty mask.
+
+    Args:
+        mask: of any number type.
+        inclusive: whether it ends at the largest index, as in the published data, and not at the pixels' far edge.
+    """
     rows = np.flatnonzero((mask > 0).any(axis=1))
     columns = np.flatnonzero((mask > 0).any(axis=0))
     if not len(rows):
         return None
-    return Box(float(columns[0]), float(rows[0]), float(columns[-1]), float(rows[-1]))
+    beyond = not inclusive
+    return Box(float(columns[0]), float(rows[0]), float(columns[-1] + beyond), float(rows[-1] + beyond))
 
 
 def centre_of_largest_circle(mask: AnyMask) -> Point | None:
@@ -69,7 +77,7 @@ def background_points(mask: AnyMask, count: int) -> tuple[Point, ...]:
     if box is None:
         return ()
     x_offset, y_offset = int(box.x_min), int(box.y_min)
-    outside = mask[y_offset : int(box.y_max) + 1, x_offset : int(box.x_max) + 1] <= 0
+    outside = mask[y_offset : int(box.y_max), x_offset : int(box.x_max)] <= 0
     depths = distance_transform_edt(outside)
     rows, columns = np.indices(depths.shape)
     points: list[Point] = []
@@ -81,7 +89,12 @@ def background_points(mask: AnyMask, count: int) -> tuple[Point, ...]:
 
 
 def reference_answer(
-    masks: Masks | Mask | Sequence[Mask], *, points: int = 1, negatives: int = 0, think: str = ""
+    masks: Masks | Mask | Sequence[Mask],
+    *,
+    points: int = 1,
+    negatives: int = 0,
+    think: str = "",
+    inclusive: bool = False,
 ) -> Answer:
     """The answer that describes true masks: for each object its box and its points.
 
@@ -91,6 +104,7 @@ def reference_answer(
         points: 1 for the centre of the largest circle, 2 to add Seg-Zero's second point, 0 for the box alone.
         negatives: at most so many points on the background of the object's box.
         think: the thinking that goes with it.
+        inclusive: see `box_from_mask`.
 
     Returns:
         The answer in the frame of the image. Objects keep their order.
@@ -100,7 +114,7 @@ def reference_answer(
     if not len(masks) and not isinstance(masks, np.ndarray):
         raise ValueError("reference_answer needs at least one mask, or an array (0, height, width), to know the frame")
     height, width = masks.shape[1:] if isinstance(masks, np.ndarray) else masks[0].shape
-    prompts = (_object_prompt(mask, points, negatives) for mask in masks)
+    prompts = (_object_prompt(mask, points, negatives, inclusive) for mask in masks)
     return Answer(Size(width, height), tuple(prompt for prompt in prompts if prompt is not None), think)
 
 
@@ -149,13 +163,13 @@ def _depths(mask: AnyMask) -> tuple[np.ndarray, int, int] | None:
     if box is None:
         return None
     x_offset, y_offset = int(box.x_min), int(box.y_min)
-    inside = mask[y_offset : int(box.y_max) + 1, x_offset : int(box.x_max) + 1] > 0
+    inside = mask[y_offset : int(box.y_max), x_offset : int(box.x_max)] > 0
     return distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1], x_offset, y_offset
 
 
-def _object_prompt(mask: Mask, points: int, negatives: int) -> ObjectPrompt | None:
+def _object_prompt(mask: Mask, points: int, negatives: int, inclusive: bool) -> ObjectPrompt | None:
     """Box and points of one object; None for an empty mask."""
-    box, first = box_from_mask(mask), centre_of_largest_circle(mask)
+    box, first = box_from_mask(mask, inclusive=inclusive), centre_of_largest_circle(mask)
     if box is None or first is None:
         return None
     second = second_point(mask, first) if points > 1 else None

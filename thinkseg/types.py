@@ -61,7 +61,12 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """An axis-aligned box in the pixels of its frame: 0 ≤ x_min ≤ x_max, 0 ≤ y_min ≤ y_max, all finite."""
+    """An axis-aligned box in the pixels of its frame: 0 ≤ x_min ≤ x_max, 0 ≤ y_min ≤ y_max, all finite.
+
+    Its numbers are edges: pixel 0 reaches from 0 to 1, so the box of pixels 3 to 10 is 3 … 11 and 8 wide. Boxes that
+    end at the index of the last pixel (3 … 10), as in the published data of Seg-Zero and VisionReasoner, are called
+    inclusive wherever they occur.
+    """
 
     x_min: float
     y_min: float

@@ -29,7 +29,7 @@ def main() -> int:
             scene = create_scene(assets, args.seed, index, task)
             image = Image.fromarray(scene.image)
             masks = scene.target[None] if scene.target.any() else scene.target[None][:0]
-            drawn = overlay(image, masks, reference_answer(masks)) if len(masks) else image
+            drawn = overlay(image, masks, reference_answer(masks, inclusive=True)) if len(masks) else image
             cells.append((drawn, f"{task}: {scene.query.text}\n{scene.query.think}"))
     contact_sheet(cells, columns=args.columns).save(args.sheet)
     return 0

@@ -115,7 +115,7 @@ class ExampleSampler:
                 answer = Answer(Size(*wh), (), NOTHING)
             else:
                 mask = index_map == numbers[query.target]
-                answer = reference_answer(mask, think=query.think).rescaled(Size(*wh))
+                answer = reference_answer(mask, think=query.think, inclusive=True).rescaled(Size(*wh))
             exchanges[query.text] = self.format.render(answer)
         return list(exchanges.items())
 

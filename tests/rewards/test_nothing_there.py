@@ -13,7 +13,9 @@ FRAME = Size(40, 30)
 IMAGE = Image.new("RGB", (40, 30))
 TARGET = np.zeros((30, 40), bool)
 TARGET[5:15, 10:20] = True
-SOMETHING = Truth(mask=TARGET, instances=TARGET[None], objects=reference_answer(TARGET, points=2), image=IMAGE)
+SOMETHING = Truth(
+    mask=TARGET, instances=TARGET[None], objects=reference_answer(TARGET, points=2, inclusive=True), image=IMAGE
+)
 NOTHING = Truth(mask=np.zeros((30, 40), bool), image=IMAGE)
 
 WAYS_TO_SAY_IT = {

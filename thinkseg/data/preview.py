@@ -14,9 +14,9 @@ from scipy.ndimage import distance_transform_edt
 from thinkseg.data.listing import Listing
 from thinkseg.drawing import COLOURS, PAPER, contact_sheet, overlay
 from thinkseg.errors import ImageError
-from thinkseg.geometry import box_from_mask, box_iou_inclusive, reference_answer
+from thinkseg.geometry import box_from_mask, box_iou, box_iou_inclusive, reference_answer
 from thinkseg.imaging import load_image, resize_mask
-from thinkseg.types import Answer, Mask, Masks, Point, Sample, Size
+from thinkseg.types import Answer, Box, Mask, Masks, Point, Sample, Size
 
 LARGEST = 900
 """Images are shrunk to this longest side before they are drawn on, in pixels."""
@@ -111,10 +111,17 @@ def _fit(sample: Sample, masks: Masks | None, size: Size) -> str:
     on_it = sum(_radius(union, point) > 0 for point in points)
     apart = [mask for mask in masks if mask.any()] if len(prompts) > 1 else [union]
     pairs = zip(prompts, apart, strict=False)
-    boxes = [(prompt.box, box_from_mask(mask)) for prompt, mask in pairs]
-    ious = [box_iou_inclusive(told, true) for told, true in boxes if told is not None and true is not None]
+    ious = [_box_fit(prompt.box, mask) for prompt, mask in pairs if prompt.box is not None and mask.any()]
     worst = f"box IoU with the mask {min(ious):.2f}" if ious else ""
     return ", ".join(filter(None, [worst, f"{on_it} of {len(points)} points on it" if points else ""]))
+
+
+def _box_fit(told: Box, mask: Mask) -> float:
+    """The IoU of a box with its mask's: by edges, or by pixels where the box ends at the last one's index."""
+    edges, inclusive = box_from_mask(mask), box_from_mask(mask, inclusive=True)
+    if edges is None or inclusive is None:
+        return 0.0
+    return max(box_iou(told, edges), box_iou_inclusive(told, inclusive))
 
 
 def _sizes(sample: Sample, size: Size, original: Size | None) -> str:

@@ -194,7 +194,7 @@ class Result:
         if around is None:
             return cut
         left, top, right, bottom = (int(value) for value in around.xyxy)
-        return cut.crop((left, top, right + 1, bottom + 1))
+        return cut.crop((left, top, right, bottom))
 
     def to_record(self) -> ResultRecord:
         """The result as plain JSON: what `save` and ``thinkseg segment`` write into `NAME.json`."""

@@ -53,6 +53,8 @@ class FakeReasoner:
 class FakeSegmenter:
     """A `Segmenter` that fills each object's box, or discs around its points when it has no box.
 
+    A box is filled with the pixels of its last row and column, too: what it is told is inclusive (see `types.Box`).
+
     Args:
         radius: of the discs, as a share of the image's shorter side. Discs of label 0 are cut out.
         score: what it says of each mask; None for a segmenter without scores.

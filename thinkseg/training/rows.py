@@ -25,7 +25,7 @@ from thinkseg.errors import DataError, ImageError
 from thinkseg.geometry import reference_answer
 from thinkseg.imaging import load_image
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
-from thinkseg.types import Answer, Mask, Masks, ObjectPrompt, Sample, Size
+from thinkseg.types import Answer, Box, Mask, Masks, ObjectPrompt, Sample, Size
 
 
 class TrainingRow(TypedDict):
@@ -213,7 +213,16 @@ def reference_of(sample: Sample, points: int) -> Answer | None:
     masks = sample.instances if sample.instances is not None else sample.target
     if masks is None or (own is not None and all(_positives(prompt) >= points for prompt in own.objects)):
         return own
-    return reference_answer(masks, points=points, think="" if own is None else own.think)
+    think = "" if own is None else own.think
+    made = reference_answer(masks, points=points, think=think)
+    if own is None:
+        return made
+    inclusive = reference_answer(masks, points=points, think=think, inclusive=True)
+    return inclusive if _boxes(own.rescaled(made.frame)) == _boxes(inclusive) else made
+
+
+def _boxes(answer: Answer) -> list[Box | None]:
+    return [prompt.box for prompt in answer.objects]
 
 
 def _positives(prompt: ObjectPrompt) -> int:

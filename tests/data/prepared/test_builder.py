@@ -36,11 +36,11 @@ def row(sample, schema="vision-reasoner", **settings):
 
 def test_an_object_that_the_border_cuts_off_has_its_point_in_its_own_middle():
     """Defect 20: the distance transform without a border puts the centre into the corner."""
-    prompt = build_reference(ONE, 2).objects[0]
+    prompt = build_reference(ONE, 2, inclusive=True).objects[0]
     assert prompt.box.xyxy == (0, 10, 10, 30)
     assert prompt.points[0] == Point(5, 15)
     assert prompt.points[1].y > 20  # in the other part of it
-    assert build_reference(ONE, 2).frame == Size(60, 40)
+    assert build_reference(ONE, 2, inclusive=True).frame == Size(60, 40)
 
 
 def test_a_published_row_is_measured_in_its_stretched_image_and_keeps_the_other_size():
@@ -118,7 +118,7 @@ def test_an_object_is_kept_if_a_segmenter_that_is_told_box_and_point_1_reaches_i
 
 
 def test_a_union_is_compared_as_a_whole_where_objects_are_not_told_apart():
-    answer = build_reference(BOTH, 1)
+    answer = build_reference(BOTH, 1, inclusive=True)
     union = Sample("union", IMAGE, "x", LEFT | RIGHT, reference=answer)
     assert reached_iou(union, IMAGE, perfect) == 1
 
@@ -130,3 +130,13 @@ def test_a_mask_of_another_size_is_told():
     ):
         with pytest.raises(DataError, match=r"a mask of sample 'bad' is 60×40 \(height×width\)"):
             row(sample)
+
+
+def test_the_published_schemas_are_inclusive_and_rows_of_our_own_have_edges():
+    """The box of ten columns is written 9 wide by the published schemas, also where the sample's own box has edges."""
+    edges = build_reference(ONE, 1)
+    assert edges.objects[0].box.xyxy == (0, 10, 11, 31)
+    own = Sample("own", IMAGE, "the left box", LEFT, reference=edges)
+    for sample in (ONE, own):
+        assert row(sample, "seg-zero", resize=120)["solution"].startswith("<box>(0,30),(20,90)</box>")
+    assert sample_from_row(row_from_sample(own)).reference == edges

@@ -98,7 +98,7 @@ def test_the_reference_answer_fits_its_target() -> None:
             assert sample.reference.objects == ()
             continue
         prompt = sample.reference.objects[0]
-        assert prompt.box == box_from_mask(sample.target)
+        assert prompt.box == box_from_mask(sample.target, inclusive=True)
         assert all(sample.target[int(p.y), int(p.x)] for p in prompt.points if p.label == 1)
 
 

@@ -18,7 +18,7 @@ from thinkseg.errors import DataError
 from thinkseg.geometry import reference_answer
 from thinkseg.imaging import load_image
 from thinkseg.metrics.overlap import count_overlap
-from thinkseg.types import Answer, Masks, ObjectPrompt, Point, Sample, Size
+from thinkseg.types import Answer, Box, Masks, ObjectPrompt, Point, Sample, Size
 
 Schema = Literal["thinkseg", "seg-zero", "vision-reasoner"]
 
@@ -96,7 +96,7 @@ def row_from_sample(
             found = "×".join(map(str, mask.shape))
             raise DataError(f"a mask of sample '{sample.id}' is {found} (height×width), its image {size.hw}")
     points = settings.points if settings.schema == "thinkseg" else POINTS[settings.schema]
-    reference = build_reference(sample, points)
+    reference = build_reference(sample, points, inclusive=settings.schema != "thinkseg")
     if settings.keep_iou is not None and segment is not None:
         iou = reached_iou(sample, image, segment)
         if iou < settings.keep_iou:
@@ -112,13 +112,14 @@ def row_from_sample(
         raise SampleRejected(str(error)) from error
 
 
-def build_reference(sample: Sample, points: int) -> Answer | None:
+def build_reference(sample: Sample, points: int, *, inclusive: bool = False) -> Answer | None:
     """The boxes and points that are true of a sample, so many points on each object.
 
     Args:
         sample: its masks are preferred to its reference answer where the latter has too few points, or is not asked
             to be more than kept (`points` 0).
         points: on each object, 0 to 2.
+        inclusive: whether boxes end at the index of the last pixel, as the published schemas have them.
 
     Returns:
         The answer in the frame of the image or of the sample's reference; None when nothing is known, or nothing is
@@ -126,9 +127,13 @@ def build_reference(sample: Sample, points: int) -> Answer | None:
     """
     masks = sample.instances if sample.instances is not None else sample.target
     given = sample.reference
-    if masks is None or (given is not None and all(_positives(prompt) >= points for prompt in given.objects)):
+    if masks is None:
         return given
-    return reference_answer(masks, points=points) if points else given
+    if given is not None and all(_positives(prompt) >= points for prompt in given.objects):
+        edges = reference_answer(masks, points=0).rescaled(given.frame)
+        if not inclusive or _boxes(given) != _boxes(edges):
+            return given
+    return reference_answer(masks, points=points, inclusive=inclusive) if points else given
 
 
 def reached_iou(sample: Sample, image: Image.Image, segment: Segment) -> float:
@@ -148,7 +153,7 @@ def reached_iou(sample: Sample, image: Image.Image, segment: Segment) -> float:
     """
     if sample.target is None:
         raise SampleRejected("no-mask")
-    reference = build_reference(sample, 1)
+    reference = build_reference(sample, 1, inclusive=True)
     if reference is None or not sample.target.any():
         return 1.0
     told = replace(reference, objects=tuple(replace(prompt, points=_first(prompt)) for prompt in reference.objects))
@@ -157,6 +162,10 @@ def reached_iou(sample: Sample, image: Image.Image, segment: Segment) -> float:
     if len(truths) != len(found):
         truths, found = [sample.target], np.logical_or.reduce(found, axis=0)[None]
     return min(count_overlap(pred, truth, sample.ignore).iou for pred, truth in zip(found, truths, strict=True))
+
+
+def _boxes(answer: Answer) -> list[Box | None]:
+    return [prompt.box for prompt in answer.objects]
 
 
 def _positives(prompt: ObjectPrompt) -> int:

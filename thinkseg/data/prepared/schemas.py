@@ -2,7 +2,8 @@
 
 Their columns are ``id``, ``problem`` (the request), ``solution``, ``image`` (stretched to 840 × 840 pixels, say),
 ``img_height`` and ``img_width`` (of the image before that). There is no mask. The solution is measured in the pixels
-of the stretched image, whole numbers:
+of the stretched image, whole numbers, and its boxes are inclusive: they end at the index of the last pixel of the
+object's mask, not at its far edge (see `thinkseg.types.Box`), so the box of eight pixels is written 7 wide:
 
 * ``seg-zero``, exactly one object and two points on it: ``<box>(x1,y1),(x2,y2)</box><points>(x,y),(x,y)</points>``;
 * ``vision-reasoner``, a list: ``[{"bbox_2d": [x1, y1, x2, y2], "point_2d": [x, y]}, …]``. Here an empty list says that

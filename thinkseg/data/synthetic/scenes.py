@@ -84,7 +84,8 @@ class Scenes(Sequence[Sample]):
         target = scene.target
         frame = Size(self._size, self._size)
         masks = target[None] if target.any() else np.zeros((0, *target.shape), dtype=bool)
-        answer = reference_answer(masks) if len(masks) else Answer(frame)
+        # Inclusive, as the pocket models were taught: a reward of boxes compares like with like.
+        answer = reference_answer(masks, inclusive=True) if len(masks) else Answer(frame)
         return Sample(
             id=f"{scene.query.task}-{self._seed}-{index}",
             image=Image.fromarray(scene.image),
