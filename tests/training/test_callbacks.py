@@ -1,12 +1,21 @@
 """The log holds what happened, the bar shows it, and an interrupt waits for a step from which the run can go on."""
 
 import json
+import re
 import signal
 
 import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from thinkseg.training.callbacks import CheckpointFiles, OrderlyStop, RunLog, StepBar, read_log, record_from_logs
+from thinkseg.training.callbacks import (
+    CheckpointFiles,
+    DeadReward,
+    OrderlyStop,
+    RunLog,
+    StepBar,
+    read_log,
+    record_from_logs,
+)
 from thinkseg.training.checkpoints import damage_of
 
 LOGS = {
@@ -91,6 +100,15 @@ def test_the_bar_shows_steps_rate_time_left_and_the_running_reward(capsys):
     assert "2/4" in text
     assert "s/step" in text or "step/s" in text
     assert "reward 0.550" in text
+
+
+def test_a_reward_that_teaches_nothing_for_many_steps_is_told_once_until_it_teaches_again():
+    said = []
+    dead = DeadReward(after=3, say=said.append)
+    for step, share in enumerate([1.0, 1.0, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0], start=1):
+        dead.on_log(ARGS, state(step), TrainerControl(), logs={"frac_reward_zero_std": share})
+    dead.on_log(ARGS, state(13), TrainerControl(), logs={"loss": 1.0})
+    assert [re.search(r"for 3 logged steps \(up to step (\d+)\)", sentence)[1] for sentence in said] == ["6", "12"]
 
 
 def test_without_a_reward_the_bar_shows_the_loss(capsys):

@@ -1,12 +1,14 @@
 """Rows show the same sample at the same step of every run, and the model sees of an image what it always sees."""
 
 import dataclasses
+import pickle
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from thinkseg import testing
 from thinkseg.answers import get_format
@@ -14,6 +16,7 @@ from thinkseg.errors import DataError, ImageError
 from thinkseg.geometry import reference_answer
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
 from thinkseg.training.rows import ImageResizer, RowBuilder, Rows, Schedule
+from thinkseg.training.sft import ImitationCollator
 from thinkseg.types import Answer, Box, Instruction, ObjectPrompt, Point, Sample, Size
 
 FORMAT = get_format("seg-r1", Instruction("Where is {query}?", "Look."))
@@ -197,3 +200,25 @@ def test_a_sample_with_neither_is_refused_by_its_name(rows_of):
 def test_a_sample_that_cannot_be_trained_on_is_refused_by_its_name(squares, rows_of, changes, error, sentence):
     with pytest.raises(error, match=sentence):
         rows_of([dataclasses.replace(squares[0], **changes)])[0]
+
+
+@pytest.mark.parametrize("with_answers", [False, True], ids=["rl", "sft"])
+def test_workers_that_are_started_anew_make_the_same_rows_while_the_model_is_at_work(reasoner, squares, with_answers):
+    """As on macOS, and everywhere from Python 3.14 on: what a worker is given goes through a pickle."""
+    builder = RowBuilder(squares, Schedule(6), get_format("seg-r1"), reasoner, with_answers=with_answers)
+    rows = Rows(builder, 4)
+    collate = ImitationCollator(reasoner.processor) if with_answers else list
+    with reasoner.family.encoding_once(reasoner.model):
+        loader = DataLoader(rows, 2, collate_fn=collate, num_workers=1, multiprocessing_context="spawn")
+        found = list(loader)
+    expected = [collate(rows.__getitems__([0, 1])), collate(rows.__getitems__([2, 3]))]
+    for batch, own in zip(found, expected, strict=True):
+        if with_answers:
+            assert batch.keys() == own.keys()
+            assert all(torch.equal(batch[name], own[name]) for name in own)
+        else:
+            assert [(row["sample"], row["frame"], row["prompt"]) for row in batch] == [
+                (row["sample"], row["frame"], row["prompt"]) for row in own
+            ]
+            assert all((row["target"] == mine["target"]).all() for row, mine in zip(batch, own, strict=True))
+    assert len(pickle.dumps(rows)) < 200_000  # without the model, which is larger

@@ -11,6 +11,7 @@ and never truncated; a completion cannot contain the tokens that stand for image
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -84,6 +85,12 @@ class TransformersReasoner:
         """Where the model is."""
         device: torch.device = self.model.device
         return device
+
+    def without_model(self) -> TransformersReasoner:
+        """The same without weights: for frames and sizes of images, which the processor knows, in other processes."""
+        light = copy.copy(self)
+        light.model = None
+        return light
 
     def frame_of(self, image: Image.Image) -> Size:
         """The frame of this image's coordinates, read back from the processor (see `models.frames`)."""

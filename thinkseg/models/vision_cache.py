@@ -52,7 +52,8 @@ def _spread(features: Any, tokens: Sequence[int], position: Sequence[int]) -> An
 
 def _distinct(images: Sequence[torch.Tensor], grids: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
     """The index of each different image's first appearance, and for each image its place among those."""
-    sums = torch.stack([image.sum(dtype=torch.float64) for image in images]).tolist()
+    # Only to find candidates quickly; and not in float64, which GPUs by Apple do not have.
+    sums = torch.stack([image.sum(dtype=torch.float32) for image in images]).tolist()
     alike: dict[tuple[float, ...], list[int]] = {}
     first: list[int] = []
     position: list[int] = []

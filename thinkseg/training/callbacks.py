@@ -22,7 +22,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from thinkseg.training.checkpoints import remove_older, saving_explained, write_manifest
+from thinkseg.training.checkpoints import Warn, remove_older, saving_explained, warn, write_manifest
 
 LogEntry = dict[str, Any]
 """What is known about a step, under TRL's own names. What is not known, or not finite, is left out.
@@ -114,6 +114,40 @@ class RunLog(TrainerCallback):
                 file.write(json.dumps(record) + "\n")
             if self._on_step is not None:
                 self._on_step(state.global_step, state.max_steps, record)
+
+
+class DeadReward(TrainerCallback):
+    """Says on stderr when the reward has taught nothing for many logged steps: in each group all earned the same.
+
+    Args:
+        after: so many logged steps in succession.
+        say: tells the user.
+    """
+
+    def __init__(self, after: int = 10, say: Warn = warn) -> None:
+        self._after = after
+        self._say = say
+        self._dead = 0
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Count the steps, and say it once until there is a difference again."""
+        share = (logs or {}).get("frac_reward_zero_std")
+        if share is None:
+            return
+        self._dead = self._dead + 1 if share >= 1 else 0
+        if self._dead == self._after and state.is_world_process_zero:
+            self._say(
+                f"the reward has had no difference within any group for {self._after} logged steps (up to step "
+                f"{state.global_step}), so that nothing is learnt: the completions may be unreadable, alike, or too "
+                "short (generation.max_new_tokens), the task too easy or too hard, or the temperature too low"
+            )
 
 
 class StepBar(TrainerCallback):

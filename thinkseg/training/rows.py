@@ -122,12 +122,17 @@ class RowBuilder:
         self._samples = samples
         self._schedule = schedule
         self._format = answer_format
-        self._reasoner = reasoner
+        # Workers of a data loader may get all of this by pickle; what trains is not theirs, and cannot be pickled.
+        self._reasoner = reasoner.without_model()
         self._with_answers = with_answers
-        self._eye = ImageResizer(reasoner)
+        self._eye = ImageResizer(self._reasoner)
         tokenizer = reasoner.processor.tokenizer
         self._control = [entry.content for entry in tokenizer.added_tokens_decoder.values() if entry.special]
         self._latest: Mapping[int, TrainingRow] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, without the rows that this one has made."""
+        return self.__dict__ | {"_latest": {}}
 
     def __call__(self, keys: Sequence[int]) -> list[TrainingRow]:
         """The rows of a batch; equal keys give the same row."""

@@ -19,7 +19,7 @@ from typing import Any
 from thinkseg.errors import InputError, RecipeError
 from thinkseg.evaluation.provenance import code_digests
 from thinkseg.models.families import Family
-from thinkseg.training.callbacks import CheckpointFiles, OnStep, OrderlyStop, RunLog, StepBar
+from thinkseg.training.callbacks import CheckpointFiles, DeadReward, OnStep, OrderlyStop, RunLog, StepBar
 from thinkseg.training.checkpoints import complete, finished_checkpoints, newest_checkpoint, write_whole
 from thinkseg.training.config import Lora, Recipe
 from thinkseg.training.divergence import FiniteOnly
@@ -257,7 +257,7 @@ def run_trainer(
     finite = FiniteOnly(recipe.output, scaled=trainer.accelerator.scaler is not None)
     finite.watch(trainer)
     files = CheckpointFiles(policy.describe, recipe.keep)
-    for callback in (finite, bar, stop, RunLog(recipe.output / LOG, on_step), files):
+    for callback in (finite, bar, stop, RunLog(recipe.output / LOG, on_step), DeadReward(), files):
         trainer.add_callback(callback)
     try:
         with stop.listening(), finite.explaining(lambda: trainer.state):
