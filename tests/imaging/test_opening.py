@@ -25,7 +25,7 @@ ENCAPSULATED = b"""%!PS-Adobe-3.0 EPSF-3.0
 (/etc/hostname) (r) file
 %%EOF
 """
-"""PostScript as a picture, which asks the program that draws it for a file."""
+"""PostScript as an image, which asks the program that draws it for a file."""
 
 ASYMMETRIC = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
 """Six wide, four high, no two pixels alike."""

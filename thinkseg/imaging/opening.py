@@ -25,7 +25,7 @@ from thinkseg.errors import ImageError
 from thinkseg.types import Size
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""Pillow's names of the formats that are read; JPEG includes the files of several pictures that telephones write."""
+"""Pillow's names of the formats that are read; JPEG includes the files of several images that telephones write."""
 
 MAX_PIXELS = 89_478_485
 """Larger images are refused, as a small file may unpack to all of a machine's memory. It is Pillow's own limit."""
