@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from thinkseg import testing
-from thinkseg.errors import CheckpointError, InputError
+from thinkseg.errors import CheckpointError, ImageError, InputError
 from thinkseg.models.grabcut import GrabCutSegmenter
 from thinkseg.models.segmenter import PromptableSegmenter, load_segmenter
 from thinkseg.testing.tiny_segmenters import tiny_sam2_video
@@ -215,3 +215,24 @@ def test_grabcut_stands_in_where_the_pocket_has_no_segmenter(
     testing.save(tmp_path / "segmenter", testing.tiny_edgetam())
     assert isinstance(load_segmenter("pocket", device="cpu"), PromptableSegmenter)
     assert isinstance(load_segmenter("grabcut"), GrabCutSegmenter)
+
+
+def test_more_objects_than_memory_holds_are_refused_before_the_image_is_encoded(
+    tiny_segmenter: tuple[Any, Any], noise: Noise
+) -> None:
+    segmenter = PromptableSegmenter(*tiny_segmenter, most_pixels=2 * 120 * 90)
+    two = Answer(FRAME, (PROMPTS["box"], PROMPTS["point"]))
+    assert len(segmenter.segment(noise(120, 90), [two])[0].masks) == 2
+    with pytest.raises(ImageError, match=r"masks of 4 objects in an image of 120×90 .* make the image smaller"):
+        segmenter.segment(noise(120, 90), [two, two])
+    assert segmenter.encode_count == 1
+
+
+def test_equal_prompts_of_several_answers_have_equal_masks(tiny_segmenter: tuple[Any, Any], noise: Noise) -> None:
+    box, point = PROMPTS["box"], PROMPTS["point"]
+    answers = [Answer(FRAME, (box, point, box)), Answer(FRAME, (point,))]
+    first, second = PromptableSegmenter(*tiny_segmenter).segment(noise(120, 90), answers)
+    assert (first.masks[0] == first.masks[2]).all()
+    assert (first.masks[1] == second.masks[0]).all()
+    assert first.scores is not None
+    assert first.scores[0] == first.scores[2]

@@ -11,6 +11,7 @@ padded: a padding token still takes part in the decoder's attention, and a mask 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from thinkseg.errors import CheckpointError, InputError
+from thinkseg.errors import CheckpointError, ImageError, InputError
 from thinkseg.extension import import_reference, is_reference
 from thinkseg.models import loading
 from thinkseg.models.base import Segmenter
 from thinkseg.models.checking import check_segmenter
 from thinkseg.models.grabcut import GrabCutSegmenter
-from thinkseg.types import Answer, Mask, Masks, ObjectPrompt, Scores, Segmentation, Size
+from thinkseg.types import Answer, Masks, ObjectPrompt, Scores, Segmentation, Size
 
 GRABCUT = "grabcut"
 """The name of the segmenter that needs no weights."""
@@ -52,6 +53,9 @@ _GPU_CHUNK = 64
 _UPSAMPLED_PIXELS = 64 * 2**20
 """256 MB of logits."""
 
+MOST_PIXELS = 4_000_000_000
+"""Of all masks of a call together: a byte each, 4 GB, as 333 objects in a photograph of 12 megapixels have."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -74,13 +78,20 @@ class PromptableSegmenter:
         processor: its processor, which knows the size of the model's input.
         chunk: how many prompts are decoded at once; None for a number that suits the device.
         upsampled_pixels: how many logits may be brought to the image's size at once.
+        most_pixels: how many the masks of one call may have together, a byte each; more are refused.
 
     Attributes:
         encode_count: how many images have been encoded so far.
     """
 
     def __init__(
-        self, model: Any, processor: Any, *, chunk: int | None = None, upsampled_pixels: int = _UPSAMPLED_PIXELS
+        self,
+        model: Any,
+        processor: Any,
+        *,
+        chunk: int | None = None,
+        upsampled_pixels: int = _UPSAMPLED_PIXELS,
+        most_pixels: int = MOST_PIXELS,
     ) -> None:
         if chunk is not None and chunk < 1:
             raise InputError(f"a chunk holds at least 1 prompt, found {chunk}")
@@ -88,6 +99,7 @@ class PromptableSegmenter:
         self.processor = processor
         self.chunk = chunk or (_CPU_CHUNK if self.device.type == "cpu" else _GPU_CHUNK)
         self._upsampled_pixels = upsampled_pixels
+        self.most_pixels = most_pixels
         self.encode_count = 0
 
     @property
@@ -107,15 +119,29 @@ class PromptableSegmenter:
             For each answer (objects, height, width) at the image's size, objects in the answer's order; a pixel is
             True where the model's logit, interpolated bilinearly, is above 0. The scores are what the model's IoU head
             says, cut to 0…1.
+
+        Raises:
+            ImageError: the masks would have more pixels than `most_pixels`.
         """
         if not any(answer.objects for answer in answers):
-            return [_segmentation((), image.size) for _ in answers]
+            return [_segmentation((), {}, Counter(), image.size) for _ in answers]
+        self._refuse_too_many(answers, image)
         with torch.inference_mode():
             encoded = self._encode(image)
             asked = [answer.rescaled(encoded.frame).objects for answer in answers]
             prompts = (prompt for objects in asked for prompt in objects)
             found = self._decode(encoded, prompts, image.width * image.height)
-        return [_segmentation([found[prompt] for prompt in objects], image.size) for objects in asked]
+        left = Counter(prompt for objects in asked for prompt in objects)
+        return [_segmentation(objects, found, left, image.size) for objects in asked]
+
+    def _refuse_too_many(self, answers: Sequence[Answer], image: Image.Image) -> None:
+        count = sum(len(answer.objects) for answer in answers)
+        if count * image.width * image.height > self.most_pixels:
+            raise ImageError(
+                f"the masks of {count} objects in an image of {image.width}×{image.height} would take "
+                f"{count * image.width * image.height / 1e9:.1f} GB, more than {self.most_pixels / 1e9:g}: make the "
+                "image smaller"
+            )
 
     def _encode(self, image: Image.Image) -> _Encoded:
         if image.mode != "RGB":
@@ -163,11 +189,21 @@ class PromptableSegmenter:
         return {name: tensor.to(self.device) for name, tensor in tensors.items()}
 
 
-def _segmentation(found: Sequence[tuple[Mask, float]], size_wh: tuple[int, int]) -> Segmentation:
-    """Masks and scores of one answer, an array each."""
+def _segmentation(
+    objects: Sequence[ObjectPrompt],
+    found: dict[ObjectPrompt, tuple[np.ndarray, float]],
+    left: Counter[ObjectPrompt],
+    size_wh: tuple[int, int],
+) -> Segmentation:
+    """Masks and scores of one answer, an array each; a mask that no further answer needs is let go."""
     width, height = size_wh
-    masks: Masks = np.stack([mask for mask, _ in found]) if found else np.zeros((0, height, width), dtype=bool)
-    scores: Scores = np.array([score for _, score in found], dtype=np.float64)
+    masks: Masks = np.empty((len(objects), height, width), dtype=bool)
+    scores: Scores = np.empty(len(objects), dtype=np.float64)
+    for number, prompt in enumerate(objects):
+        masks[number], scores[number] = found[prompt]
+        left[prompt] -= 1
+        if not left[prompt]:
+            del found[prompt]
     return Segmentation(masks, scores)
 
 
