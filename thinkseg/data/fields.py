@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from thinkseg.data.text import is_whole
@@ -28,19 +28,28 @@ class Fields:
 
     Args:
         values: it.
-        where: what an error calls it, such as ``annotations[3] in 'a.json'``.
+        where: what an error calls it; or the list that it is in, its place in there and the file, of which a name such
+            as ``annotations[3] in 'a.json'`` is made when there is an error.
 
     Raises:
         FieldError: it is no object; later, a field is not as asked for.
     """
 
-    __slots__ = ("_values", "where")
+    __slots__ = ("_values", "_where")
 
-    def __init__(self, values: object, where: str) -> None:
+    def __init__(self, values: object, where: str | tuple[str, int, object]) -> None:
+        self._where = where
         if not isinstance(values, dict):
-            raise FieldError(f"{where} should be a JSON object, found {shown(values)}")
+            raise FieldError(f"{self.where} should be a JSON object, found {shown(values)}")
         self._values: Mapping[str, Any] = values
-        self.where = where
+
+    @property
+    def where(self) -> str:
+        """What an error calls it."""
+        if isinstance(self._where, str):
+            return self._where
+        name, position, file = self._where
+        return f"{name}[{position}] in '{file}'"
 
     def has(self, name: str) -> bool:
         """Whether the field is there and not null."""
@@ -125,8 +134,8 @@ class Fields:
         raise self.wrong(name, "a finite number")
 
 
-def objects(content: Any, name: str, file: object) -> Sequence[Fields]:
-    """The objects in a list of a JSON file.
+def objects(content: Any, name: str, file: object) -> Iterator[Fields]:
+    """The objects in a list of a JSON file, one by one.
 
     Raises:
         FieldError: there is no such list, or something else in it.
@@ -135,7 +144,7 @@ def objects(content: Any, name: str, file: object) -> Sequence[Fields]:
     rows = told.raw(name)
     if not isinstance(rows, list):
         raise told.wrong(name, "a list")
-    return [Fields(row, f"{name}[{position}] in '{file}'") for position, row in enumerate(rows)]
+    yield from (Fields(row, (name, position, file)) for position, row in enumerate(rows))
 
 
 def shown(value: object) -> str:
