@@ -190,3 +190,17 @@ def test_the_reward_and_its_parts_come_first_and_missing_values_stay_missing(tmp
     ]
     assert curves["reward for format"] == ([2, 4], [None, 1.0])
     assert curves_from_log(tmp_path / "none.jsonl") == {}
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"[]", b"{}", b"\xff", b'{"settings": 3, "seconds": {}}', b'{"settings": {}, "seconds": 3}']
+)
+def test_a_damaged_state_is_told_and_can_be_replaced(
+    tmp_path: Path, settings: QuickstartSettings, content: bytes
+) -> None:
+    claim_folder(tmp_path / "run", settings)
+    (tmp_path / "run" / "quickstart.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"quickstart.json', the state of the run, cannot be read .*--overwrite"):
+        claim_folder(tmp_path / "run", settings)
+    claim_folder(tmp_path / "run", settings, overwrite=True)
+    claim_folder(tmp_path / "run", settings)

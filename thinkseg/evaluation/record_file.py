@@ -174,9 +174,15 @@ def read_header(path: Path) -> RunHeader:
         DataError: there is none.
     """
     if not path.is_file():
-        raise DataError(f"expected the header of a run in {path}, found no such file")
+        raise DataError(
+            f"expected the header of a run in {path}, found no such file: name a folder that 'thinkseg evaluate' has "
+            "written"
+        )
     try:
-        return RunHeader.from_json(json.loads(path.read_text(encoding="utf-8")))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise TypeError(f"expected a JSON object, found {type(values).__name__}")
+        return RunHeader.from_json(values)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"'{path}' is not the header of a run, or is damaged ({error}): choose another folder, or remove the "

@@ -134,16 +134,16 @@ class RunHeader:
             TypeError: a value is missing that has no default.
             ValueError: a value cannot be read.
         """
-        if not isinstance(values, Mapping):
-            raise TypeError(f"expected a JSON object, found {type(values).__name__}")
         known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         if isinstance(known.get("asked"), str):  # older versions wrote JSON within JSON
             known["asked"] = json.loads(known["asked"] or "{}")
-        header = cls(**known)
-        for name, kind in _HEADER_TYPES.items():
-            if type(value := getattr(header, name)) is not kind:
-                raise TypeError(f"'{name}' should be {kind.__name__}, found {value!r:.60}")
-        return header
+        missing = [name for name in ("benchmark", "model", "model_revision", "segmenter", "seed") if name not in known]
+        if missing:
+            raise TypeError(f"it lacks {', '.join(missing)}")
+        for name, value in known.items():
+            if type(value) is not _HEADER_TYPES[name]:
+                raise TypeError(f"'{name}' should be {_HEADER_TYPES[name].__name__}, found {value!r:.60}")
+        return cls(**known)
 
 
 _HEADER_TYPES: Mapping[str, type] = {

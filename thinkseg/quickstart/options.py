@@ -45,6 +45,8 @@ class QuickstartOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"--{name.replace('_', '-')} should be at least 1, found {value}")
+        if self.seed < 0:
+            raise InputError(f"--seed should be 0 or more, found {self.seed}")
 
     def load_recipe(self) -> Recipe:
         """The recipe with what is said in its place.

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 import thinkseg
-from thinkseg.errors import DataError
+from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.parallel.folder_lock import hold_folder
 from thinkseg.evaluation.parallel.shards import WHOLE, Shard, merge_shards
 from thinkseg.evaluation.records import RunHeader
 from thinkseg.evaluation.run import evaluate
+from thinkseg.quickstart.options import QuickstartOptions
 from thinkseg.testing.squares import Filler, Squares
 
 HEADER = RunHeader("squares", "filler", "abc", "none", 0, dtype="float32", segmenter_revision="s1", device="cpu")
@@ -105,3 +106,39 @@ def test_whatever_moves_a_number_is_part_of_what_a_folder_holds(
     with pytest.raises(DataError, match=f"asked for {field} '{other}'"):
         evaluate(Filler(share=0.5), create_samples(6), tmp_path, replace(HEADER, **{field: other}))  # type: ignore[arg-type]
     assert WHOLE.path(tmp_path).read_bytes().count(b"\n") == 3
+
+
+def test_half_written_files_of_one_that_was_killed_are_removed_and_no_others(tmp_path: Path) -> None:
+    for name in ("run.json.12.part", "predictions.jsonl.3.part", "predictions.1-of-2.jsonl.4.part", "mine.part"):
+        (tmp_path / name).touch()
+    with hold_folder(tmp_path, WHOLE):
+        assert [path.name for path in tmp_path.glob("[!.]*")] == ["mine.part"]
+
+
+def test_a_seed_below_zero_is_refused_everywhere() -> None:
+    with pytest.raises(InputError, match="expected a seed of at least 0, found -1"):
+        thinkseg.evaluate("scenes", Filler(), seed=-1, limit=2, progress=False)
+    run = thinkseg.evaluate(Squares(3), Filler(), progress=False)
+    with pytest.raises(InputError, match="expected a seed of at least 0, found -5"):
+        thinkseg.compare([replace(run, name="a"), replace(run, name="b")], seed=-5)
+    with pytest.raises(InputError, match="--seed should be 0 or more, found -1"):
+        QuickstartOptions(seed=-1).check()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "Expecting"),
+        (b"[]", "expected a JSON object"),
+        (b"\xff\xfe", "utf-8"),
+        (b'{"benchmark": "x"}', "it lacks model, model_revision, segmenter, seed"),
+        (b'{"benchmark":"x","model":"m","model_revision":"","segmenter":"s","seed":"x"}', "'seed' should be int"),
+    ],
+)
+def test_a_damaged_header_is_one_sentence(tmp_path: Path, content: bytes, said: str) -> None:
+    evaluate(Filler(), Squares(3), tmp_path, HEADER)
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(DataError, match=f"is not the header of a run, or is damaged .*{said}"):
+        thinkseg.Run.open(tmp_path)
+    with pytest.raises(DataError, match="is not the header of a run"):
+        evaluate(Filler(), Squares(3), tmp_path, HEADER)

@@ -21,6 +21,7 @@ from thinkseg.evaluation.record_file import LOCK_SECONDS
 
 GATE = ".evaluation.lock"
 _PART = re.compile(r"\.evaluation\.\d+-of-(\d+)\.lock")
+_HALF = re.compile(r"(predictions(\.\d+-of-\d+)?\.jsonl|(run|report)\.json)\.\d+\.part")
 FOREVER = -1.0
 
 
@@ -59,6 +60,10 @@ def hold_folder(out: Path, shard: Shard, patience: float = LOCK_SECONDS) -> Iter
             if found is not None and (shard.count == 1 or int(found[1]) != shard.count):
                 with _held(FileLock(path), out, patience):
                     pass
+        if shard.count == 1:
+            for path in out.glob("*.part"):
+                if _HALF.fullmatch(path.name):  # one that was killed was about to write it
+                    path.unlink(missing_ok=True)
         if shard.count > 1:
             part = out / f".evaluation.{shard.index}-of-{shard.count}.lock"
             held.enter_context(_held(FileLock(part, thread_local=False), out, patience))
