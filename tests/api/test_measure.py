@@ -40,6 +40,7 @@ def mine(tmp_path: Path) -> Path:
         "wide = Measure('wide', 'Covers twice.', mean(lambda one: one.union > 2 * one.intersection), unit='share')\n"
         "unsure = Measure('unsure', 'Never a number.', mean(lambda record: 'high'))\n"
         "lost = Measure('lost', 'Not finite.', mean_of_extra('lost'), extra={'lost': lambda *_: float('nan')})\n"
+        "failing = Measure('failing', 'Fails.', mean_of_extra('failing'), extra={'failing': lambda *_: 1 / 0})\n"
         "function = dice_of\n"
     )
     (tmp_path / "wrong.py").write_text(
@@ -119,6 +120,7 @@ def test_a_measure_of_ones_own_is_named_by_its_reference(square: Mask, mine: Pat
         f"{mine}:wide": 0.0,
     }
 
+    assert thinkseg.measure(pred, square, measures="giou") == {"giou": 0.5}
 
 @pytest.mark.parametrize(
     ("names", "said"),
@@ -130,6 +132,7 @@ def test_a_measure_of_ones_own_is_named_by_its_reference(square: Mask, mine: Pat
         (["{mine}:dice", "{mine}:other_dice"], "different numbers under the name 'dice'"),
         (["{mine}:unsure"], "should be a finite number or None, found 'high'"),
         (["{mine}:lost"], "the extra metric 'lost' should be a finite number, found nan"),
+        (["{mine}:failing"], "the extra metric 'failing' fails for '.*': ZeroDivisionError: division by zero"),
         (["{wrong}:nothing"], "cannot be imported: ValueError: a measure has a label and a meaning in words, found ''"),
     ],
 )

@@ -96,6 +96,9 @@ def test_several_processes_share_it_and_a_changed_file_is_not_mixed_in(
         ("mine = Benchmark('mine', '', '', list, 1, ('iou',))", "no measure 'iou'"),
         ("mine = Benchmark('mine', '', '', list, 1, protocols=('mine',))", "no protocol 'mine'"),
         ("def mine(folder): return []", "cannot be called: .*missing 1 required positional argument: 'folder'"),
+        ("def mine(): raise OSError('no disk')", "mine' fails where it is called: OSError: no disk"),
+        ("mine = Benchmark('mine', '', '', lambda options: 1 / 0, 1)", "the loader of '.*:mine' fails .*ZeroDivision"),
+        ("mine = Benchmark('mine', '', '', lambda: [], 1)", "the loader of '.*:mine' fails .*takes 0 positional"),
         ("yours = 3", "has nothing called 'mine'"),
     ],
 )

@@ -8,7 +8,7 @@ from PIL import Image
 
 import thinkseg
 from thinkseg.answers import SegR1
-from thinkseg.errors import InputError, MalformedAnswer, RecipeError, ThinkSegError
+from thinkseg.errors import InputError, MalformedAnswer, RecipeError
 from thinkseg.rewards import PARTS, RewardInput, RewardPart, Rubric, Truth, get_part
 from thinkseg.testing import FakeSegmenter
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
@@ -183,7 +183,7 @@ def test_a_part_that_scores_a_batch_gives_a_score_for_each(count):
 
 def test_a_part_that_fails_is_named_with_what_happened(written):
     broken = written("def part(item):\n    return 1 / 0\n")
-    with pytest.raises(ThinkSegError, match=r"'part' fails in line 2 of my_rewards\.py: ZeroDivisionError: division"):
+    with pytest.raises(InputError, match=r"'part' fails in line 2 of my_rewards\.py: ZeroDivisionError: division"):
         scored(broken, [HIT], [Truth()])
 
 

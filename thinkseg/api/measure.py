@@ -50,7 +50,7 @@ def measure(
     from thinkseg.evaluation.measures.pairs import score_pair
     from thinkseg.evaluation.measures.registry import extra_metrics
 
-    names = PAIR_MEASURES if measures is None else tuple(measures)
+    names = PAIR_MEASURES if measures is None else (measures,) if isinstance(measures, str) else tuple(measures)
     check_names(names)
     predicted, true = as_map(pred, "the prediction"), as_mask(target, "the target")
     ignored = None if ignore is None else as_mask(ignore, "what is to be ignored")
@@ -111,7 +111,7 @@ def measure_folders(
 
     if processes is not None and processes < 1:
         raise InputError(f"processes should be at least 1, found {processes}")
-    names = PAIR_MEASURES if measures is None else tuple(measures)
+    names = PAIR_MEASURES if measures is None else (measures,) if isinstance(measures, str) else tuple(measures)
     check_names(names)
     pairs = find_pairs(Path(predictions), Path(targets))
     done = 0

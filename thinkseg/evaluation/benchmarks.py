@@ -44,7 +44,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from thinkseg.data.discovery.catalog import MAIN, DataSet, MeasuredAs, benchmark_splits
-from thinkseg.errors import DataError, InputError
+from thinkseg.errors import DataError, InputError, ThinkSegError
 from thinkseg.evaluation.load_options import LoadOptions as LoadOptions  # noqa: PLC0414 - users take it from here
 from thinkseg.evaluation.measures.groups import (
     BOX_MEASURES,
@@ -56,7 +56,7 @@ from thinkseg.evaluation.measures.groups import (
     REFERRING_MEASURES,
 )
 from thinkseg.evaluation.protocols import PROTOCOLS, ProtocolSamples, get_protocol, select
-from thinkseg.extension import resolve
+from thinkseg.extension import is_reference, resolve
 
 if TYPE_CHECKING:
     from thinkseg.types import Sample
@@ -254,6 +254,10 @@ def _check_own(found: object, reference: str) -> Benchmark:
         benchmark = found if isinstance(found, Benchmark) or not callable(found) else found()
     except TypeError as cause:  # it wants arguments
         raise InputError(f"'{reference}' cannot be called: {cause}; {_CONTRACT}") from cause
+    except ThinkSegError:
+        raise
+    except Exception as cause:
+        raise InputError(_failure(f"'{reference}'", cause)) from cause
     if _holds_samples(benchmark):
         return dataclasses.replace(_of_samples(benchmark), name=reference.rpartition(":")[2])
     if not isinstance(benchmark, Benchmark):
@@ -270,6 +274,22 @@ def _check_own(found: object, reference: str) -> Benchmark:
     for name in benchmark.measures:
         get_measure(name)
     return benchmark
+
+
+def _load(choice: BenchmarkChoice, benchmark: Benchmark, options: LoadOptions) -> Sequence[Sample]:
+    """The samples; what goes wrong in a loader of the user's own is said with its reference."""
+    try:
+        return benchmark.load(options)
+    except ThinkSegError:
+        raise
+    except Exception as cause:
+        if is_reference(choice):
+            raise InputError(_failure(f"the loader of '{choice}'", cause)) from cause
+        raise
+
+
+def _failure(what: str, cause: Exception) -> str:
+    return f"{what} fails where it is called: {type(cause).__name__}: {' '.join(str(cause).split())}"
 
 
 def load_benchmark(
@@ -289,7 +309,7 @@ def load_benchmark(
         raise InputError(f"expected a limit of at least 1 sample, found {options.limit}")
     if options.seed < 0:
         raise InputError(f"expected a seed of at least 0, found {options.seed}")
-    samples = benchmark.load(options)
+    samples = _load(choice, benchmark, options)
     if not samples:
         raise DataError(f"'{name}' has no samples; expected at least one")
     expected = benchmark.expected_count

@@ -254,7 +254,7 @@ class Result:
         if self.failure is not None:
             came_of_it = self.failure.value
         else:
-            came_of_it = f"{len(self.masks)} objects" if self.found else "nothing there"
+            came_of_it = f"{len(self.masks)} object{'s' * (len(self.masks) != 1)}" if self.found else "nothing there"
         return f"<Result: {self.query!r} in {self.source}, {self.size.width}×{self.size.height}: {came_of_it}>"
 
     def _placed(self) -> Answer | None:

@@ -102,8 +102,8 @@ class RewardPart:
         """The scores of inputs, in order; None where the part needs what an input does not have.
 
         Raises:
-            InputError: the function gives something else than finite numbers and None, or another number of them.
-            ThinkSegError: the function fails.
+            InputError: the function fails, or gives something else than finite numbers and None, or another number of
+                them.
         """
         batch = inputs if isinstance(inputs, RewardBatch) else RewardBatch(inputs)
         indices, known = batch.that_have(self.needs, masks=self.needs_masks)
@@ -119,7 +119,7 @@ class RewardPart:
             raise
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
-            raise ThinkSegError(
+            raise InputError(
                 f"the part of the reward '{self.name}' fails in line {place.lineno} of {Path(place.filename).name}: "
                 f"{type(error).__name__}: {' '.join(str(error).split())}"
             ) from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from jaxtyping import Float64
 
-from thinkseg.errors import InputError
+from thinkseg.errors import InputError, ThinkSegError
 from thinkseg.evaluation.measures.base import ExtraMetric
 from thinkseg.evaluation.records import PredictionRecord
 from thinkseg.imaging import rle_from_mask
@@ -50,7 +50,7 @@ def score_pair(
         extra: what to measure besides, by name; see `extra_metrics_of`.
 
     Raises:
-        InputError: an extra metric of the user's own is no finite number.
+        InputError: an extra metric of the user's own fails, or is no finite number.
     """
     whole = pred if pred.dtype == np.bool_ else pred > 0.5
     kept = None if ignore is None else ~ignore
@@ -86,7 +86,14 @@ def score_pair(
 
 def _measured(title: str, of: ExtraMetric, mask: Mask, target: Mask, name: str) -> float:
     """An extra metric of a pair, which is a finite number."""
-    value = of(mask, target)
+    try:
+        value = of(mask, target)
+    except ThinkSegError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"the extra metric '{title}' fails for '{name}': {type(error).__name__}: {' '.join(str(error).split())}"
+        ) from error
     try:
         number = float(value)
     except (TypeError, ValueError):
