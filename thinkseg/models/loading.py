@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pickle
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -167,19 +168,34 @@ def _no_bar_for_a_moment(source: str) -> Iterator[None]:
 @contextmanager
 def explained(source: str) -> Iterator[None]:
     """Turn what can go wrong while a checkpoint is read into a CheckpointError of one sentence."""
-    from safetensors import SafetensorError
+    import torch
 
     try:
         yield
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        reason = reason if len(reason) <= 200 else f"{reason[:200]}…"
+    except (InputError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        # The files are somebody else's: whatever is wrong with them, and wherever transformers stumbles over it.
+        reason = _reason(error)
         if Path(source).is_dir():
             raise CheckpointError(f"the checkpoint folder '{source}' cannot be read: {reason}") from error
         raise CheckpointError(
             f"there is no folder '{source}', and as a hub id it could not be loaded; check the name and the network, "
             f"or download it elsewhere and give the folder ({reason})"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong while a checkpoint was read, in a few words."""
+    said = " ".join(str(error).split())
+    if isinstance(error, pickle.UnpicklingError) or "weights_only" in said:
+        # PyTorch advises to run the code that is in such a file.
+        return (
+            "its weights are a pickle that is damaged or names code, and nothing of it was run; take the checkpoint in "
+            "safetensors"
+        )
+    said = said if len(said) <= 200 else f"{said[:200]}…"
+    return said if isinstance(error, OSError | ValueError) and said else f"{type(error).__name__}: {said}"
 
 
 def spare_edgetam_the_hub() -> None:

@@ -23,8 +23,10 @@ from PIL import Image
 
 from thinkseg.errors import CheckpointError, ImageError, InputError
 from thinkseg.models import loading
+from thinkseg.models.chat import render_chat, use_tokenizers_template
 from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.models.families import Family, family_of
+from thinkseg.models.folders import check_folder, check_size, check_tokenizer
 from thinkseg.models.frames import FrameRule, frame_by_rule, frame_rule
 from thinkseg.types import Completion, FinishReason, Instruction, Request, Size
 
@@ -79,6 +81,7 @@ class TransformersReasoner:
         self.batch_size = batch_size
         self.canvas = canvas
         self._frames: dict[Size, Size] = {}
+        use_tokenizers_template(processor)
 
     @property
     def device(self) -> torch.device:
@@ -157,19 +160,11 @@ class TransformersReasoner:
 
     def prompt(self, instruction: Instruction) -> str:
         """The instruction in the model's chat layout, up to where the model begins to write."""
-        tokenizer = self.processor.tokenizer
         said = f"{instruction.system or ''}\n{instruction.user}"
         for token in self._control_tokens.values():
             if token in said:
                 raise InputError(f"the query contains {token!r}, which is a control token of this model; leave it out")
-        if not (self.processor.chat_template or tokenizer.chat_template):
-            raise CheckpointError(
-                "this checkpoint has no chat template, so it cannot be prompted: add  chat_template.jinja"
-            )
-        prompt: str = self.processor.apply_chat_template(
-            chat_messages(instruction), add_generation_prompt=True, tokenize=False
-        )
-        return prompt
+        return render_chat(self.processor, chat_messages(instruction), add_generation_prompt=True)
 
     def _inputs(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> Any:
         try:
@@ -288,11 +283,15 @@ def load_reasoner(
     config = config or CheckpointConfig()
     target = loading.torch_device(device)
     source = loading.locate(name, "reasoner")
+    check_folder(source)
     with loading.explained(source):
         rule = None if config.frame is None else frame_rule(config.frame)
         family = family_of(loading.model_type(source), config.family, frame=rule)
+        check_tokenizer(source)
         processor = AutoProcessor.from_pretrained(source)
+        _check_processor(processor, source)
         family.set_pixel_limits(processor, config.min_pixels, config.max_pixels)
+        check_size(AutoModelForImageTextToText, source)
         model = loading.load_weights(AutoModelForImageTextToText, source, dtype=loading.torch_dtype(dtype, target))
     return TransformersReasoner(
         model.to(target).eval(),
@@ -303,6 +302,16 @@ def load_reasoner(
         batch_size=_default_batch_size(model, target) if batch_size is None else batch_size,
         canvas=config.canvas,
     )
+
+
+def _check_processor(processor: Any, source: str) -> None:
+    """Transformers hands out a part of a processor where the files of another one are missing."""
+    for part, files in (("tokenizer", "tokenizer.json"), ("image_processor", "preprocessor_config.json")):
+        if not hasattr(processor, part):
+            raise CheckpointError(
+                f"'{source}' has no {part.replace('_', ' ')} that belongs to its model: copy {files} and what lies "
+                "beside it from the model that it was trained from"
+            )
 
 
 def _default_batch_size(model: Any, device: torch.device) -> int:

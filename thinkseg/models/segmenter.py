@@ -26,6 +26,7 @@ from thinkseg.extension import import_reference, is_reference
 from thinkseg.models import loading
 from thinkseg.models.base import Segmenter
 from thinkseg.models.checking import check_segmenter
+from thinkseg.models.folders import check_folder
 from thinkseg.models.grabcut import GrabCutSegmenter
 from thinkseg.types import Answer, Masks, ObjectPrompt, Scores, Segmentation, Size
 
@@ -240,6 +241,7 @@ def load_segmenter(name: str | Path = loading.POCKET, device: str = "auto", *, c
         return GrabCutSegmenter()
     target = loading.torch_device(device)
     source = loading.locate(name, "segmenter")
+    check_folder(source)
     with loading.explained(source):
         model_class, processor_class = _classes(source)
         processor = processor_class.from_pretrained(source)

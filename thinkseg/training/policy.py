@@ -11,7 +11,7 @@ from typing import Any
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import CheckpointError, RecipeError
 from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config, write_config
-from thinkseg.models.reasoner import ANSWER_TAGS, TransformersReasoner, chat_messages, load_reasoner
+from thinkseg.models.reasoner import ANSWER_TAGS, TransformersReasoner, load_reasoner
 from thinkseg.training.config import Recipe
 
 _OPENED_THINKING = re.compile(r"<think>\s*$")
@@ -112,9 +112,7 @@ def _check_text(policy: Policy) -> None:
             f"the model's tokenizer has {lost[0]} as a special token, which is removed from completions before they "
             "are scored; make it an ordinary token"
         )
-    prompt = processor.apply_chat_template(
-        chat_messages(policy.answer_format.instruction("x")), add_generation_prompt=True, tokenize=False
-    )
+    prompt = policy.reasoner.prompt(policy.answer_format.instruction("x"))
     if _OPENED_THINKING.search(prompt):
         raise CheckpointError(
             "the model's chat template opens <think> itself, so that its completions would lack it; use the variant of "

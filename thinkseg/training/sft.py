@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from thinkseg.models.chat import render_chat
 from thinkseg.training import runs
 from thinkseg.training.config import Recipe
 from thinkseg.training.policy import add_stop
@@ -76,10 +77,7 @@ class ImitationCollator:
     def __call__(self, rows: Sequence[TrainingRow]) -> dict[str, torch.Tensor]:
         """`input_ids`, `attention_mask`, `labels` (rows, tokens), and what the model wants to know of the images."""
         tokenizer = self._processor.tokenizer
-        prompts = [
-            self._processor.apply_chat_template(row["prompt"], add_generation_prompt=True, tokenize=False)
-            for row in rows
-        ]
+        prompts = [render_chat(self._processor, row["prompt"], add_generation_prompt=True) for row in rows]
         inputs = dict(
             self._processor(
                 images=[row["images"] for row in rows],
@@ -115,7 +113,7 @@ def _end_of_turn(processor: Any) -> int:
         {"role": "user", "content": [{"type": "text", "text": "question"}]},
         {"role": "assistant", "content": [{"type": "text", "text": said}]},
     ]
-    text: str = processor.apply_chat_template(messages, tokenize=False)
+    text = render_chat(processor, messages)
     rest = tokenizer(text[text.rindex(said) + len(said) :], add_special_tokens=False)["input_ids"]
     added = tokenizer.added_tokens_decoder
     ends = [token for token in rest[:1] if token in added and added[token].special]
