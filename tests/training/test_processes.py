@@ -109,7 +109,7 @@ def test_two_processes_stop_at_the_same_step_and_go_on(repository, tmp_path):
     checkpoint = tmp_path / "run" / f"checkpoint-{stopped}"
     assert (checkpoint / "trainer_state.json").is_file()
     words[words.index("400")] = str(stopped + 2)
-    again = launch(2, [*words, "--trl.per_device_train_batch_size", "2", "--resume"], repository)
+    again = launch(2, [*words, "--trl.per_device_train_batch_size", "2", "--resume", "--allow", "steps"], repository)
     finish(again)
     steps = [record["step"] for record in read_log(tmp_path / "run" / "log.jsonl")]
     assert steps == list(range(1, stopped + 3))
