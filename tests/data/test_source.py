@@ -123,7 +123,7 @@ def test_a_check_names_the_samples_that_cannot_be_read_and_goes_on(example, caps
     ("words", "sentence"),
     [
         (["--option", "folder"], "expected '--option NAME=VALUE', found 'folder'"),
-        (["--option", "folder=[1"], "cannot be read"),
+        (["--option", "folder=[1"], "is not YAML"),
         (["--option", "size=3"], "it takes folder, split"),
         (["--query", "it"], "is told by '--option NAME=VALUE' and '--split' alone"),
     ],

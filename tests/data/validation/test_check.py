@@ -472,5 +472,5 @@ def test_rows_are_checked_one_by_one(copy, tmp_path_factory):
         ("bad-record", "rows/train-00000-of-00001.parquet#2"),
         ("bad-record", "rows/train-00000-of-00001.parquet#4"),
     ]
-    assert "the image in a row' is not an image" in report.faults[1].detail
+    assert "the image of row 4 of 'rows/train-00000-of-00001.parquet' is not an image" in report.faults[1].detail
     assert "another frame" in report.faults[0].detail
