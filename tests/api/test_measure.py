@@ -122,6 +122,7 @@ def test_a_measure_of_ones_own_is_named_by_its_reference(square: Mask, mine: Pat
 
     assert thinkseg.measure(pred, square, measures="giou") == {"giou": 0.5}
 
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [

@@ -79,7 +79,9 @@ def test_the_help_of_every_verb_ends_with_an_example_that_its_own_parser_accepts
     assert commands
     for command in commands:
         words = shlex.split(command[command.index(f"thinkseg {name}") :], comments=True)
-        if {"--list", "--schema"} & set(words):  # prints something and ends, whatever else is asked for
+        if name == "train" and {"--list", "--schema"} & set(
+            words
+        ):  # prints something and ends, whatever else is asked for
             with pytest.raises(SystemExit, match=r"^0$"):
                 cli.create_parser(name).parse_args(words[2:])
             continue

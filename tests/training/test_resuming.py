@@ -1,10 +1,10 @@
 """A run goes on as it began, in one process at a time; what differs is named, and allowed by its name alone."""
 
 import json
-import multiprocessing
+import subprocess
+import sys
 
 import pytest
-from filelock import FileLock
 
 from thinkseg.errors import RecipeError
 from thinkseg.training.checkpoints import write_manifest
@@ -125,25 +125,23 @@ def test_a_run_without_its_record_does_not_go_on(began):
         go_on(began)
 
 
-def hold(folder, held, done):
-    with FileLock(folder / LOCK):
-        held.set()
-        done.wait(60)
+HOLD = """
+import sys
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_a_second_training_in_the_same_folder_is_refused(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    held, done = context.Event(), context.Event()
-    process = context.Process(target=hold, args=(tmp_path, held, done))
-    process.start()
-    try:
-        assert held.wait(60)
+    words = [sys.executable, "-c", HOLD, str(tmp_path / LOCK)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
         told = "another process is training into"
         with pytest.raises(RecipeError, match=told), claimed(tmp_path, patience=0.1):
             pass
-    finally:
-        done.set()
-        process.join(60)
+        other.communicate()  # the end of its input ends it
     with claimed(tmp_path, patience=0.1):
         pass
 
