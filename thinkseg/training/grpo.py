@@ -21,7 +21,7 @@ from thinkseg.rewards.rubric import Rubric
 from thinkseg.training import runs
 from thinkseg.training.config import Recipe
 from thinkseg.training.rows import RowBuilder, Rows, Schedule
-from thinkseg.training.stages import CreateTrainer, Plan, PreparedRun, Stage
+from thinkseg.training.stage import CreateTrainer, Plan, PreparedRun, Stage
 from thinkseg.training.trl_settings import FindSpec, never_sampled, refuse_missing_vllm
 from thinkseg.training.truths import refuse_missing_truth
 from thinkseg.training.vllm_rollouts import (

@@ -17,7 +17,7 @@ from thinkseg.training import runs
 from thinkseg.training.config import Recipe
 from thinkseg.training.policy import add_stop
 from thinkseg.training.rows import RowBuilder, Rows, Schedule, TrainingRow
-from thinkseg.training.stages import CreateTrainer, Plan, PreparedRun, Stage
+from thinkseg.training.stage import CreateTrainer, Plan, PreparedRun, Stage
 
 IGNORED = -100
 """The label of a token that is not learnt."""
