@@ -15,6 +15,15 @@ Every message is one sentence, or two, that say what was expected, what was foun
 """
 
 
+def reason_of(error: BaseException) -> str:
+    r"""What somebody else's error says, for a sentence of ours: its kind and its message, on one line.
+
+    >>> reason_of(ValueError("two\n lines"))
+    'ValueError: two lines'
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
 class ThinkSegError(Exception):
     """Base class of every error that ThinkSeg raises on purpose."""
 

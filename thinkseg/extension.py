@@ -20,10 +20,10 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
-from thinkseg.errors import InputError
+from thinkseg.errors import InputError, reason_of
 
 T = TypeVar("T")
 
@@ -114,6 +114,21 @@ def digest_of(name: str) -> str:
     return _digest(_file_of(reference, InputError))
 
 
+def described(value: object) -> str:
+    """What somebody's code holds, for a sentence: text and numbers as they are, all else by its kind and its name.
+
+    >>> described(3), described(dict), described(described), described([3])
+    ('3', "the class 'dict'", "the function 'described'", "a value of the kind 'list'")
+    """
+    if value is None or isinstance(value, str | int | float):
+        return repr(value)[:80]
+    if isinstance(value, type):
+        return f"the class '{value.__name__}'"
+    if isinstance(value, FunctionType):
+        return f"the function '{value.__name__}'"
+    return f"a value of the kind '{type(value).__name__}'"
+
+
 def refuse_reference(name: object, where: str, error: type[InputError] = InputError, instead: str = _NAME_IT) -> None:
     """Refuse a reference in a place that is not the user's own: it would run code that the user has not named.
 
@@ -146,8 +161,7 @@ def _import_source(reference: Reference, error: type[InputError]) -> ModuleType:
             del sys.modules[module_name]
             raise
     except Exception as cause:
-        reason = " ".join(str(cause).split())
-        raise error(f"'{reference.source}' cannot be imported: {type(cause).__name__}: {reason}") from cause
+        raise error(f"'{reference.source}' cannot be imported: {reason_of(cause)}") from cause
     return module
 
 

@@ -16,7 +16,7 @@ BROKEN = {
     ),
     "a class that is no format": (
         ("Boxes(AnswerFormat)", "Boxes"),
-        r"subclass of thinkseg\.answers\.AnswerFormat, found <class",
+        r"subclass of thinkseg\.answers\.AnswerFormat, found the class 'Boxes'",
     ),
     "no way to read": (
         ("def parse", "def read"),

@@ -128,7 +128,7 @@ def test_a_measure_of_ones_own_is_named_by_its_reference(square: Mask, mine: Pat
     [
         (["giuo"], "no measure 'giuo': did you mean 'giou'"),
         (["parse_failures"], "'parse_failures' asks what a model wrote"),
-        (["{mine}:function"], "should be a thinkseg.evaluation.measures.base.Measure .* found <function"),
+        (["{mine}:function"], "should be a thinkseg.evaluation.measures.base.Measure .* found the function '"),
         (["{mine}:dise"], "has nothing called 'dise'; did you mean 'dice'"),
         (["{mine}:dice", "{mine}:other_dice"], "different numbers under the name 'dice'"),
         (["{mine}:unsure"], "should be a finite number or None, found 'high'"),

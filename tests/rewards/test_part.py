@@ -191,9 +191,12 @@ def test_a_part_that_fails_is_named_with_what_happened(written):
     ("code", "said"),
     [
         ("part = 3\n", r"expected a part of the reward at '.*my_rewards\.py:part', a function .*, found 3"),
-        ("class part:\n    pass\n", r"a function of one RewardInput, found <class"),
-        ("def part():\n    return 1.0\n", "'part' should be a function of one RewardInput"),
-        ("def part(item, other):\n    return 1.0\n", "'part' should be a function of one RewardInput"),
+        ("class part:\n    pass\n", r"a function of one RewardInput, found the class 'part'"),
+        ("def part():\n    return 1.0\n", "'part' should be a function of one RewardInput, found the function 'part'"),
+        (
+            "def part(item, other):\n    return 1.0\n",
+            "'part' should be a function of one RewardInput, found the function 'part'",
+        ),
         (
             "import thinkseg\n\n\n@thinkseg.reward(needs=['target'])\ndef part(item):\n    return 1.0\n",
             "'part' can need mask, instances, ignore, objects, image of the truth, found 'target'",

@@ -5,7 +5,8 @@ from typing import Any, NoReturn
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.answers.instructions import EXAMPLE
 from thinkseg.answers.reading import attempt, excerpt
-from thinkseg.errors import InputError, MalformedAnswer
+from thinkseg.errors import InputError, MalformedAnswer, reason_of
+from thinkseg.extension import described
 from thinkseg.types import Answer
 
 _NO_ANSWERS = ("", "?", "[[", "{}", "[1]", "-1 nan 1e999", "<think>")
@@ -25,7 +26,8 @@ def check_format(value: Any, name: str) -> type[AnswerFormat]:
     """
     if not (isinstance(value, type) and issubclass(value, AnswerFormat)):
         raise InputError(
-            f"expected an answer format at '{name}', a subclass of thinkseg.answers.AnswerFormat, found {value!r}"
+            f"expected an answer format at '{name}', a subclass of thinkseg.answers.AnswerFormat, found "
+            f"{described(value)}"
         )
     missing = sorted(value.__abstractmethods__)
     missing += [attribute for attribute in ("name", "template") if not hasattr(value, attribute)]
@@ -59,9 +61,8 @@ def _try_laws(kind: type[AnswerFormat], name: str) -> None:
     except InputError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"the answer format '{name}' fails where it is tried out: {type(error).__name__}: {reason}. A text that it "
+            f"the answer format '{name}' fails where it is tried out: {reason_of(error)}. A text that it "
             "cannot read ends in MalformedAnswer; thinkseg.answers.AnswerFormat has the contract"
         ) from error
 

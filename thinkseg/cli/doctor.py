@@ -14,6 +14,8 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
+from thinkseg.machine import usable_cpus
+
 EXAMPLE = """\
 examples:
   thinkseg doctor
@@ -94,7 +96,7 @@ def examine(
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
-        "cpus": _cpus(),
+        "cpus": usable_cpus(),
         "memory_gib": _memory_gib(),
         "thinkseg": version_of("thinkseg"),
         "pocket": pocket,
@@ -177,11 +179,6 @@ def _extra_of(requirement: Requirement) -> str:
         return ""
     _, found, extra = str(requirement.marker).partition("extra == ")
     return extra.split('"')[1] if found else ""
-
-
-def _cpus() -> int:
-    """The number of CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory_gib() -> float | None:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from thinkseg.data.listing import Entry, Listing
-from thinkseg.errors import DataError, InputError
-from thinkseg.extension import Reference, digest_of, import_reference
+from thinkseg.errors import DataError, InputError, reason_of
+from thinkseg.extension import Reference, described, digest_of, import_reference
 from thinkseg.types import Sample
 
 
@@ -86,17 +86,17 @@ def load_source(
     """
     source = import_reference(name, error)
     if not callable(source):
-        raise error(f"expected a function that gives samples at '{name}', found {_kind(source)}; {_CONTRACT}")
+        raise error(f"expected a function that gives samples at '{name}', found {described(source)}; {_CONTRACT}")
     try:
         samples = _call(source, name, dict(options or {}), split, error)
     except InputError:
         raise
     except Exception as cause:
-        raise error(f"'{name}' fails where it is called: {_reason(cause)}") from cause
+        raise error(f"'{name}' fails where it is called: {reason_of(cause)}") from cause
     if isinstance(samples, Listing):
         return samples
     if not (hasattr(samples, "__len__") and hasattr(samples, "__getitem__")) or isinstance(samples, Mapping | str):
-        raise error(f"expected a sequence of samples from '{name}', found {_kind(samples)}; {_CONTRACT}")
+        raise error(f"expected a sequence of samples from '{name}', found {described(samples)}; {_CONTRACT}")
     listing = SampleListing(name, samples)
     try:
         if len(listing):
@@ -142,9 +142,11 @@ class SampleListing(Listing):
         except InputError:
             raise
         except Exception as cause:
-            raise DataError(f"sample {index} of '{self.name}' cannot be read: {_reason(cause)}") from cause
+            raise DataError(f"sample {index} of '{self.name}' cannot be read: {reason_of(cause)}") from cause
         if not isinstance(sample, Sample):
-            raise DataError(f"expected sample {index} of '{self.name}' as a Sample, found {_kind(sample)}; {_CONTRACT}")
+            raise DataError(
+                f"expected sample {index} of '{self.name}' as a Sample, found {described(sample)}; {_CONTRACT}"
+            )
         return sample
 
     def revision(self) -> str:
@@ -165,11 +167,3 @@ def _call(source: Any, name: str, options: dict[str, Any], split: str, error: ty
         takes = ", ".join(signature.parameters) or "no options"
         raise error(f"'{name}' cannot be called with these options: {cause}; it takes {takes}") from cause
     return source(**options)
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else f"a value of the kind '{type(value).__name__}'"
-
-
-def _reason(cause: Exception) -> str:
-    return f"{type(cause).__name__}: {' '.join(str(cause).split())}"

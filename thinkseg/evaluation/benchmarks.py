@@ -44,7 +44,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from thinkseg.data.discovery.catalog import MAIN, DataSet, MeasuredAs, benchmark_splits
-from thinkseg.errors import DataError, InputError, ThinkSegError
+from thinkseg.errors import DataError, InputError, ThinkSegError, reason_of
 from thinkseg.evaluation.load_options import LoadOptions as LoadOptions  # noqa: PLC0414 - users take it from here
 from thinkseg.evaluation.measures.groups import (
     BOX_MEASURES,
@@ -56,7 +56,7 @@ from thinkseg.evaluation.measures.groups import (
     REFERRING_MEASURES,
 )
 from thinkseg.evaluation.protocols import PROTOCOLS, ProtocolSamples, get_protocol, select
-from thinkseg.extension import is_reference, resolve
+from thinkseg.extension import described, is_reference, resolve
 
 if TYPE_CHECKING:
     from thinkseg.types import Sample
@@ -261,7 +261,7 @@ def _check_own(found: object, reference: str) -> Benchmark:
     if _holds_samples(benchmark):
         return dataclasses.replace(_of_samples(benchmark), name=reference.rpartition(":")[2])
     if not isinstance(benchmark, Benchmark):
-        raise InputError(f"{_CONTRACT}; found {benchmark!r} in '{reference}'")
+        raise InputError(f"{_CONTRACT}; found {described(benchmark)} in '{reference}'")
     if benchmark.name in BENCHMARKS or not re.fullmatch(r"[\w.+-]+", benchmark.name):
         raise InputError(
             f"the benchmark in '{reference}' needs a name of letters, digits, '-', '_', '+' and '.' that no other "
@@ -289,7 +289,7 @@ def _load(choice: BenchmarkChoice, benchmark: Benchmark, options: LoadOptions) -
 
 
 def _failure(what: str, cause: Exception) -> str:
-    return f"{what} fails where it is called: {type(cause).__name__}: {' '.join(str(cause).split())}"
+    return f"{what} fails where it is called: {reason_of(cause)}"
 
 
 def load_benchmark(

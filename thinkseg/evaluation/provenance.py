@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import shlex
 import subprocess
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import thinkseg
 from thinkseg.extension import digest_of, is_reference
+from thinkseg.machine import usable_cpus
 from thinkseg.models import loading
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ def _git(root: Path, *words: str) -> str:
 
 def machine(device: str = "cpu") -> dict[str, str | int]:
     """The machine: system, processor architecture, CPUs that this process may use, and the device of the models."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"system": platform.system(), "architecture": platform.machine(), "cpus": cpus, "device": device}
+    return {"system": platform.system(), "architecture": platform.machine(), "cpus": usable_cpus(), "device": device}
 
 
 def device_of(pipeline: Any) -> str:

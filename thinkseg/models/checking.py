@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 import numpy as np
 from PIL import Image
 
-from thinkseg.errors import InputError
+from thinkseg.errors import InputError, reason_of
+from thinkseg.extension import described
 from thinkseg.models.base import Segmenter
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Segmentation, Size
 
@@ -34,7 +35,8 @@ def check_segmenter(value: Any, name: str, device: str) -> Segmenter:
     """
     if not callable(value):
         raise InputError(
-            f"expected a segmenter at '{name}', a class or a function that is called with the device, found {value!r}"
+            f"expected a segmenter at '{name}', a class or a function that is called with the device, found "
+            f"{described(value)}"
         )
     try:
         segmenter = value(device)
@@ -42,8 +44,8 @@ def check_segmenter(value: Any, name: str, device: str) -> Segmenter:
         raise
     except Exception as error:
         raise InputError(
-            f"the segmenter '{name}' cannot be made: {_reason(error)}. It is called with the device, here '{device}'; "
-            "thinkseg.models.base.Segmenter has the contract"
+            f"the segmenter '{name}' cannot be made: {reason_of(error)}. It is called with the device, here "
+            f"'{device}'; thinkseg.models.base.Segmenter has the contract"
         ) from error
     if not isinstance(segmenter, Segmenter):
         raise InputError(
@@ -62,7 +64,7 @@ def _try_out(segmenter: Segmenter, name: str) -> None:
     except Exception as error:
         raise InputError(
             f"the segmenter '{name}' fails where it is tried out, on objects with a box, with a point, and with both: "
-            f"{_reason(error)}; thinkseg.models.base.Segmenter has the contract"
+            f"{reason_of(error)}; thinkseg.models.base.Segmenter has the contract"
         ) from error
     if not isinstance(found, list) or len(found) != len(_TRIAL):
         _refuse(name, "segment gives a list with one Segmentation for each answer", found)
@@ -87,7 +89,3 @@ def _refuse(name: str, law: str, found: Any) -> NoReturn:
     elif isinstance(found, list | tuple):
         kind = f"a {kind} of {len(found)}"
     raise InputError(f"the segmenter '{name}' breaks a law of thinkseg.models.base.Segmenter: {law}, found {kind}")
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

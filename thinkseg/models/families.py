@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image
 
 from thinkseg.errors import CheckpointError, InputError
-from thinkseg.extension import resolve
+from thinkseg.extension import described, resolve
 from thinkseg.models.frames import RULES, FrameRule, frame_by_rule
 from thinkseg.types import Size
 
@@ -224,10 +224,12 @@ def check_family(value: Any, name: str) -> Family:
     if not isinstance(family, Family):
         raise InputError(
             f"expected a family of models at '{name}', a subclass of thinkseg.models.families.Family or an object of "
-            f"one, found {value!r}"
+            f"one, found {described(value)}"
         )
     if not isinstance(family.frame_rule, FrameRule):
-        raise InputError(f"'frame_rule' of the family '{name}' should be a FrameRule, found {family.frame_rule!r}")
+        raise InputError(
+            f"'frame_rule' of the family '{name}' should be a FrameRule, found {described(family.frame_rule)}"
+        )
     tokens = family.vision_tokens
     if not isinstance(tokens, tuple) or not all(isinstance(token, str) for token in tokens):
         raise InputError(f"'vision_tokens' of the family '{name}' should be a tuple of names, found {tokens!r}")

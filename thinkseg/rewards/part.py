@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, SupportsFloat
 
-from thinkseg.errors import InputError, ThinkSegError
-from thinkseg.extension import Reference
+from thinkseg.errors import InputError, ThinkSegError, reason_of
+from thinkseg.extension import Reference, described
 from thinkseg.rewards.batch import RewardBatch, known_points
 from thinkseg.rewards.reward_input import RewardInput, Truth
 
@@ -82,7 +82,8 @@ class RewardPart:
         except (TypeError, ValueError) as error:
             what = "a sequence of RewardInput" if self.batch else "one RewardInput"
             raise InputError(
-                f"the part of the reward '{self.name}' should be a function of {what}, found {self.score!r}: {error}"
+                f"the part of the reward '{self.name}' should be a function of {what}, found "
+                f"{described(self.score)}: {error}"
             ) from error
 
     def lacks(self, truth: Truth) -> str | None:
@@ -121,7 +122,7 @@ class RewardPart:
             place = traceback.extract_tb(error.__traceback__)[-1]
             raise InputError(
                 f"the part of the reward '{self.name}' fails in line {place.lineno} of {Path(place.filename).name}: "
-                f"{type(error).__name__}: {' '.join(str(error).split())}"
+                f"{reason_of(error)}"
             ) from error
         if len(given) != len(known):
             raise InputError(
@@ -177,6 +178,8 @@ def check_part(value: Any, name: str) -> RewardPart:
     if isinstance(value, RewardPart):
         return value
     if isinstance(value, type) or not callable(value):
-        raise InputError(f"expected a part of the reward at '{name}', a function of one RewardInput, found {value!r}")
+        raise InputError(
+            f"expected a part of the reward at '{name}', a function of one RewardInput, found {described(value)}"
+        )
     reference = Reference.parse(name)
     return RewardPart(reference.attribute if reference else name, value)

@@ -19,6 +19,7 @@ from thinkseg.data.discovery.catalog import DataSet
 from thinkseg.data.listing import Broken, Fault, FaultKind, Listing
 from thinkseg.data.readers.folders import FolderListing
 from thinkseg.data.validation.inspection import Finding, inspect_sample
+from thinkseg.machine import usable_cpus
 
 Progress = Callable[[int, int], None]
 """Told how many of how many samples are done."""
@@ -114,7 +115,7 @@ def check_copy(
     broken = any(isinstance(listing, Broken) for listing in listings.values())
     faults += _counts(data_set, splits) if data_set and not broken else []
     tasks = _tasks(listings.values())
-    workers = workers or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
+    workers = workers or min(8, usable_cpus())
     duplicates = _Duplicates()
     for done, (task, finding) in enumerate(_findings(tasks, workers), start=1):
         faults += finding.faults

@@ -47,6 +47,7 @@ from jaxtyping import Float64
 
 from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.records import PredictionRecord
+from thinkseg.extension import described
 from thinkseg.types import Mask, Metric
 
 Records = Sequence[PredictionRecord]
@@ -177,7 +178,7 @@ def check_measure(value: Any, reference: str) -> Measure:
     if not isinstance(value, Measure):
         raise InputError(
             f"'{reference}' should be a thinkseg.evaluation.measures.base.Measure (its docstring has one), "
-            f"found {value!r}"[:400]
+            f"found {described(value)}"
         )
     return value
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from jaxtyping import Float64
 
-from thinkseg.errors import InputError, ThinkSegError
+from thinkseg.errors import InputError, ThinkSegError, reason_of
 from thinkseg.evaluation.measures.base import ExtraMetric
 from thinkseg.evaluation.records import PredictionRecord
 from thinkseg.imaging import rle_from_mask
@@ -91,9 +91,7 @@ def _measured(title: str, of: ExtraMetric, mask: Mask, target: Mask, name: str) 
     except ThinkSegError:
         raise
     except Exception as error:
-        raise InputError(
-            f"the extra metric '{title}' fails for '{name}': {type(error).__name__}: {' '.join(str(error).split())}"
-        ) from error
+        raise InputError(f"the extra metric '{title}' fails for '{name}': {reason_of(error)}") from error
     try:
         number = float(value)
     except (TypeError, ValueError):
