@@ -30,6 +30,10 @@ BROKEN = {
         ("    template = ", "    sentences = "),
         r"lacks template",
     ),
+    "a name that is no text": (
+        ("    name = ", "    name = None and "),
+        r"'name' of the answer format '.*:Boxes' should be text, found None",
+    ),
     "a constructor of its own": (
         ("    name =", "    def __init__(self, colour):\n        self.colour = colour\n\n    name ="),
         r"fails where it is tried out: TypeError",

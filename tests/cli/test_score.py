@@ -260,3 +260,10 @@ def test_run_lengths_that_are_written_out_are_the_truth(tmp_path, capsys, name):
         assert cli.main(["score", str(tmp_path / "c.jsonl"), "--format", "seg-r1"]) == 0
         scores.append(capsys.readouterr().out)
     assert scores[0] == scores[1]
+
+
+def test_a_format_of_ones_own_needs_rewards_that_are_named(tmp_path):
+    file = tmp_path / "my_format.py"
+    file.write_text("from thinkseg.answers.tags import SegR1 as Boxes\n")
+    with pytest.raises(InputError, match="a format of one's own has no published rewards, so name a recipe with --rec"):
+        create_rubric(f"{file}:Boxes", None)

@@ -11,7 +11,7 @@ from thinkseg.answers import get_format
 from thinkseg.errors import CheckpointError, InputError
 from thinkseg.extension import import_reference
 from thinkseg.models.base import Reasoner, Segmenter
-from thinkseg.models.families import FAMILIES, Family, family_of
+from thinkseg.models.families import FAMILIES, Family, family_of, frame_by_family
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.models.segmenter import load_segmenter
 from thinkseg.testing import FakeSegmenter
@@ -152,3 +152,28 @@ def test_a_family_that_breaks_the_contract_is_refused(body: str, sentence: str, 
 def test_an_object_of_a_family_is_as_good_as_its_class(written: Write) -> None:
     code = "from thinkseg.models.families import FAMILIES\nMine = FAMILIES['qwen2_5_vl']\n"
     assert family_of("llava", f"{written(code)}:Mine") is FAMILIES["qwen2_5_vl"]
+
+
+def test_a_frame_that_takes_other_arguments_is_refused_when_the_family_is_loaded(written: Write) -> None:
+    code = "from thinkseg.models.families import Family\nclass Mine(Family):\n    def frame_of(self, size): ...\n"
+    with pytest.raises(
+        InputError, match=r"'frame_of' of the family '.*:Mine' should be a function of .self, processor"
+    ):
+        family_of("qwen2_vl", f"{written(code)}:Mine")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("1 / 0", "fails for an image of 30×20: ZeroDivisionError: division by zero"),
+        ("None", "should give a thinkseg.types.Size, such as .*, found None"),
+        ("(100, 100)", "should give a thinkseg.types.Size, such as .*, found a value of the kind 'tuple'"),
+    ],
+)
+def test_a_frame_that_breaks_the_contract_is_told_in_a_sentence(given: str, sentence: str, written: Write) -> None:
+    code = (
+        "from thinkseg.models.families import Family\nclass Mine(Family):\n    def frame_of(self, processor, size):\n"
+    )
+    family = family_of("qwen2_vl", f"{written(code + f'        return {given}')}:Mine")
+    with pytest.raises(InputError, match=f"'frame_of' of the family 'Mine' {sentence}"):
+        frame_by_family(family, None, Size(30, 20))

@@ -112,3 +112,11 @@ def test_a_file_that_is_not_json_is_named(folder: Path) -> None:
     (folder / "thinkseg.json").write_text("{format: seg-r1}")
     with pytest.raises(CheckpointError, match=r"thinkseg\.json' is not JSON"):
         read_config(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [("formt", "format"), ("max_new_token", "max_new_tokens"), ("Frame", "frame")]
+)
+def test_a_misspelt_setting_in_the_file_is_refused_with_what_is_meant(key: str, meant: str, folder: Path) -> None:
+    with pytest.raises(CheckpointError, match=rf"no setting '{key}' in .*; did you mean '{meant}'\?"):
+        read_config(write(folder, {"canvas": 112, key: 3}))

@@ -35,6 +35,8 @@ def check_format(value: Any, name: str) -> type[AnswerFormat]:
         raise InputError(
             f"the answer format '{name}' lacks {', '.join(missing)}: thinkseg.answers.AnswerFormat has the contract"
         )
+    if not (isinstance(value.name, str) and value.name.strip()):
+        raise InputError(f"'name' of the answer format '{name}' should be text, found {described(value.name)}")
     _try_laws(value, name)
     return value
 

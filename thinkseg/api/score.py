@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkseg.errors import DataError, RecipeError
+from thinkseg.extension import is_reference
 
 if TYPE_CHECKING:
     from thinkseg.models.base import Segmenter
@@ -116,6 +117,12 @@ def _weighed(
     from thinkseg.rewards import PUBLISHED, published_rewards
 
     if recipe is None:
+        if rewards is None and is_reference(format):
+            raise RecipeError(
+                f"nothing says what completions in the format '{format}' are rewarded for: a format of one's own has "
+                "no published rewards, so name a recipe with --recipe, or give 'rewards', a weight by the name of each "
+                "part"
+            )
         return (published_rewards(str(format)).weights if rewards is None else rewards), format, False
     if isinstance(recipe, str) and recipe in PUBLISHED:
         published = PUBLISHED[recipe]

@@ -9,6 +9,7 @@ other, use flags, or write the file:
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,9 @@ from thinkseg.settings import NAMES_CODE, Count, Pixels, Settings, Side
 from thinkseg.types import Instruction
 
 CONFIG_FILE = "thinkseg.json"
+
+_NEAR = 0.8
+"""How alike a key of a file's own is to a setting's name, by `difflib`, where it is taken for a slip of the pen."""
 
 
 def _as_instruction(value: object) -> object:
@@ -128,10 +132,12 @@ def resolve_config(
 
 
 def read_config(source: str | Path) -> CheckpointConfig:
-    """What a checkpoint's `thinkseg.json` says; nothing where there is no such file. Other keys in it are its own.
+    """What a checkpoint's `thinkseg.json` says; nothing where there is no such file.
+
+    Other keys in it are its own, unless they are so near a setting's name that they are slips of the pen.
 
     Raises:
-        CheckpointError: the file is not JSON, or a value is of the wrong kind.
+        CheckpointError: the file is not JSON, a value is of the wrong kind, or a setting's name is misspelt.
     """
     path = Path(source) / CONFIG_FILE if Path(source).is_dir() else _from_hub(str(source))
     if path is None or not path.is_file():
@@ -142,7 +148,15 @@ def read_config(source: str | Path) -> CheckpointConfig:
         raise CheckpointError(f"'{path}' is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"'{path}' has to hold an object of settings, found {type(content).__name__}")
-    own = {name: value for name, value in content.items() if name in CheckpointConfig.model_fields}
+    fields = list(CheckpointConfig.model_fields)
+    own = {name: value for name, value in content.items() if name in fields}
+    for name in content:
+        near = [] if name in own else difflib.get_close_matches(name.lower(), fields, n=1, cutoff=_NEAR)
+        if near:
+            raise CheckpointError(
+                f"there is no setting '{name}' in '{path}'; did you mean '{near[0]}'? A key of your own needs a name "
+                "that is not so near one of the settings'"
+            )
     return CheckpointConfig.checked(own, f" in '{path}'")
 
 

@@ -6,6 +6,7 @@ a family of your own needs no place in it: see `Family`.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -13,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from thinkseg.errors import CheckpointError, InputError
+from thinkseg.errors import CheckpointError, InputError, ThinkSegError, reason_of
 from thinkseg.extension import described, resolve
 from thinkseg.models.frames import RULES, FrameRule, frame_by_rule
 from thinkseg.types import Size
@@ -240,4 +241,37 @@ def check_family(value: Any, name: str) -> Family:
             f"'lora_targets' of the family '{name}' should be a regular expression, found {family.lora_targets!r}: "
             f"{error}"
         ) from error
+    _check_frame_of(family, name)
     return family
+
+
+def _check_frame_of(family: Family, name: str) -> None:
+    """See that `frame_of` can be called; what it gives is seen with the first image: `frame_by_family`."""
+    try:
+        inspect.signature(family.frame_of).bind(None, Size(1, 1))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"'frame_of' of the family '{name}' should be a function of (self, processor, size): {error}"
+        ) from error
+
+
+def frame_by_family(family: Family, processor: Any, size: Size) -> Size:
+    """The frame that a family gives, whose code may be the user's own, held against the contract.
+
+    Raises:
+        InputError: `frame_of` fails, or gives something else than a size.
+    """
+    what = f"'frame_of' of the family '{type(family).__name__}'"
+    try:
+        frame: Any = family.frame_of(processor, size)
+    except ThinkSegError:
+        raise
+    except Exception as error:
+        if type(family).frame_of is Family.frame_of:
+            raise
+        raise InputError(f"{what} fails for an image of {size.width}×{size.height}: {reason_of(error)}") from error
+    if not isinstance(frame, Size):
+        raise InputError(
+            f"{what} should give a thinkseg.types.Size, such as Size(1000, 1000), found {described(frame)}"
+        )
+    return frame

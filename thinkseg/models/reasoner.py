@@ -25,7 +25,7 @@ from thinkseg.errors import CheckpointError, ImageError, InputError
 from thinkseg.models import loading
 from thinkseg.models.chat import render_chat, use_tokenizers_template
 from thinkseg.models.checkpoint_config import CheckpointConfig
-from thinkseg.models.families import Family, family_of
+from thinkseg.models.families import Family, family_of, frame_by_family
 from thinkseg.models.folders import check_folder, check_size, check_tokenizer
 from thinkseg.models.frames import FrameRule, frame_by_rule, frame_rule
 from thinkseg.types import Completion, FinishReason, Instruction, Request, Size
@@ -101,7 +101,7 @@ class TransformersReasoner:
         if size not in self._frames:
             seen = size if self.canvas is None else Size(self.canvas, self.canvas)
             self._frames[size] = (
-                self.family.frame_of(self.processor, seen)
+                frame_by_family(self.family, self.processor, seen)
                 if self.rule is None
                 else frame_by_rule(self.rule, self.processor, seen)
             )
