@@ -19,6 +19,7 @@ from thinkseg.evaluation.record_file import RecordFile, read_records, write_reco
 from thinkseg.evaluation.records import PredictionRecord, RunHeader
 from thinkseg.evaluation.run import Run, evaluate
 from thinkseg.evaluation.scoring import score
+from thinkseg.testing.squares import Filler, Squares
 from thinkseg.types import Answer, Completion, Failure, Prediction, Sample, Size
 
 HEADER = RunHeader("squares", "filler", "abc", "none", 0)
@@ -368,3 +369,12 @@ def test_lines_are_json_that_any_program_reads(tmp_path: Path, create_samples: A
     assert line["objects"][0]["points"] == [[8, 8, 1], [1, 1, 0]]
     assert set(line["rle"]) == {"size", "counts"}
     assert {"intersection", "union", "iou", "s_measure", "mae", "target_empty", "predicted_empty"} <= set(line)
+
+
+def test_two_samples_of_one_id_are_refused_since_results_are_kept_by_it(
+    create_samples: Callable[[int], Squares], create_pipeline: Callable[..., Filler]
+) -> None:
+    samples = create_samples(3)
+    twice = [samples[0], samples[1], samples[0]]
+    with pytest.raises(DataError, match=r"two samples have the id 'square-0'.*give each its own"):
+        evaluate(create_pipeline(), twice, None, HEADER, batch_size=2)

@@ -164,8 +164,10 @@ def evaluate(
             _check_what_is_there(file.records, samples, indices, out)
         if progress is not None:
             progress(len(file.records), len(indices), None)
+        taken = {record.id for record in file.records}
         for start in range(len(file.records), len(indices), batch_size):
             batch = [samples[index] for index in indices[start : start + batch_size]]
+            _take_ids(taken, batch)
             for sample, outcome in zip(batch, predict_each(pipeline.predict, batch), strict=True):
                 prediction = failed_prediction(sample, outcome) if isinstance(outcome, InputError) else outcome
                 record = score(sample, apply_to_prediction(sample, prediction, header.protocol), extra)
@@ -173,6 +175,14 @@ def evaluate(
                 if progress is not None:
                     progress(len(file.records), len(indices), file.records[-1].quality)
     return Run.from_records(header, file.records, measures, folder=out, shard=shard)
+
+
+def _take_ids(taken: set[str], batch: Sequence[Sample]) -> None:
+    """Refuse samples of one id: masks are named by it, and comparisons match by it."""
+    for sample in batch:
+        if sample.id in taken:
+            raise DataError(f"two samples have the id '{sample.id}', by which results are kept: give each its own")
+        taken.add(sample.id)
 
 
 def _check_what_is_there(
