@@ -179,7 +179,9 @@ def test_what_is_wrong_with_a_request_is_one_sentence(page: Any, tmp_path: Path)
     page.wait_for_timeout(2000)
     page.click("#ask")
     page.get_by_text("is not an image of a kind that can be read").wait_for()
-    assert page.inner_text("#verdict").endswith("\n'broken.png' is not an image of a kind that can be read")
+    told = page.inner_text("#verdict")
+    assert "\n'broken.png' is not an image of a kind that can be read (PNG, JPEG" in told  # and nothing of the server
+    assert told.endswith("convert it to PNG")
 
 
 def test_the_pocket_models_answer_an_example_and_an_image_that_is_uploaded(browser: Any, tmp_path: Path) -> None:
