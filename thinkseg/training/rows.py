@@ -155,7 +155,12 @@ class RowBuilder:
         for token in self._control:
             if token in sample.query:
                 raise DataError(f"the query of sample '{sample.id}' contains {token!r}, a control token of this model")
-        frame = self._reasoner.frame_of(image)
+        try:
+            frame = self._reasoner.frame_of(image)
+        except ImageError as error:  # of a shape that the processor refuses: it knows the size and not the file
+            raise ImageError(
+                f"the image of sample '{sample.id}' cannot be trained on: {error}; leave it out"
+            ) from error
         reference = reference_of(sample, self._format.points_per_object)
         return TrainingRow(
             prompt=chat_messages(self._format.instruction(sample.query)),
