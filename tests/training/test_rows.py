@@ -195,7 +195,7 @@ def test_a_sample_with_neither_is_refused_by_its_name(rows_of):
         ({"target": np.zeros((3, 4), bool)}, ImageError, r"should be 64×64 .* found 3×4"),
         ({"target": None, "ignore": np.zeros((64, 65), bool)}, ImageError, r"found 64×65"),
         ({"target": None, "instances": np.zeros((2, 64, 65), bool)}, ImageError, r"found 64×65"),
-        ({"image": Image.new("RGB", (900, 4)), "target": None}, ImageError, r"image of sample 'square-0' cannot be trained on.*900×4"),
+        ({"image": Image.new("RGB", (900, 4)), "target": None}, ImageError, r"'square-0' cannot be trained on.*900×4"),
     ],
 )
 def test_a_sample_that_cannot_be_trained_on_is_refused_by_its_name(squares, rows_of, changes, error, sentence):
