@@ -159,6 +159,7 @@ def test_referring_data_sets_tell_how_many_boxes_are_right(evaluate: Evaluate, t
     assert report["metrics"]["box_accuracy"]["count"] == 2
     published = evaluate("refcoco-val", lambda _: said(corner, right), "--limit", "2", "--protocol", "vision-reasoner")
     assert value(published, "any_box_accuracy") == 1
+    assert value(published, "any_box_or_hull_accuracy") == 1
     assert published["metrics"]["any_box_accuracy"]["count"] == 1  # one expression of the one object
 
 

@@ -207,8 +207,8 @@ def benchmark_names(words: Sequence[str]) -> list[str]:
 
 def measures_of(benchmark: Benchmark, protocol: str) -> tuple[str, ...]:
     """The names of a benchmark's measures by a protocol, which may have others in the place of some."""
-    renamed = PROTOCOLS[protocol].measures
-    return tuple(renamed.get(measure, measure) for measure in benchmark.measures)
+    instead = PROTOCOLS[protocol].measures
+    return tuple(name for measure in benchmark.measures for name in instead.get(measure, (measure,)))
 
 
 def find_benchmark(choice: BenchmarkChoice) -> Benchmark:

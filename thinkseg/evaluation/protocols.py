@@ -45,8 +45,8 @@ class Protocol:
     """Whether of a reasoning answer only the first object counts."""
     side: int | None = None
     """The mask is drawn on a square of so many pixels a side and stretched to the image; None draws it there."""
-    measures: Mapping[str, str] = field(default_factory=dict)
-    """By the name of a measure the one that takes its place."""
+    measures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By the name of a measure those that take its place."""
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
@@ -59,10 +59,10 @@ PROTOCOLS: Mapping[str, Protocol] = {
         empty=0.0,
         stripped='."?!',
         measures={
-            "box_accuracy": "any_box_accuracy",
-            "ap": "ap_by_area",
-            "ap50": "ap50_by_area",
-            "ap75": "ap75_by_area",
+            "box_accuracy": ("any_box_accuracy", "any_box_or_hull_accuracy"),
+            "ap": ("ap_by_area",),
+            "ap50": ("ap50_by_area",),
+            "ap75": ("ap75_by_area",),
         },
     ),
     "seg-r1": Protocol(

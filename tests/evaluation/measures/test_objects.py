@@ -1,6 +1,7 @@
 """No-target accuracy, boxes and counts from records, each number worked out by hand."""
 
 import dataclasses
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,23 +63,54 @@ def test_a_data_set_without_empty_targets_has_no_n_acc(create_record: CreateReco
 
 
 @pytest.mark.parametrize(
-    ("boxes", "accuracy", "any_box"),
+    ("boxes", "accuracy", "any_box", "or_hull"),
     [
-        ([[0, 0, 10, 10]], 1, 1),
-        ([[0, 0, 10, 5]], 1, 0),  # IoU 1/2: enough for "at least", not for "above"
-        ([[0, 0, 10, 4]], 0, 0),
-        ([[20, 20, 30, 30], [0, 0, 10, 10]], 0, 1),  # the right one is written second
-        ([[0, 0, 10, 5.4]], 1, 0),  # 0.54, but in whole pixels 0.5
-        ([], 0, 0),
-        (None, 0, 0),  # unreadable
+        ([[0, 0, 10, 10]], 1, 1, 1),
+        ([[0, 0, 10, 5]], 1, 0, 0),  # IoU 1/2: enough for "at least", not for "above"
+        ([[0, 0, 10, 4]], 0, 0, 0),
+        ([[20, 20, 30, 30], [0, 0, 10, 10]], 0, 1, 1),  # the right one is written second
+        ([[0, 0, 10, 5.4]], 1, 0, 0),  # 0.54, but in whole pixels 0.5
+        ([[0, 0, 5, 5], [5, 5, 10, 10]], 0, 0, 1),  # two corners, whose hull is the whole
+        ([[0, 0, 5, 5], [0, 0, 5, 12], [10, 0, 12, 4]], 0, 0, 1),  # hull 12 × 12: 100/144
+        ([[0, 0, 5, 5], [14, 14, 15, 15]], 0, 0, 0),  # hull 15 × 15: 100/225
+        ([], 0, 0, 0),
+        (None, 0, 0, 0),  # unreadable
     ],
 )
 def test_a_box_is_right_from_an_iou_of_one_half_on(
-    create_boxes: Callable[..., PredictionRecord], boxes: Written | None, accuracy: int, any_box: int
+    create_boxes: Callable[..., PredictionRecord], boxes: Written | None, accuracy: int, any_box: int, or_hull: int
 ) -> None:
     records = [create_boxes(boxes, [[0, 0, 10, 10]])]
     assert value("box_accuracy", records) == accuracy
     assert value("any_box_accuracy", records) == any_box
+    assert value("any_box_or_hull_accuracy", records) == or_hull
+
+
+HULLS = "2480040161000000154200001582910000920828400a280c8014100030005029010031030012605003808280084009004000"
+"""What VisionReasoner's evaluation (its commit b90f474) says of the 400 answers below, a bit each: recorded."""
+
+
+def test_boxes_and_their_hull_are_right_where_visionreasoner_counts_them(
+    create_boxes: Callable[..., PredictionRecord],
+) -> None:
+    rng = random.Random(13)
+
+    def draw_box(side: int) -> list[int]:
+        left, right = sorted(rng.sample(range(side), 2))
+        top, bottom = sorted(rng.sample(range(side), 2))
+        return [left, top, right, bottom]
+
+    def create_answer() -> PredictionRecord:
+        true = draw_box(32)
+        parts = [[min(840, max(0, round(edge * 840 / 32) + rng.randrange(-90, 90))) for edge in true] for _ in range(2)]
+        halves = [[parts[0][0], parts[0][1], (parts[0][0] + parts[0][2]) // 2, parts[0][3]],
+                  [(parts[1][0] + parts[1][2]) // 2, parts[1][1], parts[1][2], parts[1][3]]]  # fmt: skip
+        boxes = (parts + halves + [draw_box(840)])[rng.randrange(5) : rng.randrange(6)]
+        boxes = [box for box in boxes if box[0] < box[2] and box[1] < box[3]]
+        return create_boxes(boxes, [true], frame=(840, 840))
+
+    bits = "".join(str(round(value("any_box_or_hull_accuracy", [create_answer()]) or 0)) for _ in range(400))
+    assert f"{int(bits, 2):0100x}" == HULLS
 
 
 def test_boxes_are_carried_from_the_models_frame_to_the_image(create_boxes: Callable[..., PredictionRecord]) -> None:

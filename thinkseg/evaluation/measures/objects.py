@@ -32,8 +32,21 @@ def any_box_is_right(record: PredictionRecord) -> bool | None:
     """The same as VisionReasoner counts it: one box of the answer, in whole pixels, has an IoU above 0.5."""
     if not _has_one_box(record):
         return None
-    ious = pairwise_box_iou(np.floor(_boxes(record) + 0.5), _true_boxes(record))
-    return bool((ious > BOX_IOU).any())
+    return _is_right(_whole(_boxes(record)), record)
+
+
+def any_box_or_hull_is_right(record: PredictionRecord) -> bool | None:
+    """As `any_box_is_right`, or the smallest box around all boxes of the answer is right.
+
+    VisionReasoner's evaluation counts this way since August 2025, so that several boxes of parts find an object whole.
+    """
+    if not _has_one_box(record):
+        return None
+    boxes = _whole(_boxes(record))
+    if len(boxes):
+        hull = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+        boxes = np.concatenate([boxes, hull[None]])
+    return _is_right(boxes, record)
 
 
 def count_is_right(record: PredictionRecord) -> bool | None:
@@ -79,6 +92,11 @@ def box_rate(among: Literal["boxes", "objects"]) -> RatioOfSums:
     return RatioOfSums(rows)
 
 
+def _is_right(boxes: Float[np.ndarray, "boxes 4"], record: PredictionRecord) -> bool:
+    """Whether one of the boxes has an IoU above 0.5 with the true one."""
+    return bool((pairwise_box_iou(boxes, _true_boxes(record)) > BOX_IOU).any())
+
+
 def _has_one_box(record: PredictionRecord) -> bool:
     return record.true_boxes is not None and len(record.true_boxes) == 1
 
@@ -92,6 +110,11 @@ def _boxes(record: PredictionRecord) -> Float[np.ndarray, "boxes 4"]:
     return np.array([prompt.box.xyxy for prompt in objects if prompt.box is not None], dtype=float).reshape(-1, 4)
 
 
+def _whole(boxes: Float[np.ndarray, "boxes 4"]) -> Float[np.ndarray, "boxes 4"]:
+    """Boxes in whole pixels, halves upwards, as VisionReasoner rounds them."""
+    return np.asarray(np.floor(boxes + 0.5))
+
+
 def _true_boxes(record: PredictionRecord) -> Float[np.ndarray, "true 4"]:
     return np.array([true["box"] for true in record.true_boxes or ()], dtype=float).reshape(-1, 4)
 
@@ -99,7 +122,7 @@ def _true_boxes(record: PredictionRecord) -> Float[np.ndarray, "true 4"]:
 def _detections(record: PredictionRecord, by_area: bool) -> Detections:
     boxes, true = _boxes(record), record.true_boxes or []
     if by_area:
-        boxes = np.floor(boxes + 0.5)
+        boxes = _whole(boxes)
     height, width = record.rle["size"]
     return Detections(
         category=record.query,

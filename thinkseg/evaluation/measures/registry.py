@@ -21,6 +21,7 @@ from thinkseg.evaluation.measures.extra_metrics import COUNTS, extra_metrics_of
 from thinkseg.evaluation.measures.groups import MASK_MEASURES
 from thinkseg.evaluation.measures.objects import (
     any_box_is_right,
+    any_box_or_hull_is_right,
     box_rate,
     count_error,
     count_is_right,
@@ -157,6 +158,13 @@ MEASURES: Mapping[str, Measure] = {
         "any box right",
         "Share of the samples with a box, whichever, of an IoU above 0.5 with the true box (VisionReasoner).",
         mean(any_box_is_right),
+        unit="share",
+        from_masks=False,
+    ),
+    "any_box_or_hull_accuracy": Measure(
+        "any box or hull right",
+        "The same, the smallest box around all boxes counted with them (VisionReasoner since August 2025).",
+        mean(any_box_or_hull_is_right),
         unit="share",
         from_masks=False,
     ),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SHOWN_FAILURES = 8
 TILES = (
     *("ap", "ap_by_area", "exact_count", "count_error", "giou", "s_measure", "n_acc", "t_acc", "box_accuracy"),
-    *("any_box_accuracy", "correct_abstentions", "parse_failures"),
+    *("any_box_accuracy", "any_box_or_hull_accuracy", "correct_abstentions", "parse_failures"),
 )
 """The measures that a report shows first, where they were taken."""
 
