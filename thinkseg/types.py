@@ -241,11 +241,22 @@ class Failure(StrEnum):
     TRUNCATED = "truncated"
     UNREADABLE_IMAGE = "unreadable_image"
     REFUSED_IMAGE = "refused_image"
+    UNREADABLE_TRUTH = "unreadable_truth"
 
     @property
     def of_image(self) -> bool:
         """Whether it lies in the image, so that the model was never asked and wrote nothing."""
         return self in (Failure.UNREADABLE_IMAGE, Failure.REFUSED_IMAGE)
+
+    @property
+    def of_truth(self) -> bool:
+        """Whether it lies in the true mask, so that nothing is known to hold a prediction against."""
+        return self is Failure.UNREADABLE_TRUTH
+
+    @property
+    def of_model(self) -> bool:
+        """Whether it lies in what the model wrote."""
+        return not (self.of_image or self.of_truth)
 
     @property
     def sentence(self) -> str:
@@ -263,6 +274,7 @@ _FAILURE_SENTENCES = {
     Failure.TRUNCATED: "The model ran into the length limit before it finished its answer.",
     Failure.UNREADABLE_IMAGE: "The image cannot be read, so the model was not asked.",
     Failure.REFUSED_IMAGE: "The image or its query was refused before the model was asked.",
+    Failure.UNREADABLE_TRUTH: "The true mask cannot be read or does not fit its image: left out of every measure.",
 }
 
 

@@ -171,3 +171,31 @@ def test_what_is_wrong_is_named(folders, capsys, broken):
     assert code == 2
     assert sentence in err
     assert err.count("\n") == 1
+
+
+def test_targets_that_cannot_be_read_are_named_and_in_no_number(folders, capsys, tmp_path):
+    predictions, targets, pairs = folders
+    broken, labels = targets / "scene 1.png", targets / "scene 3.png"
+    broken.write_bytes(broken.read_bytes()[:50])
+    Image.fromarray(np.repeat(np.arange(3, dtype=np.uint8), 256).reshape(24, 32)).save(labels)
+    code, out, err = run(capsys, predictions, targets, "--measures", "giou", "--json", tmp_path / "scores.json")
+    kept = [pairs[0], pairs[2], pairs[4]]
+    right = np.mean([(pred & target).sum() / (pred | target).sum() for pred, target in kept])
+    written = json.loads((tmp_path / "scores.json").read_text())
+    assert code == 0
+    assert written["count"] == 3
+    assert written["metrics"]["giou"] == pytest.approx(right)
+    assert [str(broken) in written["left_out"][0], str(labels) in written["left_out"][1]] == [True, True]
+    assert out.splitlines()[0].split() == ["masks", "3"]
+    assert f"left out of every number: '{broken}' is damaged" in err
+    assert f"left out of every number: '{labels}' is no mask of two values" in err
+    assert "2 of 5 targets are left out" in err
+
+
+def test_targets_none_of_which_can_be_read_are_refused(folders, capsys):
+    predictions, targets, _ = folders
+    for file in targets.iterdir():
+        file.write_bytes(b"no image")
+    code, out, err = run(capsys, predictions, targets, "--measures", "giou")
+    assert (code, out) == (2, "")
+    assert "none of the 5 targets" in err

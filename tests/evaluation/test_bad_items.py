@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
+import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +14,14 @@ from PIL import Image
 
 import thinkseg
 from thinkseg.answers import get_format
+from thinkseg.data.readers.folders import list_folders
 from thinkseg.errors import DataError, ImageError
+from thinkseg.evaluation.protocols import ProtocolSamples
 from thinkseg.evaluation.record_file import read_records
 from thinkseg.imaging import save_mask
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.testing import FakeReasoner, FakeSegmenter
-from thinkseg.types import Failure, Request
+from thinkseg.types import Completion, Failure, Prediction, Request, Sample
 
 ANSWER = "<think>there</think><bbox>[2,2,7,7]</bbox><points>[[4,4]]</points><labels>[1]</labels>"
 
@@ -136,3 +141,91 @@ def test_a_value_of_the_wrong_kind_is_named_with_its_line(tmp_path: Path, field:
     file.write_text(json.dumps(json.loads(file.read_text()) | {field: value}) + "\n")
     with pytest.raises(DataError, match=f"line 1 of .*'{field}' should be"):
         read_records(file)
+
+
+def label_map(path: Path) -> None:
+    """Areas of the classes 0, 1 and 2, of which nobody can tell which one is meant."""
+    values = np.zeros((60, 60), dtype=np.uint8)
+    values[:20], values[40:] = 1, 2
+    Image.fromarray(values).save(path)
+
+
+DAMAGES = {
+    "damaged": (lambda path: path.write_bytes(path.read_bytes()[:60]), "is damaged or cut short"),
+    "map": (label_map, "is no mask of two values"),
+    "size": (
+        lambda path: save_mask(np.ones((50, 40), dtype=bool), path),
+        r"is 40×50 \(width×height\), its image 60×60",
+    ),
+}
+EVALUATE = """
+import sys
+import thinkseg
+from thinkseg.answers import get_format
+from thinkseg.models.pipeline import Pipeline
+from thinkseg.testing import FakeReasoner, FakeSegmenter
+
+pipeline = Pipeline(FakeReasoner(lambda _: sys.argv[3]), FakeSegmenter(), get_format("seg-r1"))
+thinkseg.evaluate(
+    "folder", pipeline, data=sys.argv[1], out=sys.argv[2], save_masks=True, save_overlays=True, progress=False
+)
+"""
+
+
+@pytest.mark.parametrize("form", ["folders", "table"])
+def test_samples_whose_true_masks_cannot_be_had_are_named_and_left_out_of_every_measure(
+    tmp_path: Path, form: str
+) -> None:
+    names = ["a", *DAMAGES, "z"]
+    root = data = folder_of(tmp_path / "data", {name.encode(): (60, 60) for name in names})
+    for name, (damage, _) in DAMAGES.items():
+        damage(root / "masks" / f"{name}.png")
+    if form == "table":
+        data = tmp_path / "table.csv"
+        rows = [f"data/images/{name}.png,the main object,data/masks/{name}.png,{name},salient" for name in names]
+        data.write_text("\n".join(["image,query,mask,id,task", *rows]))
+    out = tmp_path / "out"
+    # in a process of its own, since the checks of types in the tests read samples wherever a sequence goes by
+    subprocess.run([sys.executable, "-c", EVALUATE, data, out, ANSWER], check=True, timeout=300)
+    run = thinkseg.Run.open(out)
+    for name in DAMAGES:
+        (root / "images" / f"{name}.png").unlink()
+        (root / "masks" / f"{name}.png").unlink()
+    alone = thinkseg.evaluate("folder", pipeline(), data=root, progress=False)
+    assert dict(run.metrics) == dict(alone.metrics)
+    assert run.metrics["giou"].count == 2
+    assert run.failures == {"unreadable_truth": 3}
+    assert [record.id for record in run.records] == sorted(names)
+    for record in run.records[1:-1]:
+        assert re.search(f"masks/{record.id}.png' {DAMAGES[record.id][1]}", record.failure_detail)
+        assert (record.counted, record.has_target, record.abstained) == (False, False, False)
+    assert {path.name for path in (out / "masks").iterdir()} == {"a.png", "z.png"}
+    assert {path.name for path in (out / "overlays").iterdir()} == {"a.png", "z.png"}
+    page = (out / "report.html").read_text()
+    assert all(f"masks/{name}.png" in page for name in DAMAGES)
+    assert "3 of 5 samples" in page
+    assert json.loads((out / "report.json").read_text())["failures"] == {"unreadable_truth": 3}
+
+
+@pytest.mark.parametrize("protocol", ["default", "vision-reasoner"])
+def test_a_protocol_calls_a_sample_without_its_truth_as_it_calls_it_with_it(tmp_path: Path, protocol: str) -> None:
+    root = folder_of(tmp_path / "data", {b"a": (60, 60)})
+    samples = ProtocolSamples(list_folders(root / "images", root / "masks", "The Cup!"), protocol, [0, 0])
+    for index in range(2):
+        known, entry = samples[index], samples.entry(index)
+        assert entry is not None
+        assert (entry.id, entry.query) == (known.id, known.query)
+    assert ProtocolSamples([samples[0]], protocol).entry(0) is None
+
+
+def test_a_prediction_of_the_wrong_size_is_not_laid_to_the_true_mask(tmp_path: Path) -> None:
+    root = folder_of(tmp_path / "data", {b"a": (60, 60)})
+
+    class Careless:
+        def predict(self, samples: Sequence[Sample], batch_size: int) -> Iterator[Prediction]:
+            del batch_size
+            for sample in samples:
+                yield Prediction(sample.id, Completion(""), None, np.zeros((1, 5, 5), dtype=bool))
+
+    with pytest.raises(DataError, match="of 60×60 pixels, found one for 'a' of 5×5"):
+        thinkseg.evaluate("folder", Careless(), data=root, progress=False)

@@ -12,11 +12,13 @@ from torch.utils.data import DataLoader
 
 from thinkseg import testing
 from thinkseg.answers import get_format
+from thinkseg.data.readers.folders import list_folders
 from thinkseg.errors import DataError, ImageError
 from thinkseg.geometry import reference_answer
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
-from thinkseg.training.rows import ImageResizer, RowBuilder, Rows, Schedule
+from thinkseg.training.rows import ImageResizer, RowBuilder, Rows, Schedule, read_named
 from thinkseg.training.sft import ImitationCollator
+from thinkseg.training.sources import JoinedSamples
 from thinkseg.types import Answer, Box, Instruction, ObjectPrompt, Point, Sample, Size
 
 FORMAT = get_format("seg-r1", Instruction("Where is {query}?", "Look."))
@@ -192,9 +194,13 @@ def test_a_sample_with_neither_is_refused_by_its_name(rows_of):
     [
         ({"query": " "}, DataError, r"query of sample 'square-0' is empty"),
         ({"query": "a <|image_pad|>"}, DataError, r"contains '<\|image_pad\|>', a control token"),
-        ({"target": np.zeros((3, 4), bool)}, ImageError, r"should be 64×64 .* found 3×4"),
-        ({"target": None, "ignore": np.zeros((64, 65), bool)}, ImageError, r"found 64×65"),
-        ({"target": None, "instances": np.zeros((2, 64, 65), bool)}, ImageError, r"found 64×65"),
+        ({"target": np.zeros((3, 4), bool)}, ImageError, r"'square-0' is 4×3 .*, its image 64×64"),
+        ({"target": None, "ignore": np.zeros((64, 65), bool)}, ImageError, r"'square-0' is 65×64 .* image 64×64"),
+        (
+            {"target": None, "instances": np.zeros((2, 64, 65), bool)},
+            ImageError,
+            r"'square-0' is 65×64 .* image 64×64",
+        ),
         ({"image": Image.new("RGB", (900, 4)), "target": None}, ImageError, r"'square-0' cannot be trained on.*900×4"),
     ],
 )
@@ -223,3 +229,18 @@ def test_workers_that_are_started_anew_make_the_same_rows_while_the_model_is_at_
             ]
             assert all((row["target"] == mine["target"]).all() for row, mine in zip(batch, own, strict=True))
     assert len(pickle.dumps(rows)) < 200_000  # without the model, which is larger
+
+
+def test_a_sample_whose_mask_cannot_be_read_is_refused_by_its_name(tmp_path):
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    for folder in (images, masks):
+        folder.mkdir()
+        for name in "ab":
+            Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(folder / f"{name}.png")
+    listing = list_folders(images, masks, "it", name="photos")
+    joined = JoinedSamples([listing, listing])
+    (masks / "b.png").write_bytes(b"no image")
+    assert read_named(joined, 2).id == "a"
+    for index in (1, 3):
+        with pytest.raises(DataError, match=r"sample 'b' of photos cannot be trained on: '.*masks/b.png' is not an"):
+            read_named(joined, index)

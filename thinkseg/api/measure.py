@@ -78,17 +78,19 @@ def measure_folders(
 
     Args:
         predictions: masks or maps of grey values; those without a target are passed over.
-        targets: masks; every one needs its prediction.
+        targets: masks; every one needs its prediction. One that is damaged, or of which it cannot be told what is the
+            object, is left out of every number, since nothing is known to compare with, and told in the scores.
         measures: names as in docs/metrics.md, or the user's own by reference; as for `measure` when None.
         resize: whether predictions of another size are brought to that of their target; else they are an error.
         processes: that share the work; None for one per core.
         progress: called with the pairs done and their number in all.
 
     Returns:
-        The values by name, and how many pairs there are.
+        The values by name, on how many pairs they rest, and which targets were left out.
 
     Raises:
-        ImageError: a folder or file is missing or cannot be read, a target has no prediction, or sizes differ.
+        ImageError: a folder or file is missing, a prediction or no target at all can be read, a target has no
+            prediction, or sizes differ, of which it cannot be told which one is wrong.
         InputError: there is no such measure, it asks for what a model wrote, or `processes` is below 1.
 
     >>> import tempfile, numpy as np
@@ -122,5 +124,9 @@ def measure_folders(
         if progress is not None:
             progress(done, len(pairs))
 
-    records = score_files(pairs, names, resize=resize, processes=processes, counted=counted)
-    return FolderScores(values_of(records, names), len(pairs))
+    found = score_files(pairs, names, resize=resize, processes=processes, counted=counted)
+    records = [one for one in found if not isinstance(one, str)]
+    left_out = [one for one in found if isinstance(one, str)]
+    if not records:
+        raise ImageError(f"none of the {len(found)} targets in '{targets}' can be read; the first: {left_out[0]}")
+    return FolderScores(values_of(records, names), len(records), left_out)

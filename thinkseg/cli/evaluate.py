@@ -74,7 +74,7 @@ examples:
 
 DONE = 0
 NAMED = 10
-"""So many images that could not be asked about are named."""
+"""So many files of each kind that could not be used are named."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace, load: Callable[..., Any] = load_aloud) -> int:
         run, shard = one.run, one.run.shard
         if one.report is not None:
             printed[run.header.benchmark] = one.report
-            _name_bad_images(run)
+            _name_bad_files(run)
             if not args.json:
                 assert run.folder is not None
                 print(text_table(run.report, measures=run.measures))
@@ -127,14 +127,24 @@ def run(args: argparse.Namespace, load: Callable[..., Any] = load_aloud) -> int:
     return DONE
 
 
-def _name_bad_images(run: Run) -> None:
-    """Tell which images could not be asked about."""
-    bad = [record for record in run.records if record.failure is not None and record.failure.of_image]
-    for record in bad[:NAMED]:
-        print(f"counted as an empty mask: {record.failure_detail}", file=sys.stderr)
-    if len(bad) > NAMED:
+def _name_bad_files(run: Run) -> None:
+    """Tell which images could not be asked about, and which true masks could not be read."""
+    failed = [(record.failure, record.failure_detail) for record in run.records if record.failure is not None]
+    images = [detail for failure, detail in failed if failure.of_image]
+    truths = [detail for failure, detail in failed if failure.of_truth]
+    for details, told, names in (
+        (images, "counted as an empty mask", "unreadable_image or refused_image"),
+        (truths, "left out of every measure", "unreadable_truth"),
+    ):
+        for detail in details[:NAMED]:
+            print(f"{told}: {detail}", file=sys.stderr)
+        if len(details) > NAMED:
+            print(f"{len(details) - NAMED} more are in predictions.jsonl, as {names}", file=sys.stderr)
+    if truths:
         print(
-            f"{len(bad) - NAMED} more are in predictions.jsonl, as unreadable_image or refused_image", file=sys.stderr
+            f"{len(truths)} of {len(run.records)} samples are left out: their true masks are not known; "
+            "'thinkseg data check' finds such files beforehand",
+            file=sys.stderr,
         )
 
 

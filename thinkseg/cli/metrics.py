@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from thinkseg.api.measure import measure_folders
+    from thinkseg.evaluation.mask_folders import NAMED
     from thinkseg.evaluation.measures.registry import get_measure
     from thinkseg.evaluation.text_table import aligned
 
@@ -61,6 +62,11 @@ def run(args: argparse.Namespace) -> int:
         )
     rows = [[get_measure(name).label, get_measure(name).format(value, DIGITS)] for name, value in scores.values.items()]
     print(aligned([["masks", str(scores.count)], *rows]))
+    for reason in scores.left_out[:NAMED]:
+        print(f"left out of every number: {reason}", file=sys.stderr)
+    if scores.left_out:
+        total = scores.count + len(scores.left_out)
+        print(f"{len(scores.left_out)} of {total} targets are left out: they cannot be read", file=sys.stderr)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(scores.to_json(), indent=2) + "\n", encoding="utf-8")

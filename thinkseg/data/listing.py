@@ -123,6 +123,10 @@ class Listing(LazySamples):
             InputError: a mask or an annotation that cannot be read.
         """
 
+    def name_of(self, index: int) -> str:
+        """What an error calls a sample: its id, and what it is a sample of."""
+        return f"sample '{self.entry(index).id}' of {self.name}"
+
     def original_size(self, index: int) -> Size | None:
         """The size of an image before it was resized; None where it never was, or nobody knows."""
         del index

@@ -21,6 +21,10 @@ class LazySamples(_Samples):
     def read(self, index: int) -> Sample:
         """Read a sample, for 0 ≤ index < len(self)."""
 
+    def name_of(self, index: int) -> str:
+        """What an error calls a sample, for 0 ≤ index < len(self). Opens no file."""
+        return f"sample {index}"
+
     @overload
     def __getitem__(self, index: int) -> Sample: ...
     @overload
@@ -39,6 +43,10 @@ class SomeSamples(LazySamples):
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def name_of(self, index: int) -> str:
+        """What an error calls a sample."""
+        return self._samples.name_of(self._places[index])
 
     def read(self, index: int) -> Sample:
         """Read a sample."""

@@ -43,12 +43,15 @@ class FolderScores:
     values: Mapping[str, float]
     """By the name of the measure, in the order that was asked for; not a number where no pair can speak to it."""
     count: int
-    """How many pairs there are."""
+    """How many pairs were measured."""
+    left_out: Sequence[str] = ()
+    """Why targets could not be read, a sentence for each that names its file. They are in no number."""
 
     def to_json(self) -> dict[str, object]:
-        """The numbers as plain values, None in the place of what is not a number."""
+        """The numbers as plain values, None in the place of what is not a number; what was left out where there is."""
         numbers = {name: None if math.isnan(value) else value for name, value in self.values.items()}
-        return {"count": self.count, "metrics": numbers}
+        left_out = {"left_out": list(self.left_out)} if self.left_out else {}
+        return {"count": self.count, "metrics": numbers, **left_out}
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -99,8 +102,8 @@ def score_files(
     processes: int | None = None,
     counted: Counted | None = None,
     chunk: int = CHUNK,
-) -> list[PredictionRecord]:
-    """The records of all pairs, in order, made by several processes.
+) -> list[PredictionRecord | str]:
+    """The records of all pairs, in order, made by several processes; in place of one why its target cannot be read.
 
     Args:
         pairs: files.
@@ -111,14 +114,14 @@ def score_files(
         chunk: pairs that a process takes at a time.
 
     Raises:
-        ImageError: a file cannot be read, or a pair differs in size and is not to be resized.
+        ImageError: a prediction cannot be read, or a pair differs in size and is not to be resized.
     """
     chunks = [pairs[start : start + chunk] for start in range(0, len(pairs), chunk)]
     work = partial(_score_chunk, names=tuple(names), resize=resize)
     processes = min(processes or os.cpu_count() or 1, len(chunks))
-    records: list[PredictionRecord] = []
+    records: list[PredictionRecord | str] = []
 
-    def collect(parts: Iterable[list[PredictionRecord]]) -> None:
+    def collect(parts: Iterable[list[PredictionRecord | str]]) -> None:
         for part in parts:
             records.extend(part)
             if counted is not None:
@@ -132,15 +135,19 @@ def score_files(
     return records
 
 
-def _score_chunk(pairs: Sequence[Pair], names: Sequence[str], resize: bool) -> list[PredictionRecord]:
+def _score_chunk(pairs: Sequence[Pair], names: Sequence[str], resize: bool) -> list[PredictionRecord | str]:
     extra = extra_metrics(names)
     return [_score_files(*pair, resize=resize, extra=extra) for pair in pairs]
 
 
 def _score_files(
     prediction: Path, target_path: Path, *, resize: bool, extra: Mapping[str, ExtraMetric]
-) -> PredictionRecord:
-    pred, target = load_map(prediction), load_mask(target_path)
+) -> PredictionRecord | str:
+    try:
+        target = load_mask(target_path)
+    except ImageError as error:
+        return str(error)
+    pred = load_map(prediction)
     if pred.shape != target.shape:
         if not resize:
             raise ImageError(

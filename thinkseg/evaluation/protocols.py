@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal, overload
 from thinkseg.errors import InputError
 
 if TYPE_CHECKING:  # so that the command line can list the protocols at once
+    from thinkseg.data.listing import Entry
     from thinkseg.evaluation.records import PredictionRecord
     from thinkseg.types import Mask, Prediction, Sample
 
@@ -116,10 +117,14 @@ def apply_to_sample(sample: Sample, protocol: str) -> Sample:
     if sample.target is not None and sample.ignore is not None and rules.ignored != "left out":
         target = sample.target | sample.ignore if rules.ignored == "object" else sample.target & ~sample.ignore
         sample = dataclasses.replace(sample, target=target, ignore=None)
-    if rules.stripped is not None:
-        query = sample.query.lower().strip(rules.stripped)
-        sample = sample if query in (sample.query, "") else dataclasses.replace(sample, query=query)
-    return sample
+    query = asked_as(sample.query, protocol)
+    return sample if query == sample.query else dataclasses.replace(sample, query=query)
+
+
+def asked_as(query: str, protocol: str) -> str:
+    """A query as a protocol asks it; one that nothing would be left of stays as it is."""
+    stripped = PROTOCOLS[protocol].stripped
+    return query if stripped is None else query.lower().strip(stripped) or query
 
 
 def apply_to_prediction(sample: Sample, prediction: Prediction, protocol: str) -> Prediction:
@@ -198,5 +203,20 @@ class ProtocolSamples(Sequence["Sample"]):
             part = copy.copy(self)
             part._indices, part._turns = self._indices[index], self._turns[index]
             return part
-        sample, turn = apply_to_sample(self._samples[self._indices[index]], self._protocol), self._turns[index]
-        return sample if turn == 1 else dataclasses.replace(sample, id=f"{sample.id}~{turn}")
+        sample = apply_to_sample(self._samples[self._indices[index]], self._protocol)
+        name = self._turned(sample.id, index)
+        return sample if name == sample.id else dataclasses.replace(sample, id=name)
+
+    def entry(self, index: int) -> Entry | None:
+        """What is known of a sample before its files are opened; None where the samples are no files."""
+        from thinkseg.data.listing import Listing
+
+        if not isinstance(self._samples, Listing):
+            return None
+        entry = self._samples.entry(self._indices[index])
+        query = asked_as(entry.query, self._protocol)
+        return dataclasses.replace(entry, id=self._turned(entry.id, index), query=query)
+
+    def _turned(self, name: str, index: int) -> str:
+        turn = self._turns[index]
+        return name if turn == 1 else f"{name}~{turn}"

@@ -59,7 +59,7 @@ class PredictionRecord:
     true_count: int | None = None
     """How many objects there are; None where that was not annotated."""
     counted: bool = True
-    """Whether it is in the denominators; only protocols that leave samples out say no."""
+    """Whether it is in the denominators; protocols that leave samples out say no, and so does an unreadable truth."""
     extra: dict[str, float] = field(default_factory=dict)
     """What only some measures need, by name; see `Measure.extra` in `thinkseg.evaluation.measures.base`."""
 

@@ -18,6 +18,7 @@ from typing import Protocol, runtime_checkable
 
 from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.benchmarks import BENCHMARKS, measures_of
+from thinkseg.evaluation.measures.base import ExtraMetric
 from thinkseg.evaluation.measures.groups import MASK_MEASURES
 from thinkseg.evaluation.measures.registry import MEASURES, extra_metrics, measure, measure_by_task
 from thinkseg.evaluation.parallel.shards import WHOLE, Shard, found_elsewhere, refuse_fewer
@@ -27,7 +28,7 @@ from thinkseg.evaluation.provenance import commit, package_versions
 from thinkseg.evaluation.record_file import HEADER, RecordFile, RecordList, claim_folder, read_header, read_records
 from thinkseg.evaluation.records import PredictionRecord, RunHeader
 from thinkseg.evaluation.scoring import failed_prediction, score
-from thinkseg.models.attempts import predict_each
+from thinkseg.evaluation.truths import UnknownTruth, misfit, predictions_of, read_sample, record_without_truth
 from thinkseg.types import Metric, Prediction, Report, Sample
 
 
@@ -142,13 +143,15 @@ def evaluate(
             overlap is computed once for every sample.
 
     An image that cannot be read, or that the model refuses, stops nothing: its sample is a failure that names it, and
-    counts as an empty mask.
+    counts as an empty mask. A true mask that cannot be read, or that does not fit its image, stops nothing either: its
+    sample is a failure that names it, and is left out of every measure, since nothing is known to compare with.
 
     Returns:
-        The shard's records and the measures over them; all are in the denominator, unless a protocol leaves some out.
+        The shard's records and the measures over them; all are in the denominator, but for those whose true mask cannot
+        be had and those that a protocol leaves out.
 
     Raises:
-        DataError: the folder holds another run or other samples, or a sample has no target or one of the wrong size.
+        DataError: the folder holds another run or other samples, or a sample has no target.
     """
     if batch_size < 1:
         raise InputError(f"a batch has at least 1 sample, found {batch_size}")
@@ -166,18 +169,39 @@ def evaluate(
             progress(len(file.records), len(indices), None)
         taken = {record.id for record in file.records}
         for start in range(len(file.records), len(indices), batch_size):
-            batch = [samples[index] for index in indices[start : start + batch_size]]
+            places = indices[start : start + batch_size]
+            batch = [read_sample(samples, index) for index in places]
             _take_ids(taken, batch)
-            for sample, outcome in zip(batch, predict_each(pipeline.predict, batch), strict=True):
-                prediction = failed_prediction(sample, outcome) if isinstance(outcome, InputError) else outcome
-                record = score(sample, apply_to_prediction(sample, prediction, header.protocol), extra)
-                file.append(apply_to_record(record, header.protocol))
+            for index, outcome in zip(places, predictions_of(pipeline.predict, batch), strict=True):
+                record = _record(samples, index, outcome, header.protocol, extra)
+                file.append(record)
                 if progress is not None:
-                    progress(len(file.records), len(indices), file.records[-1].quality)
+                    progress(len(file.records), len(indices), record.quality if record.counted else None)
     return Run.from_records(header, file.records, measures, folder=out, shard=shard)
 
 
-def _take_ids(taken: set[str], batch: Sequence[Sample]) -> None:
+def _record(
+    samples: Sequence[Sample],
+    index: int,
+    outcome: tuple[Sample, Prediction | InputError] | UnknownTruth,
+    protocol: str,
+    extra: Mapping[str, ExtraMetric],
+) -> PredictionRecord:
+    """What is written down of a sample, whatever became of it."""
+    if isinstance(outcome, UnknownTruth):
+        return record_without_truth(outcome)
+    sample, answered = outcome
+    if isinstance(answered, InputError):
+        prediction = failed_prediction(sample, answered)
+    else:
+        prediction = answered
+        unknown = misfit(samples, index, sample, prediction)
+        if unknown is not None:
+            return record_without_truth(unknown)
+    return apply_to_record(score(sample, apply_to_prediction(sample, prediction, protocol), extra), protocol)
+
+
+def _take_ids(taken: set[str], batch: Sequence[Sample | UnknownTruth]) -> None:
     """Refuse samples of one id: masks are named by it, and comparisons match by it."""
     for sample in batch:
         if sample.id in taken:

@@ -6,7 +6,7 @@ that are missing, broken, of another kind or too large raise an `ImageError` tha
 
 from thinkseg.imaging.images import IMAGE_SUFFIXES, find_images, load_image
 from thinkseg.imaging.levels import NotAMaskError
-from thinkseg.imaging.masks import MaskFile, load_map, load_mask, read_mask, resize_mask, save_mask
+from thinkseg.imaging.masks import MaskFile, load_map, load_mask, read_mask, resize_mask, save_mask, size_difference
 from thinkseg.imaging.opening import FORMATS, MAX_PIXELS, ImageFile, OversizeError, Source, read_header
 from thinkseg.imaging.run_lengths import RunLengths, mask_from_rle, rle_from_mask
 
@@ -30,4 +30,5 @@ __all__ = [
     "resize_mask",
     "rle_from_mask",
     "save_mask",
+    "size_difference",
 ]

@@ -75,6 +75,11 @@ def load_map(source: Source, name: str | None = None) -> Float64[np.ndarray, "he
     return np.divide(levels.values, levels.limit, dtype=np.float64)
 
 
+def size_difference(mask: Size, image: Size) -> str:
+    """How a mask of another size than its image is told, everywhere in the same words."""
+    return f"is {mask.width}×{mask.height} (width×height), its image {image.width}×{image.height}"
+
+
 def save_mask(mask: Mask, path: Path | str) -> None:
     """Write a mask as an 8-bit PNG, 255 on the object; folders that are missing are made.
 

@@ -21,9 +21,10 @@ from jaxtyping import Int64
 from PIL import Image
 
 from thinkseg.answers.base import AnswerFormat
-from thinkseg.errors import DataError, ImageError
+from thinkseg.data.samples import LazySamples
+from thinkseg.errors import DataError, ImageError, InputError
 from thinkseg.geometry import reference_answer
-from thinkseg.imaging import load_image
+from thinkseg.imaging import load_image, size_difference
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
 from thinkseg.types import Answer, Box, Mask, Masks, ObjectPrompt, Sample, Size
 
@@ -141,14 +142,14 @@ class RowBuilder:
         return [self._latest[key] for key in keys]
 
     def _row(self, key: int) -> TrainingRow:
-        sample = self._samples[self._schedule[key]]
+        sample = read_named(self._samples, self._schedule[key])
         image = load_image(sample.image)
         size = Size(*image.size)
         for mask in (sample.target, sample.instances, sample.ignore):
             if mask is not None and mask.shape[-2:] != size.hw:
                 raise ImageError(
-                    f"the mask of sample '{sample.id}' should be {size.height}×{size.width} (height×width) like its "
-                    f"image, found {'×'.join(map(str, mask.shape[-2:]))}"
+                    f"the mask of sample '{sample.id}' {size_difference(Size(*mask.shape[:-3:-1]), size)}: make them "
+                    "equal, or leave it out"
                 )
         if not sample.query.strip():
             raise DataError(f"the query of sample '{sample.id}' is empty: say in words what to look for")
@@ -182,6 +183,22 @@ class RowBuilder:
             return self._format.render(_told(sample, reference).rescaled(frame))
         except ValueError as error:
             raise DataError(f"sample '{sample.id}' cannot be taught: {error}; leave it out") from error
+
+
+def read_named(samples: Sequence[Any], index: int) -> Sample:
+    """A sample of those to train on; one that cannot be read is told by its name.
+
+    Raises:
+        DataError: it cannot be read; the sentence has its name and what is wrong.
+    """
+    try:
+        sample: Sample = samples[index]
+    except InputError as error:
+        name = samples.name_of(index) if isinstance(samples, LazySamples) else f"sample {index}"
+        raise DataError(
+            f"{name} cannot be trained on: {error}; leave it out ('thinkseg data check' finds all such files)"
+        ) from error
+    return sample
 
 
 class ImageResizer:

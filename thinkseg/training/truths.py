@@ -18,7 +18,7 @@ from thinkseg.rewards.part import RewardPart
 from thinkseg.rewards.reward_input import Truth
 from thinkseg.rewards.rubric import Rubric
 from thinkseg.training.checkpoints import Warn, warn
-from thinkseg.training.rows import reference_of
+from thinkseg.training.rows import read_named, reference_of
 from thinkseg.types import Sample
 
 LOOKED_AT = 64
@@ -45,7 +45,7 @@ def refuse_missing_truth(rubric: Rubric, samples: Sequence[Sample], warn: Warn =
     places = np.linspace(0, len(samples) - 1, min(len(samples), LOOKED_AT)).round().astype(int)
     missing: dict[str, Counter[str]] = {name: Counter() for name in weighed}
     for place in places.tolist():
-        truth = _truth_of(samples[place], rubric.format.points_per_object, list(weighed.values()))
+        truth = _truth_of(read_named(samples, place), rubric.format.points_per_object, list(weighed.values()))
         for name, part in weighed.items():
             if (lacking := part.lacks(truth)) is not None:
                 missing[name][lacking] += 1

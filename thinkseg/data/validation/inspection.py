@@ -13,7 +13,16 @@ from scipy.ndimage import distance_transform_edt
 
 from thinkseg.data.listing import Fault, FaultKind, Listing
 from thinkseg.errors import ImageError, InputError
-from thinkseg.imaging import ImageFile, NotAMaskError, OversizeError, load_image, load_map, read_header, read_mask
+from thinkseg.imaging import (
+    ImageFile,
+    NotAMaskError,
+    OversizeError,
+    load_image,
+    load_map,
+    read_header,
+    read_mask,
+    size_difference,
+)
 from thinkseg.types import Mask, Size
 
 _BLOCK = 8
@@ -187,7 +196,7 @@ def _size_fault(where: str, mask: ImageFile | None, image: ImageFile | None) -> 
     if mask is None or image is None or mask.size == image.size:
         return None
     width, height = mask.size.wh
-    detail = f"is {width}×{height} (width×height), its image {image.size.width}×{image.size.height}"
+    detail = size_difference(mask.size, image.size)
     if image.turned and (height, width) == image.size.wh:
         detail += ", which it fits before the turn that the image's EXIF data ask for"
     return Fault(FaultKind.WRONG_SIZE, where, detail)

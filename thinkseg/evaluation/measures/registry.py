@@ -115,7 +115,7 @@ MEASURES: Mapping[str, Measure] = {
     "parse_failures": Measure(
         "parse failures",
         "Share of completions that are no answer; each counts as an empty mask.",
-        mean(lambda record: record.failure is not None and not record.failure.of_image),
+        mean(lambda record: record.failure is not None and record.failure.of_model),
         unit="share",
         better="lower",
         from_masks=False,

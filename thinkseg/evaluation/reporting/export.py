@@ -55,31 +55,32 @@ def _made_safe(name: str) -> str:
 
 
 def save_masks(folder: Path, records: Sequence[PredictionRecord]) -> Iterator[Path]:
-    """Write ``NAME.png`` for every record, 255 on the predicted object, at the image's size, and tell each path."""
-    yield from _save(folder, records, lambda record, path: save_mask(record.mask, path))
+    """Write ``NAME.png`` for every prediction, 255 on the object, at the image's size, and tell each path."""
+    yield from _save(folder, records, lambda _, record, path: save_mask(record.mask, path))
 
 
 def save_overlays(folder: Path, records: Sequence[PredictionRecord], samples: Sequence[Sample]) -> Iterator[Path]:
-    """Write ``NAME.png`` for every record: the image with its mask, boxes and points; tell each path.
+    """Write ``NAME.png`` for every prediction: the image with its mask, boxes and points; tell each path.
 
     Args:
         folder: made if it is not there.
         records: of a run.
         samples: in the order of the records; each is asked for once, when its turn comes.
     """
-    pairs = iter(samples[index] for index in range(len(records)))
 
-    def draw(record: PredictionRecord, path: Path) -> None:
-        overlay(image_or_blank(next(pairs), record), record.mask, record.answer).save(path)
+    def draw(index: int, record: PredictionRecord, path: Path) -> None:
+        overlay(image_or_blank(samples[index], record), record.mask, record.answer).save(path)
 
     yield from _save(folder, records, draw)
 
 
 def _save(
-    folder: Path, records: Sequence[PredictionRecord], write: Callable[[PredictionRecord, Path], object]
+    folder: Path, records: Sequence[PredictionRecord], write: Callable[[int, PredictionRecord, Path], object]
 ) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    for record, name in zip(records, safe_names([record.id for record in records]), strict=True):
+    for index, (record, name) in enumerate(zip(records, safe_names([one.id for one in records]), strict=True)):
+        if record.failure is not None and record.failure.of_truth:
+            continue  # nothing was predicted
         path = folder / f"{name}.png"
-        write(record, path)
+        write(index, record, path)
         yield path

@@ -41,12 +41,13 @@ def choose_items(
     is no mask. No sample is shown twice.
     """
     scores = np.array([record.quality for record in after])
+    shown = [index for index, record in enumerate(after) if record.failure is None or not record.failure.of_truth]
     if before is not None:
         scores = scores - np.array([record.quality for record in before])
     rng = np.random.default_rng(seed)
     items: list[GalleryItem] = []
-    for task in dict.fromkeys(record.task for record in after):
-        members = np.array([index for index, record in enumerate(after) if record.task == task])
+    for task in dict.fromkeys(after[index].task for index in shown):
+        members = np.array([index for index in shown if after[index].task == task])
         ranked = members[np.argsort(scores[members], kind="stable")]
         best, worst = ("best", "worst") if before is None else _words(scores[ranked[-1]], scores[ranked[0]])
         wanted = [(ranked[-1], best), (ranked[len(ranked) // 2], "median"), (ranked[0], worst)]

@@ -208,7 +208,9 @@ def _facts(context: ReportContext, first: Run, last: Run) -> list[tuple[str, str
     ]  # fmt: skip
     facts += [(name, str(value)) for name, value in context.settings.items()]
     facts += [("seed", str(last.report.seed)), ("protocol", last.report.protocol)]
-    dropped = sum(not record.counted for record in last.records)
+    unknown = sum(record.failure is not None and record.failure.of_truth for record in last.records)
+    dropped = sum(not record.counted for record in last.records) - unknown
+    facts += [("left out, true mask unreadable", f"{unknown:,} of {len(last.records):,} samples")] if unknown else []
     facts += [("left out by the protocol", f"{dropped:,} of {len(last.records):,} samples")] if dropped else []
     facts += [("commit", last.report.commit)] if last.report.commit else []
     facts += (
