@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from thinkseg.data.discovery.load import load_dataset
 from thinkseg.data.readers.demonstrations import load_worked
@@ -103,9 +104,10 @@ class JoinedSamples(LazySamples):
     def read(self, index: int) -> Sample:
         """Read a sample of the data set that it is in."""
         samples, place = self._place(index)
-        return samples[place]
+        sample: Sample = samples[place]
+        return sample
 
-    def _place(self, index: int) -> tuple[Sequence[Sample], int]:
+    def _place(self, index: int) -> tuple[Sequence[Any], int]:
         """The data set that a sample is in, and its place in there."""
         number = bisect_right(self._ends, index)
         return self._data_sets[number], index - (self._ends[number - 1] if number else 0)
