@@ -20,7 +20,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from thinkseg.errors import InputError
 from thinkseg.extension import is_reference
@@ -82,6 +82,12 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise self.error(_sentence(type(self), error, "")) from error
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_in_text(cls, values: object) -> object:
+        """Let a key that YAML reads as a number or as null be one that does not exist, as any other."""
+        return _with_text_keys(values)
+
     # Pydantic's own mark: a section within settings is built by its validator, so that an error knows the whole name.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
@@ -141,6 +147,9 @@ class Settings(BaseModel):
         return next((name for name in cls.setting_names() if name.rsplit(".", 1)[-1] == key), None)
 
 
+_EMPTY_PART = "expected the dotted name of a setting, such as 'data.seed', found '{}', a part of which is empty"
+
+
 def put(values: dict[str, Any], settings: type[Settings], dotted: str, value: object) -> None:
     """Put a value into the nested mapping that settings are built from, by its dotted name.
 
@@ -150,6 +159,9 @@ def put(values: dict[str, Any], settings: type[Settings], dotted: str, value: ob
             in ``rewards.my_rewards.py:short``.
         dotted: the name.
         value: the value.
+
+    Raises:
+        InputError: of the settings' kind: a part of the name is empty.
     """
     parts = dotted.split(".")
     known: Any = settings
@@ -158,11 +170,15 @@ def put(values: dict[str, Any], settings: type[Settings], dotted: str, value: ob
         if section is None and not _holds_anything(known):
             break  # a mapping by names of the user's own
         name = parts.pop(0)
+        if not name:
+            raise settings.error(_EMPTY_PART.format(dotted))
         field = section.model_fields.get(name) if section is not None else None
         known = Any if field is None else field.annotation
         if not isinstance(values.get(name), dict):
             values[name] = {}
         values = values[name]
+    if not all(parts if _section_of(known) is not None else [".".join(parts)]):
+        raise settings.error(_EMPTY_PART.format(dotted))
     values[".".join(parts)] = value
 
 

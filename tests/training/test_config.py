@@ -286,3 +286,36 @@ def test_a_fragment_of_a_recipe_is_checked_as_strictly(tmp_path):
         path.write_text(text)
         with pytest.raises(RecipeError, match=re.escape(sentence)):
             load_fragment(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["training.", ".seed", "seed.", "trl.", "model..lora.r", "rewards.", "data.options.", "", "."]
+)
+def test_a_dotted_name_with_an_empty_part_is_refused_as_a_whole(name):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("pocket/rl", {name: 3})
+    expected = f"expected the dotted name of a setting, such as 'data.seed', found '{name}', a part of which is empty"
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("3: 3", "there is no setting '3'"),
+        ("null: 3", "there is no setting 'None'"),
+        ("2020-01-01: 3", "there is no setting '2020-01-01'"),
+        ("data: {3: 1}", r"there is no setting 'data\.3'"),
+        ("trl: {null: 1}", "GRPOConfig of TRL has no setting 'None'"),
+    ],
+)
+def test_a_key_that_yaml_reads_as_something_else_than_text_is_a_setting_that_does_not_exist(tmp_path, line, told):
+    file = tmp_path / "odd.yaml"
+    file.write_text(f"stage: rl\noutput: x\nrewards: {{format: 1}}\n{line}\n")
+    with pytest.raises(RecipeError, match=told):
+        load_recipe(file)
+
+
+def test_a_name_that_no_file_can_have_is_no_recipe():
+    for name in ("a" * 5000, "a\0b"):
+        with pytest.raises(RecipeError, match="there is no such file, and none that comes with ThinkSeg"):
+            load_recipe(name)

@@ -17,7 +17,7 @@ from thinkseg.models.pipeline import load_pipeline
 from thinkseg.testing import FakeSegmenter
 from thinkseg.training.callbacks import read_log
 from thinkseg.training.checkpoints import newest_checkpoint
-from thinkseg.training.config import load_recipe
+from thinkseg.training.config import load_recipe, replace_settings
 from thinkseg.training.grpo import plan_run
 from thinkseg.training.runs import TrainingStopped
 from thinkseg.training.stages import train_recipe
@@ -297,6 +297,33 @@ def test_a_segmenter_is_loaded_only_for_parts_that_look_at_masks(rl_recipe, part
 def test_a_part_that_does_not_exist_is_named_before_training(rl_recipe, squares):
     with pytest.raises(RecipeError, match="segmnt"):
         train_recipe(rl_recipe(rewards={"segmnt": 1.0}), samples=squares, segmenter=FakeSegmenter())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"rewards": {"segmnt": 1.0}}, {"model": {"path": "./nowhere"}}, {"trl": {"optim_args": "no equals sign"}}],
+)
+def test_a_start_that_fails_leaves_nothing_and_the_next_one_finds_nothing_in_its_way(rl_recipe, squares, changes):
+    recipe = rl_recipe(**changes)
+    for _ in range(2):
+        with pytest.raises(InputError):
+            train_recipe(recipe, samples=squares, segmenter=FakeSegmenter())
+        assert not recipe.output.exists()
+
+
+def test_going_on_that_fails_leaves_the_record_as_it_was(outcome, squares):
+    folder = outcome.recipe.output
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    other = replace_settings(outcome.recipe, {"rewards": {"segmnt": 1.0}, "steps": 9})
+    with pytest.raises(RecipeError, match="segmnt"):
+        train_recipe(
+            other,
+            samples=squares,
+            segmenter=FakeSegmenter(),
+            resume=True,
+            allow=["rewards.segmnt", "rewards.segment", "rewards.format"],
+        )
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
 def test_a_sample_that_cannot_be_read_stops_the_run_with_a_sentence(rl_recipe):

@@ -58,3 +58,34 @@ def test_flags_take_their_value_after_a_space_or_an_equals_sign():
 def test_a_flag_that_makes_no_sense_is_named(words, sentence):
     with pytest.raises(RecipeError, match=sentence):
         parse_overrides(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: 1\n\tb: 2", r"here is not YAML: .*\\t.* \(line 2, column 1\)"),
+        ("a:\n  b: 1\n  b: 2", r"here is not YAML: the key 'b' comes twice \(line 2, column 3\)"),
+        ("a: *b", r"here is not YAML: found undefined alias 'b' \(line 1, column 4\)"),
+        ("a: 1\n---\na: 2", r"here is not YAML: but found another document \(line 2, column 1\)"),
+        ("a: !!python/object/apply:os.system ['true']", "here is not YAML: could not determine a constructor"),
+        ("<<: 3", "here is not YAML: expected a mapping or list of mappings for merging"),
+        ("a: 2020-13-45", "here holds a value that cannot be read: ValueError: month must be in"),
+        ("a: !!bool maybe", "here holds a value that cannot be read: KeyError: 'maybe'"),
+        ("a: " + "9" * 5000, "here holds a value that cannot be read: ValueError: Exceeds the limit"),
+        ("a: !!map b", "here is not YAML: expected a mapping node"),
+        ("[" * 5000, "here is nested too deeply"),
+    ],
+)
+def test_text_that_is_no_yaml_is_told_in_one_sentence_with_its_place(text, sentence):
+    with pytest.raises(RecipeError, match=sentence) as caught:
+        parse_yaml(text, "here")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_section_may_be_merged_from_an_anchor_and_say_a_part_of_it_anew():
+    text = "first: &a {x: 1, y: 2}\nsecond: &b {<<: *a, y: 3}\nthird: {<<: [*b], z: 4}"
+    assert parse_yaml(text, "here") == {
+        "first": {"x": 1, "y": 2},
+        "second": {"x": 1, "y": 3},
+        "third": {"x": 1, "y": 3, "z": 4},
+    }

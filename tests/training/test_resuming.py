@@ -156,3 +156,9 @@ def test_an_output_that_cannot_be_a_folder_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RecipeError, match="cannot be written"), claimed(tmp_path / "file"):
         pass
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud83d"])
+def test_an_output_that_no_folder_can_be_called_is_told(tmp_path, name):
+    with pytest.raises(RecipeError, match="'output' should be the name of a folder"), claimed(tmp_path / name):
+        raise AssertionError("nobody trains there")

@@ -7,6 +7,7 @@ that exists wins over a name.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def find_recipe(name: Path | str) -> Path:
         RecipeError: it is neither; the sentence has the nearest names.
     """
     file = Path(name)
-    if file.is_file():
+    if os.path.isfile(file):  # a name that is too long for a file is none, and no error
         return file
     asked = file.as_posix().removeprefix("recipes/").removesuffix(".yaml")
     known = {recipe.name: recipe.path for recipe in builtin_recipes()}

@@ -64,6 +64,29 @@ def read_log(path: Path) -> list[LogEntry]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
+class Beginning(TrainerCallback):
+    """Tells that all is ready and the first step comes.
+
+    Args:
+        tell: called then, or None.
+
+    Attributes:
+        begun: whether it has come to that.
+    """
+
+    def __init__(self, tell: Callable[[], None] | None = None) -> None:
+        self._tell = tell
+        self.begun = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Tell it."""
+        self.begun = True
+        if self._tell is not None:
+            self._tell()
+
+
 class RunLog(TrainerCallback):
     """Writes a record per logged step to a JSONL file, and hands it on.
 

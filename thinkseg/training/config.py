@@ -157,7 +157,7 @@ class Data(RecipeSettings):
     """Folders: what is asked of every image."""
     task: str = ""
     """Folders: the kind of request, for reports."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Annotated[dict[str, Any], TEXT_KEYS] = Field(default_factory=dict)
     """Code of your own: its keyword arguments."""
 
 
@@ -209,7 +209,7 @@ class Fragment(RecipeSettings):
     """Of everything drawn at random."""
     device: Literal["auto", "cpu"] = "auto"
     """``auto`` takes a GPU where there is one."""
-    trl: dict[str, Any] = Field(default_factory=dict)
+    trl: Annotated[dict[str, Any], TEXT_KEYS] = Field(default_factory=dict)
     """Settings for TRL's own configuration, by their names there."""
 
     def model_post_init(self, context: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from thinkseg.errors import RecipeError
+from thinkseg.errors import RecipeError, reason_of
 
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
@@ -32,19 +32,23 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
     return values
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 class _Loader(yaml.SafeLoader):
     """YAML whose numbers are those of YAML 1.2 (``1e-6`` is one, ``010`` is ten, ``1:30`` none), with ``1_000`` for a
     thousand, and whose mappings name a key once.
     """
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """As in PyYAML, but a key that comes twice is an error."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        """As in PyYAML, but a key that comes twice is an error; those that `<<` brings may be said anew."""
+        node = super().compose_mapping_node(anchor)
+        plain = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE]
+        keys = [self.construct_object(key, deep=True) for key in plain]
         twice = sorted({str(key) for key in keys if keys.count(key) > 1})
         if twice:
             raise yaml.constructor.ConstructorError(None, None, f"the key '{twice[0]}' comes twice", node.start_mark)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
+        return node
 
 
 def _construct_whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
@@ -74,5 +78,18 @@ def parse_yaml(text: str, where: str) -> Any:
     """The value that a YAML text holds; `where` begins the sentence of an error."""
     try:
         return yaml.load(text, Loader=_Loader)
+    except RecursionError as error:
+        raise RecipeError(f"{where} is nested too deeply") from error
     except yaml.YAMLError as error:
-        raise RecipeError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+        raise RecipeError(f"{where} is not YAML: {_told(error)}") from error
+    except (ValueError, KeyError, TypeError) as error:  # not what it seems, such as the date 2020-13-45
+        raise RecipeError(f"{where} holds a value that cannot be read: {reason_of(error)}") from error
+
+
+def _told(error: yaml.YAMLError) -> str:
+    """What is wrong with a text, and where."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    problem = getattr(error, "problem", None) or getattr(error, "context", None)
+    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})"

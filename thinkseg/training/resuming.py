@@ -23,6 +23,8 @@ from thinkseg.training.config import Recipe, load_recipe, recipe_text, settings_
 T = TypeVar("T")
 
 RECIPE, LAYOUT, CHANGES, LOCK = "recipe.yaml", "layout.json", "resumed.jsonl", ".train.lock"
+CODE = "code.json"
+"""The digests of the user's own code, inside the run's folder."""
 
 FREE = frozenset(
     {
@@ -133,9 +135,9 @@ def claimed(folder: Path, patience: float = 3.0) -> Iterator[None]:
     Raises:
         RecipeError: another process trains into it, or it cannot be written.
     """
-    is_new = not folder.exists()
     lock = FileLock(folder / LOCK, timeout=patience)
     try:
+        is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
@@ -146,6 +148,8 @@ def claimed(folder: Path, patience: float = 3.0) -> Iterator[None]:
         raise RecipeError(
             f"the output folder '{folder}' cannot be written ({error.strerror or error}); choose another with --output"
         ) from error
+    except ValueError as error:  # no file has such a name
+        raise RecipeError(f"'output' should be the name of a folder, found {str(folder)!r} ({error})") from error
     try:
         yield
     finally:
@@ -153,6 +157,35 @@ def claimed(folder: Path, patience: float = 3.0) -> Iterator[None]:
         if is_new and {path.name for path in folder.iterdir()} <= {LOCK}:
             (folder / LOCK).unlink(missing_ok=True)
             folder.rmdir()
+
+
+@contextmanager
+def record_kept(folder: Path) -> Iterator[Callable[[], None]]:
+    """While this is open, a run that is refused leaves the record in its folder as it was: no file, or the one before.
+
+    Args:
+        folder: of the run.
+
+    Yields:
+        What is called once the run has begun: from then on the record stays.
+    """
+    begun = False
+
+    def begin() -> None:
+        nonlocal begun
+        begun = True
+
+    files = [folder / name for name in (RECIPE, LAYOUT, CODE, CHANGES)]
+    before = {file: file.read_bytes() if file.is_file() else None for file in files}
+    try:
+        yield begin
+    except BaseException:
+        for file, content in ({} if begun else before).items():
+            if content is None:
+                file.unlink(missing_ok=True)
+            elif file.read_bytes() != content:
+                file.write_bytes(content)
+        raise
 
 
 def from_main_process(compute: Callable[[], T], is_main: bool) -> T:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,16 @@ from typing import Any
 from thinkseg.errors import InputError, RecipeError
 from thinkseg.evaluation.provenance import code_digests
 from thinkseg.models.families import Family
-from thinkseg.training.callbacks import CheckpointFiles, DeadReward, OnStep, OrderlyStop, RunLog, StepBar
+from thinkseg.training.callbacks import Beginning, CheckpointFiles, DeadReward, OnStep, OrderlyStop, RunLog, StepBar
 from thinkseg.training.checkpoints import complete, finished_checkpoints, newest_checkpoint, write_whole
 from thinkseg.training.config import Lora, Recipe
 from thinkseg.training.divergence import FiniteOnly
 from thinkseg.training.policy import Policy
-from thinkseg.training.resuming import Layout, go_on, write_record
+from thinkseg.training.resuming import CODE, Layout, go_on, write_record
 from thinkseg.training.trl_settings import trl_config_name
 
 FINAL = "final"
 """The folder of the trained model, inside the run's."""
-CODE = "code.json"
-"""The digests of the user's own code, inside the run's folder."""
 LOG = "log.jsonl"
 """The run log, inside the run's folder."""
 
@@ -93,18 +91,30 @@ def trl_arguments(recipe: Recipe, **own: Any) -> Any:
 
 
 @contextmanager
-def trl_explained(name: str) -> Iterator[None]:
+def trl_explained(name: str, begun: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """While this is open, what a class of TRL refuses is a wrong recipe.
 
     Args:
         name: of the class.
+        begun: whether the run has begun by now, so that it is no longer its settings that are refused.
 
     Raises:
         RecipeError: it refuses the settings.
     """
     try:
         yield
-    except (TypeError, ValueError, ImportError, AttributeError, KeyError, OverflowError, AssertionError) as error:
+    except (
+        TypeError,
+        ValueError,
+        ImportError,
+        AttributeError,
+        KeyError,
+        OverflowError,
+        AssertionError,
+        FileNotFoundError,
+    ) as error:
+        if begun():
+            raise
         reason = " ".join(str(error).split())
         raise RecipeError(f"{name} of TRL refuses the recipe's settings: {reason}") from error
 
@@ -229,6 +239,7 @@ def run_trainer(
     checkpoint: Path | None,
     on_step: OnStep | None,
     resumable_every: int = 1,
+    on_begin: Callable[[], None] | None = None,
 ) -> None:
     """Let a trainer of TRL do its steps, with our log, progress bar, complete checkpoints and orderly stop.
 
@@ -239,8 +250,10 @@ def run_trainer(
         checkpoint: the folder to go on from, or None.
         on_step: as in `train_recipe`.
         resumable_every: the run can be resumed exactly after each so many steps.
+        on_begin: called when all is ready, before the first step.
 
     Raises:
+        RecipeError: TRL finds only now that it cannot work with the settings.
         TrainingStopped: the run was interrupted and has saved itself.
         TrainingDiverged: a loss, a gradient or a weight is not finite.
         ThinkSegError: a checkpoint cannot be written.
@@ -257,10 +270,12 @@ def run_trainer(
     finite = FiniteOnly(recipe.output, scaled=trainer.accelerator.scaler is not None)
     finite.watch(trainer)
     files = CheckpointFiles(policy.describe, recipe.keep)
-    for callback in (finite, bar, stop, RunLog(recipe.output / LOG, on_step), DeadReward(), files):
+    beginning = Beginning(on_begin)
+    for callback in (finite, beginning, bar, stop, RunLog(recipe.output / LOG, on_step), DeadReward(), files):
         trainer.add_callback(callback)
     try:
-        with stop.listening(), finite.explaining(lambda: trainer.state):
+        refused = trl_explained(type(trainer).__name__, lambda: beginning.begun)
+        with stop.listening(), finite.explaining(lambda: trainer.state), refused:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     finally:
         bar.close()

@@ -18,7 +18,7 @@ from thinkseg.training import runs
 from thinkseg.training.callbacks import OnStep
 from thinkseg.training.config import MOST_ROWS, Recipe
 from thinkseg.training.policy import load_policy
-from thinkseg.training.resuming import Layout, claimed, from_main_process
+from thinkseg.training.resuming import Layout, claimed, from_main_process, record_kept
 from thinkseg.training.sources import load_samples
 from thinkseg.training.stage import CreateTrainer, PreparedRun, Stage
 from thinkseg.types import Sample
@@ -69,13 +69,14 @@ def train_recipe(
         layout = Layout(plan.steps, len(samples), args.world_size)
         is_main = runs.is_main_process()
         with claimed(recipe.output) if is_main else nullcontext():
-            checkpoint = from_main_process(lambda: runs.open_run(recipe, resume, allow, layout), is_main)
-            policy = load_policy(recipe)
-            prepared = PreparedRun(recipe, args, plan, policy, samples, segmenter)
-            with runs.trl_explained(stage.trainer):
-                ready = stage.create_trainer(prepared, trainer or _trl(stage.trainer))
-            with stage.while_training(policy.reasoner):
-                runs.run_trainer(ready, recipe, policy, checkpoint, on_step, plan.resumable_every)
+            with record_kept(recipe.output) if is_main else nullcontext() as begin:
+                checkpoint = from_main_process(lambda: runs.open_run(recipe, resume, allow, layout), is_main)
+                policy = load_policy(recipe)
+                prepared = PreparedRun(recipe, args, plan, policy, samples, segmenter)
+                with runs.trl_explained(stage.trainer):
+                    ready = stage.create_trainer(prepared, trainer or _trl(stage.trainer))
+                with stage.while_training(policy.reasoner):
+                    runs.run_trainer(ready, recipe, policy, checkpoint, on_step, plan.resumable_every, on_begin=begin)
             return runs.save_final(ready, policy, recipe.output)
 
 

@@ -7,8 +7,10 @@ import difflib
 import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from importlib.machinery import ModuleSpec
-from typing import Any, Literal, get_args
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 from thinkseg.errors import RecipeError
 from thinkseg.settings import kind_of
@@ -147,16 +149,22 @@ RANGES: Mapping[str, Range] = {
 }
 """Of settings that TRL takes as they come: outside, it fails after loading models, or trains on something else."""
 
+_LOG_LEVELS = ("detail", "debug", "info", "warning", "error", "critical", "passive")
+
 CHOICES: Mapping[Stage, Mapping[str, tuple[object, ...]]] = {
     "rl": {
         "loss_type": ("grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"),
         "scale_rewards": ("group", "batch", "none", True, False),
         "importance_sampling_level": ("token", "sequence"),
         "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
+        **dict.fromkeys(("log_level", "log_level_replica"), _LOG_LEVELS),
     },
-    "sft": {"loss_type": ("nll", "dft")},
+    "sft": {"loss_type": ("nll", "dft"), **dict.fromkeys(("log_level", "log_level_replica"), _LOG_LEVELS)},
 }
 """Of settings that TRL reads when the first loss is worked out."""
+
+FROM_FILE = ("accelerator_config", "deepspeed", "fsdp_config")
+"""Settings that may name a file in place of the mapping that it holds."""
 
 VLLM_MODES = ("colocate", "server")
 """Beside the model on the same GPUs, or on GPUs of its own behind an address."""
@@ -215,6 +223,43 @@ def _check_value(stage: Stage, field: dataclasses.Field[Any], value: Any) -> Non
     choices = CHOICES[stage].get(name)
     if choices is not None and not any(type(value) is type(choice) and value == choice for choice in choices):
         raise RecipeError(f"'trl.{name}' should be {' or '.join(map(kind_of, choices))}, found {kind_of(value)}")
+    if choices is None and (expected := _expected_of(field, value)):
+        raise RecipeError(f"'trl.{name}' should be {expected}, found {kind_of(value)}")
+
+
+_KINDS: Mapping[type, tuple[type, str]] = {
+    bool: (bool, "true or false"),
+    int: (int, "a whole number"),
+    float: (float, "a number"),
+    str: (str, "text"),
+    list: (list, "a list"),
+    dict: (dict, "a section of settings"),
+    NoneType: (NoneType, "null"),
+}
+"""What YAML may hold for each type of a setting, and its name."""
+
+
+def _expected_of(field: dataclasses.Field[Any], value: Any) -> str | None:
+    """What a setting can be, in words, where the value is of none of these kinds; None where it is right."""
+    members = get_args(field.type) if get_origin(field.type) is not None or get_args(field.type) else (field.type,)
+    kinds = {_plain(member) for member in members}
+    if {dict, str} <= kinds and field.name not in FROM_FILE:
+        kinds.remove(str)  # TRL takes JSON there, of which YAML has no need
+    if field.default is None:
+        kinds.add(NoneType)
+    known = [_KINDS[kind] for kind in _KINDS if kind in kinds]
+    if not known or type(value) in (kind for kind, _ in known) or (type(value) is int and float in kinds):
+        return None
+    return " or ".join(words for _, words in known)
+
+
+def _plain(member: Any) -> Any:
+    """The type of a value in YAML that a type of Python is written as."""
+    if get_origin(member) is Literal:
+        return type(get_args(member)[0])
+    if isinstance(member, type) and issubclass(member, Enum):
+        return str
+    return get_origin(member) or member
 
 
 def _check_vllm(settings: Mapping[str, Any]) -> None:
