@@ -159,6 +159,15 @@ def test_a_step_of_seg_zero_on_eight_cards_has_the_published_sixteen_prompts(pat
     assert PUBLISHED["seg-zero"].weights == load_recipe(f"seg_zero/{path}").rewards
 
 
+@pytest.mark.parametrize("stage", ["prerl", "rl", "sod"])
+def test_a_step_of_seg_r1_on_eight_cards_has_its_authors_twenty_four_prompts(stage):
+    """Theirs had six cards for training, with one prompt of four completions at a time and four times a step."""
+    trl = load_recipe(f"seg_r1/{stage}").trl
+    completions = trl["per_device_train_batch_size"] * trl["gradient_accumulation_steps"] * 8
+    assert (trl["num_generations"], completions) == (4, 6 * 4 * 4)
+    assert (trl["beta"], trl["learning_rate"], trl["lr_scheduler_type"]) == (0.04, 1e-6, "constant")
+
+
 def test_visionreasoner_has_its_published_settings():
     recipe = load_recipe("vision_reasoner/qwen2_5_vl_7b")
     completions = recipe.trl["per_device_train_batch_size"] * recipe.trl["gradient_accumulation_steps"] * 8
