@@ -258,3 +258,62 @@ def test_a_size_that_no_model_sees_is_remarked(capsys, own, tmp_path):
     words = ("prepare", own, "--images", "shots", "--masks", "masks", "--out")
     assert "multiple neither of 28 nor of 32" in run(capsys, *words, tmp_path / "a", "--resize", 100)[2]
     assert "multiple neither" not in run(capsys, *words, tmp_path / "b", "--resize", 96)[2]
+
+
+def test_a_source_without_a_sample_is_a_fault(capsys, tmp_path):
+    for name in ("images", "masks"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+    code, out, _ = run(capsys, "check", tmp_path / "own", "--images", "images", "--masks", "masks")
+    assert code == 1
+    assert "no-samples: 1" in out
+    assert "no fault" not in out
+
+
+def test_every_wrong_row_of_annotations_is_named_and_nothing_is_loaded(capsys, tmp_path):
+    file = tmp_path / "own/a.json"
+    write_coco(file, tmp_path / "own/images")
+    content = json.loads(file.read_text())
+    row = content["annotations"][0]
+    content["annotations"] = [row | {"id": number, "image_id": "first"} for number in range(14)]
+    content["categories"][0]["name"] = None
+    file.write_text(json.dumps(content))
+    words = [tmp_path / "own", "--images", "images", "--annotations", "a.json"]
+    code, out, _ = run(capsys, "check", *words)
+    assert code == 1
+    assert "bad-record: 15" in out
+    assert "'image_id' of annotations[3]" in out
+    assert "'name' of categories[0]" in out or "and 5 more" in out
+    code, out, _ = run(capsys, "check", *words, "--json")
+    faults = json.loads(out)["sets"][0]["faults"]
+    assert [fault["where"].rpartition(": ")[2] for fault in faults].count("categories[0]") == 1
+    assert len(faults) == 15
+    code, _, err = run(capsys, "show", *words, "--out", tmp_path / "sheet.png")
+    assert code == 2
+    assert "and 14 more rows: 'thinkseg data check' names them" in err
+
+
+def test_every_wrong_row_of_a_table_is_named(capsys, own):
+    rows = ["shots/0.jpg,", "shots/0.jpg,the cup", ",the cup"]
+    (own / "t.csv").write_text("\n".join(["image,query", *rows]))
+    code, out, _ = run(capsys, "check", own / "t.csv")
+    assert code == 1
+    assert "bad-record: 2" in out
+    assert "line 2 of" in out
+    assert "line 4 of" in out
+
+
+def test_files_out_of_the_folder_are_taken_from_a_table_of_ones_own_alone(capsys, own, tmp_path):
+    (tmp_path / "secret").mkdir()
+    (own / "shots/0.jpg").rename(tmp_path / "secret/0.jpg")
+    (own / "masks").rename(tmp_path / "secret/masks")
+    for name in ("../secret/0.jpg", str(tmp_path / "secret/0.jpg")):
+        (own / "t.csv").write_text(f"image,query\n{name},the cup\n")
+        code, out, _ = run(capsys, "check", own / "t.csv")
+        assert (code, "no fault" in out) == (0, True)
+        code, out, _ = run(capsys, "check", own)
+        assert code == 1
+        assert "which leads out of it" in out
+        code, _, err = run(capsys, "prepare", own, "--split", "all", "--out", tmp_path / "rows")
+        assert code == 2
+        assert "name the table itself" in err
+        assert not list((tmp_path).rglob("*.parquet"))

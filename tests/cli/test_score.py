@@ -267,3 +267,17 @@ def test_a_format_of_ones_own_needs_rewards_that_are_named(tmp_path):
     file.write_text("from thinkseg.answers.tags import SegR1 as Boxes\n")
     with pytest.raises(InputError, match="a format of one's own has no published rewards, so name a recipe with --rec"):
         create_rubric(f"{file}:Boxes", None)
+
+
+def test_a_completion_of_a_stream_is_answered_before_the_next_one_comes():
+    taken = []
+
+    def lines():
+        for name in "abc":
+            taken.append(name)
+            yield json.dumps({"id": name, "completion": HIT})
+
+    scores = thinkseg.score(lines(), format="seg-r1")
+    assert next(scores).id == "a"
+    assert taken == ["a"]
+    assert [score.id for score in scores] == ["b", "c"]

@@ -1,10 +1,13 @@
 """Files below a folder: each one once, links followed without going round in circles."""
 
+import ntpath
 import os
+from pathlib import Path
 
 import pytest
 
-from thinkseg.data.names import files_below, images_below, name_below
+from thinkseg.data.names import common_folder, file_below, files_below, images_below, name_below
+from thinkseg.errors import DataError
 
 
 def touch(root, *names):
@@ -52,3 +55,17 @@ def test_a_name_that_is_not_utf8_is_a_name(tmp_path):
 )  # fmt: skip
 def test_a_name_from_an_annotation_stays_below_its_folder(name, plain):
     assert name_below(name) == plain
+
+
+def test_a_table_that_came_with_a_data_set_names_files_below_its_folder_alone(tmp_path):
+    assert file_below(tmp_path, "x/../a.png", "'image'") == tmp_path / "x/../a.png"
+    for name in ("../a.png", "/etc/a.png", "C:\\a.png", "x/../../a.png"):
+        with pytest.raises(DataError, match=r"'image' should be a file below .* which leads out of it"):
+            file_below(tmp_path, name, "'image'")
+
+
+def test_folders_without_one_above_them_both_are_told_by_the_first():
+    assert common_folder(Path("/a/b"), Path("/a/c/d")) == Path("/a")
+    drives = {"/a/b": "C:\\a\\b", "/e": "D:\\e"}
+    told = common_folder(Path("/a/b"), Path("/e"), lambda paths: ntpath.commonpath([drives[path] for path in paths]))
+    assert told == Path("/a/b")

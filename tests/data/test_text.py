@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from thinkseg.data.text import decoded, input_lines, is_whole, lines_of, printable, read_text
+from thinkseg.data.text import decoded, input_lines, is_whole, lines_of, printable, read_text, stream_lines
 from thinkseg.errors import DataError
 
 WORDS = "café: the 杯子 on the left"
@@ -59,3 +59,38 @@ def test_a_name_that_is_not_utf8_stays_the_name_of_its_file():
     assert line.encode("utf-8", "surrogateescape") == b"\xd6\xd0.png"
     assert printable(line) == "\\xd6\\xd0.png"
     assert (is_whole("a😀"), is_whole("a\ud83d")) == (True, False)
+
+
+class Slow:
+    """Standard input that gives one byte at a time, and notes how many it has given."""
+
+    def __init__(self, content):
+        self.buffer = self
+        self.content = content
+        self.given = 0
+
+    def read1(self, _size):
+        self.given += 1
+        return self.content[self.given - 1 : self.given]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "gbk"])
+@pytest.mark.parametrize("text", ["a\r\n杯\u4e00\rb\n\nc", "", "\r\n", "a", "a\n", "a\r", "\n\r\n"])
+def test_lines_of_a_stream_are_those_of_the_whole_text_however_it_is_cut(encoding, text):
+    named = encoding if encoding in ("utf-16-le", "gbk") else ""
+    assert list(stream_lines(Slow(text.encode(encoding)), named)) == lines_of(text)
+    assert list(stream_lines(io.StringIO(text, newline=""))) == lines_of(text)
+
+
+def test_a_line_of_a_stream_comes_before_the_next_one_is_asked_for():
+    slow = Slow(b"first\nsecond\n")
+    lines = stream_lines(slow)
+    assert next(lines) == "first"
+    assert slow.given == len(b"first\n")
+
+
+def test_a_stream_in_another_encoding_is_told_with_its_line():
+    lines = stream_lines(Slow("a\nb\n杯".encode("gbk") + b"\xff"), "gbk")
+    assert [next(lines), next(lines)] == ["a", "b"]
+    with pytest.raises(DataError, match=r"standard input should be text in GBK and is not \(line 3\)"):
+        next(lines)

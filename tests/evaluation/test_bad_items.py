@@ -229,3 +229,15 @@ def test_a_prediction_of_the_wrong_size_is_not_laid_to_the_true_mask(tmp_path: P
 
     with pytest.raises(DataError, match="of 60×60 pixels, found one for 'a' of 5×5"):
         thinkseg.evaluate("folder", Careless(), data=root, progress=False)
+
+
+def test_a_table_in_another_encoding_is_read_in_the_one_that_is_named_and_the_run_says_so(tmp_path: Path) -> None:
+    folder_of(tmp_path / "data", {b"a": (60, 60)})
+    table = tmp_path / "data" / "t.csv"
+    table.write_bytes("image,query,mask\nimages/a.png,杯子,masks/a.png\n".encode("gbk"))
+    with pytest.raises(DataError, match="t.csv' should be text in UTF-8.*--encoding"):
+        thinkseg.evaluate("folder", pipeline(), data=table, progress=False)
+    out = tmp_path / "out"
+    run = thinkseg.evaluate("folder", pipeline(), data=table, encoding="gbk", out=out, progress=False)
+    assert run.records[0].query == "杯子"
+    assert thinkseg.Run.open(out).header.asked == {"encoding": "gbk"}

@@ -26,6 +26,7 @@ def evaluate(
     *,
     out: str | Path | None = None,
     data: str | Path | None = None,
+    encoding: str = "",
     protocol: str = "default",
     limit: int | None = None,
     seed: int = 0,
@@ -59,6 +60,7 @@ def evaluate(
             ``predict(samples, batch_size)`` gives one prediction per sample, in order).
         out: folder of the results; None keeps them in memory.
         data: folder that the data sets lie below, for benchmarks on disk.
+        encoding: of tables and JSON, such as ``"gbk"``; when empty, UTF-8 or what a file's byte order mark says.
         protocol: by whose rules it is scored, a name in `thinkseg.evaluation.protocols.PROTOCOLS`.
         limit: only the first so many samples.
         seed: of benchmarks that are composed, and of protocols that draw samples.
@@ -121,7 +123,7 @@ def evaluate(
         benchmarks=[benchmark],
         model=EvaluatedModel(str(model) if isinstance(model, Path) else model, config, device, dtype),
         out=None if out is None else Path(out),
-        options=LoadOptions(limit, seed, None if data is None else Path(data)),
+        options=LoadOptions(limit, seed, None if data is None else Path(data), encoding),
         protocol=protocol,
         batch_size=batch_size,
         processes=processes,

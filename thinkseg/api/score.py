@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from thinkseg.training.config import Fragment
 
 BATCH = 256
-"""Completions that are scored together."""
+"""Completions of a file or a list that are scored together; those of an iterator are answered one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,8 @@ def _scores(
     from thinkseg.rewards.completions import read_completions
 
     if not isinstance(completions, str | Path):
-        yield from _in_batches(rubric, read_completions(completions, "the completions", folder))
+        size = 1 if isinstance(completions, Iterator) else BATCH
+        yield from _in_batches(rubric, read_completions(completions, "the completions", folder), size)
         return
     from thinkseg.data.text import lines_of, read_text
 
@@ -164,8 +165,8 @@ def _scores(
     yield from _in_batches(rubric, read_completions(lines, f"'{path}'", path.parent))
 
 
-def _in_batches(rubric: Rubric, texts: Iterator[ScoredText]) -> Iterator[Score]:
-    while batch := list(islice(texts, BATCH)):
+def _in_batches(rubric: Rubric, texts: Iterator[ScoredText], size: int = BATCH) -> Iterator[Score]:
+    while batch := list(islice(texts, size)):
         yield from _scores_of(rubric, batch)
 
 

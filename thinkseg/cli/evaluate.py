@@ -87,6 +87,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", type=Path, metavar="ROOT", help="where the data sets are, for benchmarks on disk")
     parser.add_argument(
+        "--encoding", metavar="NAME", default="", help="of tables and JSON, such as gbk (default: UTF-8, or as marked)"
+    )
+    parser.add_argument(
         "--protocol", default="default", help="by whose rules it is scored (default: those of the benchmark's authors)"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
@@ -159,7 +162,7 @@ def plan_from_flags(args: argparse.Namespace, load: Callable[..., Any]) -> Evalu
         benchmarks=args.benchmarks,
         model=EvaluatedModel(args.model, config_from_flags(args), args.device, args.dtype, load),
         out=args.out,
-        options=LoadOptions(args.limit, args.seed, args.data),
+        options=LoadOptions(args.limit, args.seed, args.data, args.encoding),
         protocol=args.protocol,
         batch_size=args.batch_size,
         processes=args.processes,

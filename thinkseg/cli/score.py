@@ -40,11 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score the completions and print a line of JSON for each."""
-    from thinkseg.data.text import input_lines
+    from thinkseg.data.text import stream_lines
 
-    lines = input_lines(sys.stdin, args.encoding) if args.completions == "-" else args.completions
+    lines = stream_lines(sys.stdin, args.encoding) if args.completions == "-" else args.completions
     for scored in thinkseg.score(
         lines, format=args.format, recipe=args.recipe, segmenter=args.segmenter, encoding=args.encoding
     ):
-        print(json.dumps(scored.as_json(), ensure_ascii=False))
+        print(json.dumps(scored.as_json(), ensure_ascii=False), flush=args.completions == "-")
     return 0

@@ -140,11 +140,20 @@ def objects(content: Any, name: str, file: object) -> Iterator[Fields]:
     Raises:
         FieldError: there is no such list, or something else in it.
     """
+    yield from (Fields(row, (name, position, file)) for position, row in enumerate(list_in(content, name, file)))
+
+
+def list_in(content: Any, name: str, file: object) -> list[Any]:
+    """A list of a JSON file, whatever is in it.
+
+    Raises:
+        FieldError: there is none.
+    """
     told = Fields(content, f"'{file}'")
     rows = told.raw(name)
     if not isinstance(rows, list):
         raise told.wrong(name, "a list")
-    yield from (Fields(row, (name, position, file)) for position, row in enumerate(rows))
+    return rows
 
 
 def shown(value: object) -> str:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import overload
 
 from thinkseg.data.samples import LazySamples
@@ -50,6 +50,7 @@ class FaultKind(StrEnum):
     JPEG_DAMAGED = "jpeg-damaged", "a mask that went through JPEG, so that its outline is not the true one"
     DUPLICATED = "duplicated", "the same image, or the same mask for different images, byte by byte"
     PASSED_OVER = "passed-over", "looks like an image, and is not taken, since its kind is not read in folders"
+    NO_SAMPLES = "no-samples", "there is no sample, so that nothing can be trained on or measured"
     WRONG_COUNT = "wrong-count", "more or fewer than were published"
 
 
@@ -64,13 +65,49 @@ class Fault:
     """What was found, in a few words; may be empty."""
 
 
+MOST_FAULTS = 1000
+"""So many faulty rows of a file are kept, further ones counted."""
+
+
+class BadRows:
+    """The faults of a file's rows, as they are found.
+
+    Args:
+        file: it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._faults: list[Fault] = []
+        self._count = 0
+
+    def __bool__(self) -> bool:
+        return self._count > 0
+
+    def add(self, where: str, error: DataError) -> None:
+        """Keep what is wrong with a row."""
+        self._count += 1
+        if len(self._faults) < MOST_FAULTS:
+            self._faults.append(Fault(FaultKind.BAD_RECORD, where, str(error)))
+
+    def error(self, told: str = "") -> BrokenFile:
+        """The error that refuses the file, with the first fault in its message, and what is to be said behind it."""
+        more = self._count - len(self._faults)
+        further = [Fault(FaultKind.BAD_RECORD, str(self._file), f"{more:,} more rows are wrong")] if more else []
+        others = f" (and {self._count - 1:,} more rows: 'thinkseg data check' names them)" if self._count > 1 else ""
+        message = f"{self._faults[0].detail}{others}{told}"
+        return BrokenFile(FaultKind.BAD_RECORD, self._file, message, (*self._faults, *further))
+
+
 class BrokenFile(DataError):
     """A file that a whole data set hangs on cannot be used."""
 
-    def __init__(self, kind: FaultKind, file: Path, message: str) -> None:
+    def __init__(self, kind: FaultKind, file: Path, message: str, faults: Sequence[Fault] = ()) -> None:
         super().__init__(message)
         self.kind = kind
         self.file = file
+        self.faults = faults or (Fault(kind, str(file), message),)
+        """Its faults, row by row where it can be read so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +177,7 @@ class Listing(LazySamples):
         digest = hashlib.sha256(start.encode())
         for index in range(len(self)):
             entry = self.entry(index)
-            name = entry.truth.rpartition("/")[2]
+            name = PurePath(entry.truth).name  # by either slash on Windows, so that the digest is one everywhere
             text = f"{entry.id}\0{entry.query}\0{entry.image.name}\0{name}\0"
             digest.update(text.encode("utf-8", "surrogateescape"))  # the bytes of a name that is not UTF-8
         return digest.hexdigest()
@@ -176,7 +213,7 @@ class Broken(Listing):
     """Stands for a split that cannot be listed, so that a check can go on and name the file; it has no samples."""
 
     def __init__(self, name: str, error: BrokenFile) -> None:
-        super().__init__(name, error.file.parent, (Fault(error.kind, str(error.file), str(error)),))
+        super().__init__(name, error.file.parent, error.faults)
         self.error = error
 
     def __len__(self) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TypeVar
 
 from thinkseg.data.text import printable
 from thinkseg.errors import DataError
@@ -21,6 +22,8 @@ OTHER_SUFFIXES = frozenset({
     ".tga", ".tif", ".tiff", ".wmf", ".xbm", ".xcf", ".xpm",
 })  # fmt: skip
 """Of images that are not taken, in lower case."""
+
+P = TypeVar("P", bound=PurePath)
 
 _log = logging.getLogger(__name__)
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -107,6 +110,43 @@ def path_in(folder: Path, name: str) -> Path:
     if "\\" in name and not path.is_file():
         return folder / name.replace("\\", "/")
     return path
+
+
+def file_below(folder: Path, name: str, what: str) -> Path:
+    """A file that a table names which came with a data set: it has to lie below the table's folder.
+
+    Args:
+        folder: of the table.
+        name: as the table has it.
+        what: what an error calls it.
+
+    Raises:
+        DataError: the name is absolute or leads out of the folder. A link that lies in the folder is followed.
+    """
+    if name_below(name) is None:
+        raise DataError(
+            f"{what} should be a file below '{folder}', found '{printable(name)}', which leads out of it: in a table "
+            "that was found in a folder no such name is followed; where the table is your own, name the table itself"
+        )
+    return path_in(folder, name)
+
+
+def in_order(files: Iterable[P]) -> list[P]:
+    r"""Files sorted folder by folder, by the same letters on every system: Windows' own order knows no capitals.
+
+    >>> from pathlib import PureWindowsPath
+    >>> [file.as_posix() for file in in_order(map(PureWindowsPath, ("a\\b", "B", "a", "a-b")))]
+    ['B', 'a', 'a/b', 'a-b']
+    """
+    return sorted(files, key=lambda file: file.parts)
+
+
+def common_folder(first: Path, second: Path, common: Callable[[list[str]], str] = os.path.commonpath) -> Path:
+    """The folder that both lie below; the first itself where there is none, as on two drives of Windows."""
+    try:
+        return Path(common([str(first.absolute()), str(second.absolute())]))
+    except ValueError:
+        return first
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

@@ -16,6 +16,10 @@ from thinkseg.errors import DataError
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
+_ADVICE = "save it in UTF-8, or name its encoding with '--encoding' (such as gbk, cp1252 or utf-16)"
+_PIECE = 65536
+"""Bytes that are taken from a stream at a time, at most."""
+
 _LINE_ENDS = re.compile(r"\r\n|\n|\r")
 """What ends a line; U+2028 and its kin are letters within it, as in JSON and CSV."""
 
@@ -53,8 +57,7 @@ def decoded(raw: bytes, name: str, encoding: str = "") -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, len(mark) + error.start) + 1
         told = f"{kind.upper()}, as its byte order mark says," if mark else kind.upper() if encoding else "UTF-8"
-        advice = "save it in UTF-8, or name its encoding with '--encoding' (such as gbk, cp1252 or utf-16)"
-        raise DataError(f"{name} should be text in {told} and is not (line {line}): {advice}") from error
+        raise DataError(f"{name} should be text in {told} and is not (line {line}): {_ADVICE}") from error
 
 
 def lines_of(text: str) -> list[str]:
@@ -64,20 +67,58 @@ def lines_of(text: str) -> list[str]:
 
 
 def input_lines(stream: Any, encoding: str = "") -> list[str]:
-    """The lines of standard input, whose stream has its bytes as `buffer`, or else only text.
+    """All lines of standard input; see `stream_lines`."""
+    return list(stream_lines(stream, encoding))
+
+
+def stream_lines(stream: Any, encoding: str = "") -> Iterator[str]:
+    """The lines of standard input, each as soon as it is there; the stream has its bytes as `buffer`, or only text.
 
     Bytes that are not UTF-8 are kept as Python keeps them in the names of files, since a line may be such a name.
 
     Raises:
         DataError: there is no such encoding, or the input is not in it.
     """
+    _check_encoding(encoding)
     raw = getattr(stream, "buffer", None)
-    if raw is None:  # a stream of text that a caller has put there
-        return lines_of(stream.read().removeprefix("\ufeff"))
-    content: bytes = raw.read()
-    if encoding or content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return lines_of(decoded(content, "standard input", encoding))
-    return lines_of(content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape"))
+    pieces = iter(stream) if raw is None else _decoded_pieces(raw, encoding)  # a caller's own stream may be of text
+    start, held = True, ""
+    for piece in pieces:
+        held += piece.removeprefix("\ufeff") if start else piece
+        start = False
+        *whole, held = _LINE_ENDS.split(held.removesuffix("\r")) + (["\r"] if held.endswith("\r") else [])
+        if held == "\r" and whole:  # it may be the first half of a line's end
+            held = f"{whole.pop()}\r"
+        yield from whole
+    yield from lines_of(held)
+
+
+def _decoded_pieces(raw: Any, encoding: str) -> Iterator[str]:
+    """The text of a stream of bytes, in pieces as they come."""
+    read = raw.read1 if hasattr(raw, "read1") else raw.read
+    first: bytes = b""
+    while len(first) < len(codecs.BOM_UTF8) and (more := read(_PIECE)):
+        first += more
+    mark, found = next(((mark, kind) for mark, kind in _MARKS if first.startswith(mark)), (b"", "utf-8"))
+    kind = found if mark else encoding or found
+    strict = encoding or kind != "utf-8"
+    decoder = codecs.getincrementaldecoder(kind)("strict" if strict else "surrogateescape")
+    lines, piece = 1, first[len(mark) :]
+    while first:
+        yield (text := _next_text(decoder, piece, kind, lines, final=False))
+        lines += text.count("\n")
+        first = piece = read(_PIECE)
+    yield _next_text(decoder, b"", kind, lines, final=True)
+
+
+def _next_text(decoder: codecs.IncrementalDecoder, piece: bytes, kind: str, line: int, *, final: bool) -> str:
+    try:
+        return decoder.decode(piece, final)
+    except UnicodeDecodeError as error:
+        line += error.object[: error.start].count(b"\n")
+        raise DataError(
+            f"standard input should be text in {kind.upper()} and is not (line {line}): {_ADVICE}"
+        ) from error
 
 
 def printable(name: str) -> str:

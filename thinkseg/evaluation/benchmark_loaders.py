@@ -27,8 +27,9 @@ def load_folder(query: str, options: LoadOptions) -> Sequence[Sample]:
     if options.root is None:
         raise InputError("'folder' needs --data ROOT, a folder with 'images' and 'masks' in it, or a table of them")
     if options.root.is_file():
-        return list_table(options.root).require_complete()
-    table = next(filter(has_requests, sorted(options.root.iterdir())), None) if options.root.is_dir() else None
+        return list_table(options.root, options.encoding).require_complete()
+    files = sorted(options.root.iterdir()) if options.root.is_dir() else []
+    table = next((file for file in files if has_requests(file, options.encoding)), None)
     if table is not None:
         raise DataError(
             f"found the table '{table}' beside the images and masks, whose queries are its own: say --data '{table}' "
@@ -42,12 +43,13 @@ def load_own_boxes(options: LoadOptions) -> Sequence[Sample]:
     """The user's own boxes in COCO's format."""
     if options.root is None:
         raise InputError("'folder-detection' needs --data ROOT, with 'annotations.json' and a folder 'images' in it")
-    return list_coco(options.root / "annotations.json", options.root / "images").require_complete()
+    file, images = options.root / "annotations.json", options.root / "images"
+    return list_coco(file, images, encoding=options.encoding).require_complete()
 
 
 def load_coco(options: LoadOptions) -> Sequence[Sample]:
     """Boxes of all objects of a category in COCO's val2017."""
-    listing = load_dataset("coco", "val2017", _root("coco-detection", options))
+    listing = load_dataset("coco", "val2017", _root("coco-detection", options), encoding=options.encoding)
     expected = known("coco").splits["val2017"].count
     if options.limit is None and listing.image_count != expected:
         raise DataError(
@@ -59,7 +61,7 @@ def load_coco(options: LoadOptions) -> Sequence[Sample]:
 
 def load_split(name: str, data_set: str, split: str, options: LoadOptions) -> Sequence[Sample]:
     """A split of a known data set."""
-    return load_dataset(data_set, split, _root(name, options))
+    return load_dataset(data_set, split, _root(name, options), encoding=options.encoding)
 
 
 def load_counts(name: str, folder: str, split: str, source: str, options: LoadOptions) -> Sequence[Sample]:
@@ -70,7 +72,7 @@ def load_counts(name: str, folder: str, split: str, source: str, options: LoadOp
         raise DataError(
             f"found no '{split}*' ({', '.join(SUFFIXES)}) in a folder '{folder}' of '{root}'; get it: {source}"
         )
-    return list_counts(file, name=name).require_complete()
+    return list_counts(file, name=name, encoding=options.encoding).require_complete()
 
 
 def _root(name: str, options: LoadOptions) -> Path:

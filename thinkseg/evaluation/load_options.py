@@ -16,3 +16,5 @@ class LoadOptions:
     """For benchmarks that are made rather than read, and for protocols that draw samples at random."""
     root: Path | None = None
     """Where the data sets are on disk, for benchmarks that are read."""
+    encoding: str = ""
+    """Of tables and JSON, such as "gbk"; when empty, UTF-8 or what a file's byte order mark says."""

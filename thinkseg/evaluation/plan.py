@@ -159,7 +159,7 @@ class EvaluationPlan:
             answer_format=pipeline.answer_format.name if isinstance(pipeline, Pipeline) else "",
             protocol=self.protocol,
             data="" if self.options.root is None else str(self.options.root.resolve()),
-            asked=self.model.asked(),
+            asked=self.model.asked() | ({"encoding": self.options.encoding} if self.options.encoding else {}),
             code=code_digests(named),
             segmenter_revision=self._segmenter_revision(),
             dtype=dtype_of(pipeline),

@@ -121,7 +121,8 @@ def checkpoint_revision(source: str | Path) -> str:
     Settings are read whole; of each weight file its size and 64 KiB at 32 places, which is quick on many gigabytes.
     """
     folder = Path(source)
-    files = sorted(path for path in folder.iterdir() if path.suffix in READ_SUFFIXES) if folder.is_dir() else []
+    found = (path for path in folder.iterdir() if path.suffix in READ_SUFFIXES) if folder.is_dir() else ()
+    files = sorted(found, key=lambda path: path.name)  # paths themselves sort by other letters on Windows
     if not files:
         return ""
     digest = hashlib.sha256()

@@ -115,7 +115,8 @@ class RunHeader:
     data: str = ""
     """Where the data set lies; empty for one that is composed."""
     asked: Mapping[str, Any] = field(default_factory=dict)
-    """What the caller overrules of the checkpoint's settings, by the names of `CheckpointConfig`."""
+    """What the caller overrules of the checkpoint's settings, by the names of `CheckpointConfig`; and the ``encoding``
+    of the data, where it was named."""
     code: Mapping[str, str] = field(default_factory=dict)
     """By reference, the digest of the user's own code that takes part, so that a changed file is noticed."""
     segmenter_revision: str = ""

@@ -119,7 +119,10 @@ def _found(root: Path, paths: Iterable[Path], asked: _Asked, pattern: str = "") 
 
 def _name_in(folder: Path, path: Path) -> str:
     """The path within the folder, without suffix; of a file that lies elsewhere only the last part."""
-    inside = Path(os.path.relpath(path, folder))
+    try:
+        inside = Path(os.path.relpath(path, folder))
+    except ValueError:  # on two drives of Windows
+        return path.stem
     if ".." in inside.parts or inside.is_absolute():
         return path.stem
     return inside.with_name(path.stem).as_posix()

@@ -149,6 +149,8 @@ class Data(RecipeSettings):
     """Worked: a file of worked answers (Parquet or JSONL), or a folder of such files."""
     frame: Count | None = None
     """Worked: side in pixels of the square in which the answers are measured; null for each image's own pixels."""
+    encoding: str = ""
+    """Data sets and worked answers: of tables and JSON, such as ``gbk``; empty for UTF-8, or as a file is marked."""
     images: str | None = None
     """Folders: the folder of images."""
     masks: str | None = None

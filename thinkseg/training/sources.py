@@ -63,14 +63,14 @@ def _dataset(data: Data) -> Sequence[Sample]:
         raise RecipeError("the source 'dataset' needs 'data.name', such as 'cod10k, camo', and 'data.root', a folder")
     if not Path(data.root).is_dir():
         raise DataError(f"there is no folder '{data.root}', the 'data.root' of the recipe")
-    joined = JoinedSamples([load_dataset(name, data.split, data.root) for name in names])
+    joined = JoinedSamples([load_dataset(name, data.split, data.root, encoding=data.encoding) for name in names])
     return joined[: data.count]
 
 
 def _worked(data: Data) -> Sequence[Sample]:
     if data.rows is None:
         raise RecipeError("the source 'worked' needs 'data.rows', a file of worked answers or a folder of such files")
-    samples = load_worked(data.rows, None if data.frame is None else Size(data.frame, data.frame))
+    samples = load_worked(data.rows, None if data.frame is None else Size(data.frame, data.frame), data.encoding)
     return samples[: data.count]
 
 

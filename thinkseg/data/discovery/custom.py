@@ -6,7 +6,7 @@ from pathlib import Path
 
 from thinkseg.data.discovery.catalog import MAIN
 from thinkseg.data.discovery.tree import IMAGE_WORDS, MASK_WORDS, Tree
-from thinkseg.data.listing import Listing
+from thinkseg.data.listing import Broken, BrokenFile, Listing
 from thinkseg.data.prepared.reader import holds_rows, list_rows, row_files, split_of
 from thinkseg.data.readers.coco import list_coco
 from thinkseg.data.readers.folders import list_folders
@@ -43,7 +43,11 @@ def find_own(
         if split and split not in splits:
             raise DataError(f"the rows in '{root}' have no split '{split}'; they have: {', '.join(splits)}")
         return {name: list_rows(root, name) for name in splits if split in ("", name)}
-    own = list_own(root, images=images, masks=masks, annotations=annotations, query=query, encoding=encoding)
+    own: Listing | None
+    try:
+        own = list_own(root, images=images, masks=masks, annotations=annotations, query=query, encoding=encoding)
+    except BrokenFile as error:
+        own = Broken("own data", error)
     return None if own is None else {split or "all": own}
 
 
@@ -87,4 +91,4 @@ def list_own(
         return list_folders(shown, truths, query or MAIN, name=root.absolute().name)
     if len(tables) > 1:
         raise DataError(f"found several tables in '{root}': name one of {', '.join(file.name for file in tables)}")
-    return list_table(tables[0], encoding) if tables else None
+    return list_table(tables[0], encoding, confined=True) if tables else None

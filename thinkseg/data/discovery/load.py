@@ -32,6 +32,7 @@ def load_dataset(
     images: Path | str | None = None,
     every_text: bool | None = None,
     allow_faults: bool = False,
+    encoding: str = "",
 ) -> Listing:
     """The samples of a known data set, in a fixed order; files are opened when a sample is asked for.
 
@@ -43,15 +44,17 @@ def load_dataset(
         images: for RefCOCO and COCO: the folder of images, when it does not lie below the root.
         every_text: for ReasonSeg: whether each wording of a question is a sample; in training only, when None.
         allow_faults: whether to go on with what is whole when names reveal missing files.
+        encoding: of tables and annotations, where it is not UTF-8.
 
     Raises:
         DataError: an unknown name or split, data that are not there, or not whole.
     """
     if name == OWN:
-        ((_, own),) = find_listings(root, OWN, split, query=query)
-        return own[split] if allow_faults else own[split].require_complete()
-    folder = None if images is None else Path(images)
-    listing = _one(known(name), split, root, Asked(query, folder, every_text))
+        ((_, own),) = find_listings(root, OWN, split, query=query, encoding=encoding)
+        listing = own[split]
+    else:
+        folder = None if images is None else Path(images)
+        listing = _one(known(name), split, root, Asked(query, folder, every_text, encoding))
     if isinstance(listing, Broken):
         raise listing.error
     return listing if allow_faults else listing.require_complete()

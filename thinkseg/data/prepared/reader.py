@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from thinkseg.data.listing import Entry, Listing
+from thinkseg.data.names import in_order
 from thinkseg.data.prepared.codec import original_size, sample_from_row
 from thinkseg.data.prepared.schemas import COLUMNS
 from thinkseg.data.text import plain_query
@@ -87,7 +88,7 @@ def list_rows(root: Path | str, split: str = "", *, name: str = "") -> RowListin
 
 def row_files(root: Path, split: str = "") -> list[Path]:
     """The files of rows at a path or below it, by name; what ``datasets`` caches beside them is passed over."""
-    found = [root] if root.is_file() else sorted(root.rglob("*"))
+    found = [root] if root.is_file() else in_order(root.rglob("*"))
     return [
         file
         for file in found

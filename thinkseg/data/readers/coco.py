@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from thinkseg.data.fields import FieldError, Fields, objects
-from thinkseg.data.listing import BrokenFile, Entry, Fault, FaultKind, Listing
+from thinkseg.data.fields import FieldError, Fields, list_in
+from thinkseg.data.listing import BadRows, BrokenFile, Entry, Fault, FaultKind, Listing
 from thinkseg.data.names import name_below
 from thinkseg.data.readers.segmentations import Segmentation, mask_from_segmentation, stacked
 from thinkseg.data.text import read_text
@@ -204,27 +204,38 @@ def load_instances(file: Path, encoding: str = "") -> Instances:
     except (DataError, ValueError, RecursionError, OSError) as error:
         told = str(error) if isinstance(error, DataError) else f"it cannot be read as JSON ({error})"
         raise BrokenFile(FaultKind.UNREADABLE, file, f"'{file}' should be a file of COCO instances: {told}") from error
+    bad = BadRows(file)
     try:
-        return Instances(
+        instances = Instances(
             file,
-            _by_number(content, "images", file, _image),
-            _by_number(content, "annotations", file, _instance),
-            _by_number(content, "categories", file, _category),
+            _by_number(content, "images", file, _image, bad),
+            _by_number(content, "annotations", file, _instance, bad),
+            _by_number(content, "categories", file, _category, bad),
         )
     except FieldError as error:
-        raise BrokenFile(FaultKind.BAD_RECORD, file, f"{error}; '{file}' should be a file of COCO instances") from error
+        bad.add(str(file), error)
+    if bad:
+        raise bad.error(f"; '{file}' should be a file of COCO instances")
+    return instances
 
 
-def _by_number(content: Any, name: str, file: Path, read: Callable[[Fields], T]) -> dict[int, T]:
+def _by_number(content: Any, name: str, file: Path, read: Callable[[Fields], T], bad: BadRows) -> dict[int, T]:
     """The rows of a list by their ids; two different rows of one id are an error, since one would be lost."""
     rows: dict[int, T] = {}
     places: dict[int, int] = {}
-    for position, row in enumerate(objects(content, name, file)):
-        number = row.whole("id")
-        if number in rows and content[name][position] != content[name][places[number]]:
-            raise FieldError(f"the id {number} of {row.where} is taken by {name}[{places[number]}]: ids should differ")
-        rows[number] = read(row)
-        places[number] = position
+    told = list_in(content, name, file)
+    for position, values in enumerate(told):
+        try:
+            row = Fields(values, (name, position, file))
+            number = row.whole("id")
+            if number in places and values != told[places[number]]:
+                raise FieldError(
+                    f"the id {number} of {row.where} is taken by {name}[{places[number]}]: ids should differ"
+                )
+            places[number] = position
+            rows[number] = read(row)
+        except FieldError as error:
+            bad.add(f"{file}: {name}[{position}]", error)
     return rows
 
 

@@ -24,6 +24,7 @@ from PIL import Image
 
 from thinkseg.data.embedded import image_source
 from thinkseg.data.listing import Entry, Fault, FaultKind, Listing
+from thinkseg.data.names import file_below
 from thinkseg.data.readers.tables import csv_rows, jsonl_rows
 from thinkseg.errors import DataError, ImageError
 from thinkseg.imaging import IMAGE_SUFFIXES, load_image
@@ -40,11 +41,11 @@ _ROWS_AT_A_TIME = 16
 class CountListing(Listing):
     """Rows that say how many; use `list_counts` to make one. A row of Parquet without its image is left out."""
 
-    def __init__(self, name: str, file: Path) -> None:
+    def __init__(self, name: str, file: Path, encoding: str = "") -> None:
         super().__init__(name, file.parent)
         self.file = file
         self.embedded = file.suffix.lower() == ".parquet" and "image" in _parquet(file).schema_arrow.names
-        rows = _rows(file)
+        rows = _rows(file, encoding)
         self._query = _column(rows, QUERY_COLUMNS, "what to count", file)
         self._count = _column(rows, COUNT_COLUMNS, "how many there are", file)
         self._rows = [(number, row) for number, row in enumerate(rows) if not self.embedded or row["has_image"]]
@@ -77,7 +78,7 @@ class CountListing(Listing):
         if self.embedded:
             return self.file.with_name(f"{self.file.name}#{number}")
         if row.get("image"):
-            return self.folder / str(row["image"])
+            return file_below(self.folder, str(row["image"]), f"'image' of row {number} of '{self.file}'")
         digest = str(row.get("image_sha256") or "")
         if not digest:
             raise DataError(f"row {number} of '{self.file}' has neither 'image' nor 'image_sha256'")
@@ -94,12 +95,13 @@ class CountListing(Listing):
             raise ImageError(f"the image in row {number} of '{self.file}' cannot be read ({error})") from error
 
 
-def list_counts(file: Path | str, *, name: str = "") -> CountListing:
+def list_counts(file: Path | str, *, name: str = "", encoding: str = "") -> CountListing:
     """List the rows of a counting benchmark.
 
     Args:
         file: Parquet, JSONL or CSV, with the columns that the module's text names.
         name: of the data set, for messages.
+        encoding: of JSONL and CSV, where it is not UTF-8.
 
     Raises:
         DataError: the file is missing, of another kind, or lacks a column; or a count is no whole number.
@@ -109,7 +111,7 @@ def list_counts(file: Path | str, *, name: str = "") -> CountListing:
         raise DataError(f"rows to count are in a file {', '.join(SUFFIXES)}, found '{file}'")
     if not file.is_file():
         raise DataError(f"expected rows to count in '{file}', found no such file")
-    return CountListing(name or file.stem, file)
+    return CountListing(name or file.stem, file, encoding)
 
 
 def find_counts(root: Path, folder: str, split: str) -> Path | None:
@@ -136,11 +138,12 @@ def _plain(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
 
 
-def _rows(file: Path) -> Sequence[Mapping[str, Any]]:
+def _rows(file: Path, encoding: str) -> Sequence[Mapping[str, Any]]:
     """All columns but the images' bytes."""
     if file.suffix.lower() == ".parquet":
         return _parquet_rows(file)
-    return [fields for _, fields in (jsonl_rows(file) if file.suffix.lower() == ".jsonl" else csv_rows(file, ()))]
+    told = jsonl_rows(file, encoding) if file.suffix.lower() == ".jsonl" else csv_rows(file, (), encoding)
+    return [fields for _, fields in told]
 
 
 def _parquet_rows(file: Path) -> Sequence[Mapping[str, Any]]:

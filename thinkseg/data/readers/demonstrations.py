@@ -21,7 +21,7 @@ from typing import Any
 from thinkseg.answers.tags import SegR1
 from thinkseg.data.embedded import image_source
 from thinkseg.data.fields import Fields, shown
-from thinkseg.data.names import path_in
+from thinkseg.data.names import file_below, in_order, path_in
 from thinkseg.data.readers.tables import jsonl_rows
 from thinkseg.data.samples import LazySamples
 from thinkseg.data.text import is_whole, plain_query
@@ -88,12 +88,13 @@ class WorkedSamples(LazySamples):
         return image_source(self._images[number - first], file.parent, f"row {number} of '{file}'")
 
 
-def load_worked(root: Path | str, frame: Size | None = None) -> WorkedSamples:
+def load_worked(root: Path | str, frame: Size | None = None, encoding: str = "") -> WorkedSamples:
     """Rows of worked answers.
 
     Args:
         root: a file, or a folder with files in it or below it, in the order of their names.
         frame: in which the answers are measured; None for the pixels of each image.
+        encoding: of JSONL, where it is not UTF-8.
 
     Raises:
         DataError: there are no rows, one lacks a column, or an answer is cut off or otherwise not to be read.
@@ -101,21 +102,21 @@ def load_worked(root: Path | str, frame: Size | None = None) -> WorkedSamples:
     root = Path(root)
     if not root.exists():
         raise DataError(f"expected rows of worked answers at '{root}', found no such file or folder")
-    files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = [root] if root.is_file() else in_order(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
     rows = [
-        _worked(fields, file, number, place)
+        _worked(fields, file, number, place, confined=not root.is_file())
         for file in files
-        for number, (fields, place) in enumerate(_rows_of(file), start=0)
+        for number, (fields, place) in enumerate(_rows_of(file, encoding), start=0)
     ]
     if not rows:
         raise DataError(f"expected rows of worked answers in '{root}', in files {' or '.join(SUFFIXES)}, found none")
     return WorkedSamples(rows, frame)
 
 
-def _rows_of(file: Path) -> Iterator[tuple[Mapping[str, Any], Path | tuple[Path, int] | None]]:
+def _rows_of(file: Path, encoding: str) -> Iterator[tuple[Mapping[str, Any], Path | tuple[Path, int] | None]]:
     """The columns of text of each row, with the place of the image where it is embedded."""
     if file.suffix.lower() == ".jsonl":
-        yield from ((fields, None) for _, fields in jsonl_rows(file))
+        yield from ((fields, None) for _, fields in jsonl_rows(file, encoding))
         return
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -130,7 +131,9 @@ def _rows_of(file: Path) -> Iterator[tuple[Mapping[str, Any], Path | tuple[Path,
         yield fields, (file, number)
 
 
-def _worked(values: Mapping[str, Any], file: Path, number: int, place: Path | tuple[Path, int] | None) -> Worked:
+def _worked(
+    values: Mapping[str, Any], file: Path, number: int, place: Path | tuple[Path, int] | None, *, confined: bool
+) -> Worked:
     fields = Fields(dict(values), f"row {number} of '{file}'")
     where = fields.where
     if fields.has("solution"):
@@ -151,7 +154,8 @@ def _worked(values: Mapping[str, Any], file: Path, number: int, place: Path | tu
     if place is None:
         if not fields.says("image"):
             raise DataError(f"{where} has no 'image', the name of an image's file")
-        place = path_in(file.parent, fields.text("image"))
+        name = fields.text("image")
+        place = file_below(file.parent, name, f"'image' of {where}") if confined else path_in(file.parent, name)
     return Worked(where, plain_query(query), answer, place)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from thinkseg.data.listing import Entry, Fault, FaultKind, Listing
-from thinkseg.data.names import images_below, tell_passed_over
+from thinkseg.data.names import common_folder, images_below, tell_passed_over
 from thinkseg.data.text import printable
 from thinkseg.errors import DataError
 from thinkseg.imaging import IMAGE_SUFFIXES, load_mask, read_header
@@ -84,7 +84,7 @@ class FolderListing(Listing):
         patterns: NamePatterns = ALL_NAMES,
         faults: Sequence[Fault] = (),
     ) -> None:
-        super().__init__(name, Path(os.path.commonpath([pairs.images.absolute(), pairs.masks.absolute()])), faults)
+        super().__init__(name, common_folder(pairs.images, pairs.masks), faults)
         self.images = pairs.images
         self.masks = pairs.masks
         self.unused_masks = pairs.unused_masks

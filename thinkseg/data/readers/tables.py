@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 from thinkseg.data.fields import Fields, shown
-from thinkseg.data.listing import Entry, Fault, FaultKind, Listing
-from thinkseg.data.names import path_in
+from thinkseg.data.listing import BadRows, Entry, Fault, FaultKind, Listing
+from thinkseg.data.names import file_below, path_in
 from thinkseg.data.readers.segmentations import mask_from_run_lengths
 from thinkseg.data.text import is_whole, jsonl_texts, lines_of, read_text
 from thinkseg.errors import DataError, ImageError
@@ -127,19 +127,31 @@ class TableListing(Listing):
             raise DataError(f"the run lengths in line {row.line} of '{self.file}' cannot be read: {error}") from error
 
 
-def list_table(file: Path | str, encoding: str = "") -> TableListing:
+def list_table(file: Path | str, encoding: str = "", *, confined: bool = False) -> TableListing:
     """Read a table; no image or mask is opened.
 
     Args:
         file: it.
         encoding: of its text, where it is not UTF-8.
+        confined: whether all files that it names have to lie below its folder. A table that the user names may name
+            any file; one that was only found in a folder may have come with a data set, and may not.
 
     Raises:
         DataError: the table is missing, of an unknown kind, in another encoding, empty, lacks a column, or a row lacks
             a value, has too many, or one of the wrong kind; the message has the line.
     """
     file = Path(file)
-    rows = [_row(Fields(dict(values), f"line {line} of '{file}'"), line) for line, values in table_rows(file, encoding)]
+    rows, bad = [], BadRows(file)
+    for line, values in table_rows(file, encoding):
+        try:
+            row = _row(Fields(dict(values), f"line {line} of '{file}'"), line)
+            if confined:
+                _refuse_outside(row, file)
+            rows.append(row)
+        except DataError as error:
+            bad.add(f"{file}: line {line}", error)
+    if bad:
+        raise bad.error()
     if not rows:
         raise DataError(f"'{file}' has no rows")
     return TableListing(file, _named(rows, file), _missing(file.parent, rows, file))
@@ -272,6 +284,14 @@ def _row(fields: Fields, line: int) -> TableRow:
         fields.text("ignore") if fields.says("ignore") else "",
         fields.text("task") if fields.says("task") else "",
     )
+
+
+def _refuse_outside(row: TableRow, file: Path) -> None:
+    """See that the files of a row lie below the table's folder."""
+    named = [("image", row.image), *(("mask", one) for one in row.masks or ()), ("ignore", row.ignore)]
+    for column, name in named:
+        if isinstance(name, str) and name:
+            file_below(file.parent, name, f"'{column}' in line {row.line} of '{file}'")
 
 
 def _named(rows: Sequence[TableRow], file: Path) -> list[TableRow]:

@@ -110,6 +110,13 @@ def check_copy(
     root = Path(root)
     splits = [_split_report(split, listing, data_set) for split, listing in listings.items()]
     faults = [fault for listing in listings.values() for fault in listing.faults]
+    faults += [
+        Fault(
+            FaultKind.NO_SAMPLES, f"{data_set.name if data_set else 'own data'} {split}", f"looked in {listing.folder}"
+        )
+        for split, listing in listings.items()
+        if not len(listing) and not isinstance(listing, Broken)
+    ]
     faults += [Fault(FaultKind.PASSED_OVER, str(file)) for listing in listings.values() for file in listing.passed_over]
     faults += _left_over_masks(listings.values()) if whole and data_set and data_set.shared_masks else []
     broken = any(isinstance(listing, Broken) for listing in listings.values())

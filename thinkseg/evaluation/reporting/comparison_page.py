@@ -59,7 +59,8 @@ def samples_of(run: Run, root: Path | None = None) -> Sequence[Sample] | None:
         return None
     root = root if root is not None else Path(header.data) if header.data else None
     try:
-        _, samples = load_benchmark(header.benchmark, LoadOptions(len(records), header.seed, root), header.protocol)
+        options = LoadOptions(len(records), header.seed, root, str(header.asked.get("encoding", "")))
+        _, samples = load_benchmark(header.benchmark, options, header.protocol)
         same = len(samples) == len(records) and samples[len(records) - 1].id == records[-1].id
     except InputError:
         return None
