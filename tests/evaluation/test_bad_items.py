@@ -235,7 +235,7 @@ def test_a_table_in_another_encoding_is_read_in_the_one_that_is_named_and_the_ru
     folder_of(tmp_path / "data", {b"a": (60, 60)})
     table = tmp_path / "data" / "t.csv"
     table.write_bytes("image,query,mask\nimages/a.png,杯子,masks/a.png\n".encode("gbk"))
-    with pytest.raises(DataError, match="t.csv' should be text in UTF-8.*--encoding"):
+    with pytest.raises(DataError, match=r"t.csv' should be text in UTF-8.*--encoding"):
         thinkseg.evaluate("folder", pipeline(), data=table, progress=False)
     out = tmp_path / "out"
     run = thinkseg.evaluate("folder", pipeline(), data=table, encoding="gbk", out=out, progress=False)
