@@ -1,5 +1,8 @@
 """Boxes, points and overlaps, against masks whose answer is known and against slow definitions."""
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +16,7 @@ from thinkseg.geometry import (
     box_iou_inclusive,
     centre_of_largest_circle,
     pairwise_box_iou,
+    published_points,
     reference_answer,
     second_point,
 )
@@ -108,6 +112,47 @@ def test_the_second_point_is_in_the_object_and_beyond_the_median_distance(mask):
     distances = np.hypot(columns - first.x, rows - first.y)
     if (distances > np.median(distances)).any():
         assert np.hypot(second.x - first.x, second.y - first.y) > np.median(distances)
+
+
+PUBLISHED = "5c6559bdc1097c27b01cce76d5ca1b96fb71f3f8e915bb793aca1af94f1ede6f"
+"""SHA-256 of the points that Seg-Zero's tool for training rows (its commit 42a3345) finds in the 360 objects below."""
+
+
+def draw_object(rng):
+    """A box, an ellipse, a box with holes or what two of them do not share, often cut off by the border; 56 × 40."""
+    rows, columns = np.mgrid[:40, :56]
+    y, x = rng.randint(-4, 44), rng.randint(-4, 60)
+    height, width = rng.randint(1, 26, 2)
+    box = (abs(rows - y) <= height / 2) & (abs(columns - x) <= width / 2)
+    ellipse = ((rows - y) / (height / 2 + 0.5)) ** 2 + ((columns - x) / (width / 2 + 0.5)) ** 2 <= 1
+    return (box, ellipse, box & (rng.rand(40, 56) < 0.6), box ^ ellipse)[rng.randint(4)]
+
+
+def test_published_points_are_those_of_seg_zeros_tool_in_objects_at_the_border_too():
+    rng = np.random.RandomState(7)  # whose numbers are the same in every version of NumPy
+    objects = [mask for mask in (draw_object(rng) for _ in range(500)) if mask.any()][:360]
+    found = [[int(place) for point in published_points(mask) for place in (point.x, point.y)] for mask in objects]
+    assert len(found) == 360
+    assert hashlib.sha256(json.dumps(found).encode()).hexdigest() == PUBLISHED
+    ours = [prompt.points for mask in objects for prompt in reference_answer(mask, points=2).objects]
+    others = [published_points(mask) for mask in objects]
+    assert [sum(a[i] != b[i] for a, b in zip(ours, others, strict=True)) for i in (0, 1)] == [106, 109]
+
+
+def test_published_points_differ_from_ours_only_where_the_border_cuts_an_object_off():
+    corner, middle = rectangle(0, 0, 13, 9), rectangle(12, 8, 25, 17)
+    assert published_points(corner)[0] == Point(0, 0)
+    assert centre_of_largest_circle(corner) == Point(4, 4)
+    first = centre_of_largest_circle(middle)
+    assert published_points(middle) == (first, second_point(middle, first))
+    assert published_points(np.zeros((4, 5), bool)) == ()
+
+
+def test_a_reference_answer_may_have_the_published_points():
+    masks = np.stack([rectangle(0, 0, 13, 9), rectangle(12, 8, 25, 17)])
+    first, second = reference_answer(masks, points=2, published=True).objects
+    assert (first.points, second.points) == tuple(map(published_points, masks))
+    assert [len(one.points) for one in reference_answer(masks, points=1, published=True).objects] == [1, 1]
 
 
 def test_background_points_lie_in_the_box_off_the_object_and_apart():

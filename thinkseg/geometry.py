@@ -6,7 +6,8 @@ eight pixels is 8 wide, as annotated boxes are. The published data of Seg-Zero a
 the pocket models were taught on, have the largest index in the place of the edge; who writes them asks for it.
 
 Everything that reads a distance transform counts what lies beyond the image's border as background, so that the centre
-of an object that is cut off by the border lies in the object's middle and not in the corner.
+of an object that is cut off by the border lies in the object's middle and not in the corner; `published_points` alone
+does not, since the published rows do not.
 """
 
 from collections.abc import Sequence
@@ -67,6 +68,32 @@ def second_point(mask: AnyMask, first: Point) -> Point | None:
     return Point(float(columns[chosen] + x_offset), float(rows[chosen] + y_offset))
 
 
+def published_points(mask: AnyMask) -> tuple[Point, ...]:
+    """Points 1 and 2 as in the published rows of Seg-Zero and VisionReasoner; none for an empty mask.
+
+    They differ from `centre_of_largest_circle` and `second_point` in two ways. What lies beyond the image's border is
+    not background, so that an object that is cut off has its points at the border or in the corner. And where no pixel
+    is farther from point 1 than half of them are, point 2 is the deepest within 10 pixels of the object's centre of
+    mass, or the object's pixel next to that place. Of several deepest pixels the first in reading order is taken.
+    """
+    inside = mask > 0
+    rows, columns = np.nonzero(inside)
+    if not len(rows):
+        return ()
+    depths = distance_transform_edt(inside)
+    y, x = np.unravel_index(int(depths.argmax()), depths.shape)
+    distances = np.sqrt((columns - x) ** 2 + (rows - y) ** 2)
+    far = distances > np.median(distances)
+    if far.any():
+        chosen = int(np.where(far, depths[rows, columns], -1).argmax())
+    else:
+        top, left = (max(0, int(np.mean(places)) - 10) for places in (rows, columns))
+        near = depths[top : int(np.mean(rows)) + 10, left : int(np.mean(columns)) + 10]
+        second_y, second_x = np.unravel_index(int(near.argmax()), near.shape)
+        chosen = int(((columns - second_x - left) ** 2 + (rows - second_y - top) ** 2).argmin())
+    return Point(float(x), float(y)), Point(float(columns[chosen]), float(rows[chosen]))
+
+
 def background_points(mask: AnyMask, count: int) -> tuple[Point, ...]:
     """At most `count` pixels of the background, label 0, in the object's box and as far from the object as possible.
 
@@ -95,6 +122,7 @@ def reference_answer(
     negatives: int = 0,
     think: str = "",
     inclusive: bool = False,
+    published: bool = False,
 ) -> Answer:
     """The answer that describes true masks: for each object its box and its points.
 
@@ -105,6 +133,7 @@ def reference_answer(
         negatives: at most so many points on the background of the object's box.
         think: the thinking that goes with it.
         inclusive: see `box_from_mask`.
+        published: whether points are found as in `published_points`.
 
     Returns:
         The answer in the frame of the image. Objects keep their order.
@@ -114,8 +143,12 @@ def reference_answer(
     if not len(masks) and not isinstance(masks, np.ndarray):
         raise ValueError("reference_answer needs at least one mask, or an array (0, height, width), to know the frame")
     height, width = masks.shape[1:] if isinstance(masks, np.ndarray) else masks[0].shape
-    prompts = (_object_prompt(mask, points, negatives, inclusive) for mask in masks)
-    return Answer(Size(width, height), tuple(prompt for prompt in prompts if prompt is not None), think)
+    prompts = (
+        ObjectPrompt(box, _positives(mask, points, published) + background_points(mask, negatives))
+        for mask in masks
+        if (box := box_from_mask(mask, inclusive=inclusive)) is not None
+    )
+    return Answer(Size(width, height), tuple(prompts), think)
 
 
 def box_iou(first: Box, second: Box) -> float:
@@ -167,12 +200,10 @@ def _depths(mask: AnyMask) -> tuple[np.ndarray, int, int] | None:
     return distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1], x_offset, y_offset
 
 
-def _object_prompt(mask: Mask, points: int, negatives: int, inclusive: bool) -> ObjectPrompt | None:
-    """Box and points of one object; None for an empty mask."""
-    box, first = box_from_mask(mask, inclusive=inclusive), centre_of_largest_circle(mask)
-    if box is None or first is None:
-        return None
-    second = second_point(mask, first) if points > 1 else None
-    positives = (first, second)[:points] if second is not None else (first,)[:points]
-    chosen = tuple(point for point in positives if point is not None)
-    return ObjectPrompt(box, chosen + background_points(mask, negatives))
+def _positives(mask: AnyMask, count: int, published: bool) -> tuple[Point, ...]:
+    """Points on an object that is not empty, 0 to 2 of them."""
+    if published or not count:
+        return published_points(mask)[:count] if count else ()
+    first = centre_of_largest_circle(mask)
+    second = second_point(mask, first) if first is not None and count > 1 else None
+    return tuple(point for point in (first, second) if point is not None)

@@ -245,6 +245,7 @@ def test_rows_that_a_segmenter_does_not_reach_are_left_out_and_listed(capsys, ow
         (("--keep-iou", 60, "--segmenter", "grabcut"), "above 0 and at most 1"),
         (("--resize", 0), "at least 1"),
         (("--points", 2, "--schema", "seg-zero"), "'--points' is for the schema 'thinkseg'"),
+        (("--published-points",), "'--published-points' says how points are found: ask for some"),
         (("--resize", 84, "--longest-side", 84), "not allowed with"),
     ],
 )

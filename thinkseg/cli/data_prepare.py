@@ -47,6 +47,12 @@ def add_prepare_arguments(prepare: argparse.ArgumentParser) -> None:
         "(default: 0, the masks imply them)",
     )
     prepare.add_argument(
+        "--published-points",
+        action="store_true",
+        help="find points as in the published rows, which do not know the image's border: those of an object that is cut "
+        "off lie there (default: in the object's middle)",
+    )
+    prepare.add_argument(
         "--keep-iou",
         type=float,
         metavar="IOU",
@@ -77,6 +83,7 @@ def run_prepare(args: argparse.Namespace) -> int:
         schema=args.schema,
         resize=args.resize,
         points=args.points,
+        published_points=args.published_points,
         keep_iou=args.keep_iou,
         segmenter=args.segmenter or "",
     )
@@ -104,6 +111,8 @@ def _check_numbers(args: argparse.Namespace) -> None:
         raise InputError("'--keep-iou' and '--segmenter' go together: say both, or neither")
     if args.points and args.schema != "thinkseg":
         raise InputError(f"'--points' is for the schema 'thinkseg'; '{args.schema}' has a number of its own")
+    if args.published_points and args.schema == "thinkseg" and not args.points and args.keep_iou is None:
+        raise InputError("'--published-points' says how points are found: ask for some, with '--points' or a schema")
     if args.resize and args.resize % 28 and args.resize % 32:
         print(
             f"thinkseg: {args.resize} is a multiple neither of 28 nor of 32, so that no Qwen model sees images of "

@@ -43,6 +43,14 @@ def test_an_object_that_the_border_cuts_off_has_its_point_in_its_own_middle():
     assert build_reference(ONE, 2, inclusive=True).frame == Size(60, 40)
 
 
+def test_an_object_that_the_border_cuts_off_has_its_published_points_at_the_border():
+    ours, published = row(ONE, "seg-zero", resize=120), row(ONE, "seg-zero", resize=120, published_points=True)
+    first = published["solution"].split("<points>")[1].split(",(")[0]
+    assert first.startswith("(0,")
+    assert not ours["solution"].split("<points>")[1].startswith("(0,")
+    assert ours["solution"].split("<points>")[0] == published["solution"].split("<points>")[0]
+
+
 def test_a_published_row_is_measured_in_its_stretched_image_and_keeps_the_other_size():
     made = row(ONE, "seg-zero", resize=120)
     assert list(made) == ["id", "problem", "solution", "image", "img_height", "img_width"]

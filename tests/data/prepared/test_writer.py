@@ -191,6 +191,7 @@ def test_the_manifest_says_what_the_rows_are_made_of(listing, tmp_path):
         "schema": "thinkseg",
         "resize": None,
         "points": 0,
+        "published_points": False,
         "keep_iou": None,
         "segmenter": "",
     }

@@ -31,7 +31,7 @@ NAMES = (*STRETCHED, *AS_THEY_ARE, "biou", "giou")
 
 def pair(index: int) -> tuple[np.ndarray, Mask]:
     """A map of values 30 to 173 of 255, none of them 128, and a true ellipse, 80 × 60 pixels."""
-    rng = np.random.RandomState(index)  # noqa: NPY002 - its numbers are the same in every version of NumPy
+    rng = np.random.RandomState(index)  # whose numbers are the same in every version of NumPy
     rows, columns = np.mgrid[:60, :80]
     target = ((rows - 25 - index) / (14 + index % 5)) ** 2 + ((columns - 38) / (20 - index % 4)) ** 2 < 1
     distance = ((rows - 27) / 15) ** 2 + ((columns - 42 + index) / 19) ** 2

@@ -3,6 +3,9 @@
 The box is the smallest one around an object's pixels, point 1 the centre of its largest inscribed circle with the
 image's border counted as background, point 2 Seg-Zero's (`thinkseg.geometry`). They are found in the image as it is
 and then measured in the frame of the row, so that a row that is resized says the same.
+
+The published rows do not count the border as background: of an object that is cut off, their points lie at the border
+or in the corner. `BuilderOptions.published_points` finds them so.
 """
 
 from collections.abc import Callable, Mapping
@@ -56,6 +59,8 @@ class BuilderOptions:
     """Every image is stretched to a square of this side, in pixels; None means 840 for published schemas."""
     points: int = 0
     """For ThinkSeg's own schema: points on each object of the reference answer; 0 keeps only what samples have."""
+    published_points: bool = False
+    """Whether points are found as in the published rows, which do not count the image's border as background."""
     keep_iou: float | None = None
     """A sample is kept if a segmenter prompted with box and point 1 reaches it, for each object; None keeps all."""
     segmenter: str = ""
@@ -96,9 +101,10 @@ def row_from_sample(
             found = "×".join(map(str, mask.shape))
             raise DataError(f"a mask of sample '{sample.id}' is {found} (height×width), its image {size.hw}")
     points = settings.points if settings.schema == "thinkseg" else POINTS[settings.schema]
-    reference = build_reference(sample, points, inclusive=settings.schema != "thinkseg")
+    published = settings.published_points
+    reference = build_reference(sample, points, inclusive=settings.schema != "thinkseg", published=published)
     if settings.keep_iou is not None and segment is not None:
-        iou = reached_iou(sample, image, segment)
+        iou = reached_iou(sample, image, segment, published=published)
         if iou < settings.keep_iou:
             raise SampleRejected(f"below-iou: {iou:.3f}")
     new_size = settings.size_of(size)
@@ -112,7 +118,7 @@ def row_from_sample(
         raise SampleRejected(str(error)) from error
 
 
-def build_reference(sample: Sample, points: int, *, inclusive: bool = False) -> Answer | None:
+def build_reference(sample: Sample, points: int, *, inclusive: bool = False, published: bool = False) -> Answer | None:
     """The boxes and points that are true of a sample, so many points on each object.
 
     Args:
@@ -120,6 +126,7 @@ def build_reference(sample: Sample, points: int, *, inclusive: bool = False) -> 
             to be more than kept (`points` 0).
         points: on each object, 0 to 2.
         inclusive: whether boxes end at the index of the last pixel, as the published schemas have them.
+        published: see `BuilderOptions.published_points`.
 
     Returns:
         The answer in the frame of the image or of the sample's reference; None when nothing is known, or nothing is
@@ -133,16 +140,19 @@ def build_reference(sample: Sample, points: int, *, inclusive: bool = False) -> 
         edges = reference_answer(masks, points=0).rescaled(given.frame)
         if not inclusive or _boxes(given) != _boxes(edges):
             return given
-    return reference_answer(masks, points=points, inclusive=inclusive) if points else given
+    if not points:
+        return given
+    return reference_answer(masks, points=points, inclusive=inclusive, published=published)
 
 
-def reached_iou(sample: Sample, image: Image.Image, segment: Segment) -> float:
+def reached_iou(sample: Sample, image: Image.Image, segment: Segment, *, published: bool = False) -> float:
     """How well a segmenter finds a sample's objects when it is prompted with the box and point 1 of each.
 
     Args:
         sample: with masks.
         image: its image.
         segment: the segmenter.
+        published: see `BuilderOptions.published_points`.
 
     Returns:
         The smallest IoU of its objects, pixels to be ignored left out; of their union where the reference answer has
@@ -153,7 +163,7 @@ def reached_iou(sample: Sample, image: Image.Image, segment: Segment) -> float:
     """
     if sample.target is None:
         raise SampleRejected("no-mask")
-    reference = build_reference(sample, 1, inclusive=True)
+    reference = build_reference(sample, 1, inclusive=True, published=published)
     if reference is None or not sample.target.any():
         return 1.0
     told = replace(reference, objects=tuple(replace(prompt, points=_first(prompt)) for prompt in reference.objects))
