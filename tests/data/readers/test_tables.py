@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from thinkseg.data.listing import FaultKind
-from thinkseg.data.readers.tables import list_table
+from thinkseg.data.readers.tables import has_requests, list_table, table_rows
 from thinkseg.errors import DataError, ImageError
 from thinkseg.imaging import rle_from_mask, save_mask
 from thinkseg.testing.data_sets import scene_samples, write_pair
@@ -218,3 +218,16 @@ def test_backslashes_part_folders(folder):
     listing = list_table(folder / "a.csv")
     assert not listing.faults
     assert listing[0].image == folder / "images/p 0.jpg"
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_first_line_that_tells_excel_the_separator_is_no_header_and_lines_keep_their_numbers(tmp_path, sign, end):
+    rows = [f"sep={sign}", sign.join(["image", "query"]), sign.join(["a.png", "the cup"]), sign.join(["b.png", ""])]
+    file = tmp_path / "t.csv"
+    file.write_bytes((end.join(rows[:3]) + end).encode())
+    assert [(line, dict(values)) for line, values in table_rows(file)] == [(3, {"image": "a.png", "query": "the cup"})]
+    assert has_requests(file)
+    file.write_bytes(end.join(rows).encode())
+    with pytest.raises(DataError, match="line 4 of .* has no 'query'"):
+        list_table(file)

@@ -16,6 +16,7 @@ line where it begins. Text is in UTF-8, or in what its byte order mark or its ow
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,6 +42,8 @@ NOTHING = "none"
 
 COLUMNS = ("image", "query")
 """What every row has."""
+
+_SEPARATOR = re.compile(r'\A"?sep=[,;\t]"?[ \t]*(?=\r|\n)', re.IGNORECASE)
 
 MaskSource = str | dict[str, Any]
 """A file's name, or run lengths of either kind."""
@@ -185,7 +188,7 @@ def has_requests(file: Path, encoding: str = "") -> bool:
     try:
         if file.suffix.lower() == ".jsonl":
             return set(COLUMNS) <= dict(next(iter(jsonl_rows(file, encoding)), (0, {}))[1]).keys()
-        return set(COLUMNS) <= set(_header(read_text(file, encoding), COLUMNS)[1])
+        return set(COLUMNS) <= set(_header(_csv_text(file, encoding), COLUMNS)[1])
     except DataError:
         return True
 
@@ -199,7 +202,7 @@ def csv_rows(file: Path, needed: Sequence[str], encoding: str = "") -> Iterator[
     Raises:
         DataError: the file is in another encoding, lacks a column, or a row has more values than there are columns.
     """
-    text = read_text(file, encoding)
+    text = _csv_text(file, encoding)
     delimiter, columns = _header(text, needed)
     lacking = [name for name in needed if name not in columns]
     if lacking:
@@ -219,6 +222,11 @@ def csv_rows(file: Path, needed: Sequence[str], encoding: str = "") -> Iterator[
             )
         padded = [*values, *[""] * (len(columns) - len(values))]
         yield line, {name: value.strip() for name, value in zip(columns, padded, strict=False) if name}
+
+
+def _csv_text(file: Path, encoding: str) -> str:
+    """The text of a table, its first line empty where it only tells Excel what parts the fields (``sep=;``)."""
+    return _SEPARATOR.sub("", read_text(file, encoding))
 
 
 def _header(text: str, needed: Sequence[str]) -> tuple[str, list[str]]:
