@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from thinkseg.api.train import train
     from thinkseg.evaluation.run import Run
     from thinkseg.models.base import Segmenter
+    from thinkseg.models.checkpoint_config import CanvasFilter, Decoding, MaskChoice
     from thinkseg.models.pipeline import Pipeline
     from thinkseg.results.result import Result
     from thinkseg.rewards.part import reward
@@ -81,8 +82,12 @@ def load(
     family: str | None = None,
     frame: str | None = None,
     canvas: int | None = None,
+    canvas_filter: "CanvasFilter | None" = None,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
+    decoding: "Decoding | None" = None,
+    masks: "MaskChoice | None" = None,
+    segmenter_canvas: int | None = None,
 ) -> "Pipeline":
     """Load a reasoner and a segmenter as a pipeline, from an image and a query to masks.
 
@@ -103,8 +108,12 @@ def load(
             such as ``"my_family.py:MyFamily"``; None for that of its `config.json`.
         frame: how coordinates are measured, a rule of `thinkseg.models.frames`; None for its family's.
         canvas: stretch images to a square of this many pixels a side before the reasoner sees them.
+        canvas_filter: by which filter, ``"bicubic"`` or ``"bilinear"``.
         min_pixels: enlarge images to at least this many pixels in all for the reasoner.
         max_pixels: shrink images to at most this many pixels in all for the reasoner.
+        decoding: ``"greedy"`` (without a penalty), ``"penalised"`` or ``"sampled"``, by its `generation_config.json`.
+        masks: of the segmenter, for an object: its ``"single"`` mask, or the ``"best of three"`` by its own score.
+        segmenter_canvas: show the segmenter a square of this many pixels a side in place of the image.
 
     Raises:
         CheckpointError: a model is missing or incomplete, or nothing says in which format it answers.
@@ -124,6 +133,10 @@ def load(
         family=family,
         frame=frame,
         canvas=canvas,
+        canvas_filter=canvas_filter,
+        decoding=decoding,
+        masks=masks,
+        segmenter_canvas=segmenter_canvas,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
     )

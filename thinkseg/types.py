@@ -190,6 +190,8 @@ class Sample:
     """The true objects as they were annotated with boxes, or None when they were not."""
     count: int | None = None
     """How many objects the query names, or None when unknown; a benchmark of counts may have no masks."""
+    is_sentence: bool = False
+    """Whether the query is a whole sentence and not a phrase, as ReasonSeg says; it may be asked in other words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,7 @@ def test_an_unknown_kind_needs_to_be_told_its_frame_or_its_family() -> None:
 
 def test_a_rule_that_does_not_exist_is_refused() -> None:
     assert frame_rule("resized-pixels") is FrameRule.RESIZED_PIXELS
-    with pytest.raises(InputError, match="'relative-1000' or 'resized-pixels', found 'pixels'"):
+    with pytest.raises(InputError, match="'relative-1000', 'resized-pixels' or 'canvas', found 'pixels'"):
         frame_rule("pixels")
 
 

@@ -13,6 +13,7 @@ from transformers import AutoModelForImageTextToText
 
 import thinkseg
 from thinkseg import cli
+from thinkseg.models.canvas import Canvas
 from thinkseg.models.checkpoint_config import KNOWN
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.models.segmenter import PromptableSegmenter
@@ -87,21 +88,25 @@ def test_format_frame_and_settings_of_a_published_checkpoint_reach_the_model(nam
     pipeline = thinkseg.load(name, device="cpu")
     reasoner: Any = pipeline.reasoner
     assert pipeline.answer_format.name == answer_format
-    assert (reasoner.canvas, reasoner.max_new_tokens) == (canvas, tokens)
+    assert (reasoner.canvas, reasoner.max_new_tokens) == (Canvas(canvas, "bilinear"), tokens)
     assert reasoner.processor.image_processor.size == {"shortest_edge": MIN_PIXELS, "longest_edge": MAX_PIXELS}
-    assert isinstance(pipeline.segmenter, PromptableSegmenter)
-    assert type(pipeline.segmenter.model).__name__ == "Sam2Model"
-    corners = (seen * 0.25, seen * 0.5, seen * 0.75, seen - 1, seen * 0.5, seen * 0.75)
+    prompted: Any = pipeline.segmenter
+    inner = getattr(prompted, "segmenter", prompted)
+    assert getattr(prompted, "rounding", None) == KNOWN[name].whole_pixels
+    assert isinstance(inner, PromptableSegmenter)
+    assert inner.best_of_three == (answer_format != "seg-r1")
+    assert type(inner.model).__name__ == "Sam2Model"
+    corners = (canvas * 0.25, canvas * 0.5, canvas * 0.75, canvas - 1, canvas * 0.5, canvas * 0.75)
     calls = answering(pipeline, ANSWERS[answer_format].format(*(round(value) for value in corners)))
     for width, height in SIZES:
         image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8))
         result = pipeline.segment(image, "the thing")
         assert result.answer is not None
-        assert result.answer.frame.wh == (seen, seen)
+        assert result.answer.frame.wh == (canvas, canvas)
         (found,) = result.answer.rescaled(result.size).objects
         assert found.box is not None
         # Within half a pixel of the frame, on the way from the frame to the image.
-        x, y = width / seen, height / seen
+        x, y = width / canvas, height / canvas
         expected = [value * scale for value, scale in zip(corners[:4], (x, y, x, y), strict=True)]
         assert found.box.xyxy == pytest.approx(expected, abs=0.5 * max(x, y) + 1e-6)
         assert result.masks.shape == (1, height, width)

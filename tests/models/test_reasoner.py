@@ -8,7 +8,9 @@ from PIL import Image
 from tokenizers import AddedToken
 
 from thinkseg import testing
+from thinkseg.answers import get_format
 from thinkseg.errors import CheckpointError, InputError
+from thinkseg.models.canvas import Canvas
 from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.models.families import FAMILIES
 from thinkseg.models.frames import FrameRule
@@ -208,9 +210,48 @@ def test_a_canvas_stretches_the_image_before_the_processor(tiny_reasoner: Build,
     assert reasoner.inputs([Request(noise(200, 50), Instruction("x"))])["image_grid_thw"].tolist() == [[1, 6, 6]]
 
 
+def test_by_the_rule_canvas_the_frame_is_the_square_that_is_handed_over(tiny_reasoner: Build, noise: Noise) -> None:
+    """The processor sees 84 of 90 pixels; a corner at 90 is the image's corner and is not clipped to 84."""
+    reasoner = tiny_reasoner("qwen2_5_vl", canvas=90, rule=FrameRule.CANVAS)
+    assert reasoner.frame_of(noise(200, 50)) == Size(90, 90)
+    assert reasoner.inputs([Request(noise(200, 50), Instruction("x"))])["image_grid_thw"].tolist() == [[1, 6, 6]]
+    answer = get_format("seg-r1").parse(
+        "<think></think><bbox>[45,0,90,90]</bbox><points>[[88,89]]</points><labels>[1]</labels>", Size(90, 90)
+    )
+    (found,) = answer.rescaled(Size(200, 50)).objects
+    assert found.box is not None
+    assert found.box.xyxy == (100, 0, 200, 50)
+
+
+def test_the_rule_canvas_without_a_canvas_is_refused(tiny_reasoner: Build, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"measures in the square .* give its pixels a side as 'canvas'"):
+        tiny_reasoner("qwen2_5_vl", rule=FrameRule.CANVAS)
+    with pytest.raises(InputError, match="there is none"):
+        load_reasoner(testing.save(tmp_path / "model", testing.tiny_qwen2_5_vl()), CheckpointConfig(frame="canvas"))
+
+
+def test_the_decoding_may_be_the_checkpoints_own(tiny_reasoner: Build, noise: Noise) -> None:
+    reasoner = tiny_reasoner("qwen2_5_vl", max_new_tokens=2)
+    own = reasoner.model.generation_config
+    own.do_sample, own.repetition_penalty, own.temperature, own.top_p = True, 1.05, 1e-6, 0.5
+    generate, told = reasoner.model.generate, []
+    reasoner.model.generate = lambda **options: told.append(options) or generate(**options)
+    request, texts = Request(noise(50, 50), Instruction("x")), []
+    for decoding in ("greedy", "penalised", "sampled"):
+        reasoner.decoding = decoding
+        texts.append([reasoner.complete([request])[0].text for _ in range(2)])
+    assert [(each["do_sample"], each["repetition_penalty"]) for each in told[::2]] == [
+        (False, 1.0),
+        (False, 1.05),
+        (True, 1.05),
+    ]
+    assert (told[-1]["temperature"], told[-1]["top_p"]) == (1e-6, 0.5)
+    assert all(first == second for first, second in texts)
+
+
 @pytest.mark.parametrize("option", ["max_new_tokens", "batch_size", "canvas"])
 def test_settings_below_one_are_refused(option: str, tiny_reasoner: Build) -> None:
-    with pytest.raises(InputError, match="are at least 1"):
+    with pytest.raises(InputError, match="at least 1"):
         tiny_reasoner("qwen2_5_vl", **{option: 0})
 
 
@@ -262,7 +303,7 @@ def test_settings_reach_the_loaded_reasoner(tmp_path: Path) -> None:
     assert reasoner.model.dtype == torch.bfloat16
     assert (reasoner.rule, reasoner.canvas, reasoner.batch_size, reasoner.max_new_tokens) == (
         FrameRule.RELATIVE_1000,
-        56,
+        Canvas(56),
         3,
         7,
     )

@@ -46,9 +46,45 @@ def published_path(model: Any, processor: Any, image: Image.Image, prompt: Objec
     return np.asarray(processor.post_process_masks([logits[0]], **sizes)[0][0, 0])
 
 
+def best_of_three(model: Any, processor: Any, image: Image.Image, prompt: ObjectPrompt) -> tuple[np.ndarray, float]:
+    """Of all masks that the model makes of a box and a point, at the image's size, that of the highest score."""
+    assert prompt.box is not None
+    inputs = processor(
+        images=image,
+        return_tensors="pt",
+        input_boxes=[[list(prompt.box.xyxy)]],
+        input_points=[[[[point.x, point.y] for point in prompt.points]]],
+        input_labels=[[[point.label for point in prompt.points]]],
+    )
+    sizes = {key: inputs.pop(key) for key in ("original_sizes", "reshaped_input_sizes") if key in inputs}
+    with torch.inference_mode():
+        outputs = model(**inputs, multimask_output=True)
+    scores = outputs.iou_scores[0, 0].tolist()
+    masks = processor.post_process_masks([outputs.pred_masks[0]], **sizes)[0][0]
+    best = max(range(len(scores)), key=lambda number: (scores[number], number))
+    return np.asarray(masks[best]), scores[best]
+
+
 def agree(first: Masks, second: Masks) -> bool:
     """Whether masks are the same but for a pixel in a thousand, whose logit may be within rounding of zero."""
     return first.shape == second.shape and float((first != second).mean()) <= 1e-3
+
+
+@pytest.mark.parametrize("size", [(120, 90), (40, 220)])
+def test_of_three_masks_the_one_that_the_model_scores_highest_is_taken(
+    size: tuple[int, int], tiny_segmenter: tuple[Any, Any], noise: Noise
+) -> None:
+    image = noise(*size)
+    prompts = (ObjectPrompt(BOX, (ON,)), ObjectPrompt(Box(5, 5, 30, 70), (BESIDE,)))
+    segmenter = PromptableSegmenter(*tiny_segmenter, best_of_three=True)
+    (found,) = segmenter.segment(image, [Answer(FRAME, prompts)])
+    assert found.scores is not None
+    for mask, score, prompt in zip(
+        found.masks, found.scores, Answer(FRAME, prompts).rescaled(Size(*size)).objects, strict=True
+    ):
+        expected, estimate = best_of_three(*tiny_segmenter, image, prompt)
+        assert agree(mask[None], expected[None])
+        assert score == pytest.approx(min(max(estimate, 0), 1), abs=1e-4)
 
 
 @pytest.mark.parametrize("size", [(120, 90), (300, 60), (40, 220), (7, 5), (64, 64)])

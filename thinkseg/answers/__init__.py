@@ -17,19 +17,30 @@ FORMATS: dict[str, type[AnswerFormat]] = {
 """By name, as recipes and the command line know them."""
 
 
-def get_format(name: str, template: Instruction | None = None, *, tolerant: bool = False) -> AnswerFormat:
+def get_format(
+    name: str,
+    template: Instruction | None = None,
+    *,
+    tolerant: bool = False,
+    sentence_template: Instruction | None = None,
+    stripped: str | None = None,
+) -> AnswerFormat:
     """The answer format of that name.
 
     Args:
         name: a key of `FORMATS`, or one of your own: ``FILE.py:NAME`` or ``PACKAGE.MODULE:NAME``.
         template: sentences in place of the format's own, with ``{query}`` and ``{example}``.
         tolerant: whether an answer may also stand in a code fence.
+        sentence_template: other sentences for a query that is a whole sentence.
+        stripped: what queries lose at their ends, in lower case; None leaves them as they are.
 
     Raises:
         InputError: there is no format of that name, one of your own breaks the contract, or the format has no code
             fences to be tolerant about.
     """
-    return resolve(name, FORMATS, "answer format", check_format)(instruction_template=template, tolerant=tolerant)
+    return resolve(name, FORMATS, "answer format", check_format)(
+        instruction_template=template, tolerant=tolerant, sentence_template=sentence_template, stripped=stripped
+    )
 
 
 __all__ = ["FORMATS", "AnswerFormat", "SegR1", "SegR1Points", "SegZero", "SegZeroSoft", "VisionReasoner", "get_format"]

@@ -1,13 +1,13 @@
 """The contract of an answer format, all of it: how an answer is prompted, written and parsed."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from thinkseg.answers.instructions import EXAMPLE, fill
+from thinkseg.answers.instructions import EXAMPLE, bare_query, fill
 from thinkseg.answers.reading import attempt
 from thinkseg.errors import InputError, MalformedAnswer
-from thinkseg.types import Answer, Instruction, Size
+from thinkseg.types import Answer, Instruction, Sample, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,10 @@ class AnswerFormat(ABC):
     """Sentences in place of `template`, with ``{query}`` and ``{example}``, as a recipe may give them."""
     tolerant: bool = False
     """Whether an answer may also stand in a code fence. A format that reads such answers says `can_be_tolerant`."""
+    sentence_template: Instruction | None = None
+    """Sentences for a query that is a whole sentence; None for the same ones as for a phrase."""
+    stripped: str | None = None
+    """Queries are put in lower case and lose these characters at their ends; None leaves them as they are."""
 
     name: ClassVar[str]
     """What reports and messages call it."""
@@ -106,13 +110,44 @@ class AnswerFormat(ABC):
             MalformedAnswer: the text is not an answer in this format; the reason says what is wrong with it.
         """
 
-    def instruction(self, query: str) -> Instruction:
-        """What to ask the model so that it answers the query in this format."""
-        return fill(self.instruction_template or self.template, query, self.render(EXAMPLE))
+    def instruction(self, query: str, *, sentence: bool = False) -> Instruction:
+        """What to ask the model so that it answers the query in this format.
 
-    def try_parse(self, text: str, frame: Size) -> Answer | MalformedAnswer:
-        """What `parse` reads, or why it cannot be read: for those to whom a malformed answer is data."""
-        return attempt(self.parse, text, frame)
+        Args:
+            query: what to look for, in words.
+            sentence: whether these are a whole sentence, as ReasonSeg's `is_sentence` says, and not a phrase.
+        """
+        template = self.instruction_template or self.template
+        if sentence and self.sentence_template is not None:
+            template = self.sentence_template
+        return fill(
+            template, query if self.stripped is None else bare_query(query, self.stripped), self.render(EXAMPLE)
+        )
+
+    def instruction_for(self, sample: Sample) -> Instruction:
+        """What to ask the model about a sample; a phrase is asked as `instruction` says, whose class may be its own."""
+        if sample.is_sentence and self.sentence_template is not None:
+            return self.instruction(sample.query, sentence=True)
+        return self.instruction(sample.query)
+
+    def try_parse(self, text: str, frame: Size, *, first: bool = False) -> Answer | MalformedAnswer:
+        """What `parse` reads, or why it cannot be read: for those to whom a malformed answer is data.
+
+        Args:
+            text: a completion.
+            frame: in which its coordinates are measured.
+            first: whether `parse_first` reads in its place.
+        """
+        return attempt(self.parse_first if first else self.parse, text, frame)
+
+    def parse_first(self, text: str, frame: Size) -> Answer:
+        """Read of a completion the first object alone, with every point that the text gives if it lists them apart.
+
+        Raises:
+            MalformedAnswer: as `parse`.
+        """
+        answer = self.parse(text, frame)
+        return replace(answer, objects=answer.objects[:1])
 
     def form_score(self, text: str, frame: Size, answer: Answer | None) -> float:
         """How well a text keeps to the format: the part `format` of the reward. 1 for what can be read, else 0.

@@ -18,6 +18,11 @@ EXAMPLE = Answer(
 """What the formats show the model; each renders of it what it can express."""
 
 
+def bare_query(query: str, stripped: str) -> str:
+    """The query in lower case without these characters at its ends; as it is where nothing would be left of it."""
+    return query.lower().strip(stripped) or query
+
+
 def fill(template: Instruction, query: str, example: str) -> Instruction:
     """The template's sentences with the query and the example in their places; other braces stay as they are."""
 

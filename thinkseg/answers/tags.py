@@ -10,7 +10,7 @@ written with empty tags: ``<bbox></bbox><points></points><labels></labels>``.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.answers.reading import (
@@ -107,6 +107,16 @@ class SegR1(AnswerFormat):
             for number, payload in enumerate(payloads, start=1)
         ]
         return Answer(frame, tuple(_with_points(box, points) for box in boxes), think.strip())
+
+    def parse_first(self, text: str, frame: Size) -> Answer:
+        """The first box with all points, also those that lie outside of it.
+
+        Raises:
+            MalformedAnswer: as `parse`.
+        """
+        answer = self.parse(text, frame)
+        points = tuple(_labelled_points(read_tags(text)[0], frame))
+        return replace(answer, objects=tuple(ObjectPrompt(prompt.box, points) for prompt in answer.objects[:1]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from thinkseg.evaluation.parallel.shards import Shard
 from thinkseg.evaluation.plan import EvaluatedModel, EvaluationPlan
 from thinkseg.evaluation.provenance import command_line
 from thinkseg.evaluation.run import Predictor, Run
-from thinkseg.models.checkpoint_config import CheckpointConfig
+from thinkseg.models.checkpoint_config import CanvasFilter, CheckpointConfig, Decoding, MaskChoice
 from thinkseg.types import Sample
 
 if TYPE_CHECKING:
@@ -42,8 +42,12 @@ def evaluate(
     family: str | None = None,
     frame: str | None = None,
     canvas: int | None = None,
+    canvas_filter: CanvasFilter | None = None,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
+    decoding: Decoding | None = None,
+    masks: MaskChoice | None = None,
+    segmenter_canvas: int | None = None,
     save_masks: bool = False,
     save_overlays: bool = False,
     progress: bool = True,
@@ -77,8 +81,12 @@ def evaluate(
         family: the kind of model that it is.
         frame: how coordinates are measured.
         canvas: stretch images to a square of this many pixels a side.
+        canvas_filter: by which filter, ``"bicubic"`` or ``"bilinear"``.
         min_pixels: enlarge images to at least this many pixels in all.
         max_pixels: shrink images to at most this many pixels in all.
+        decoding: ``"greedy"`` (without a penalty), ``"penalised"`` or ``"sampled"``, by its `generation_config.json`.
+        masks: of the segmenter, for an object: its ``"single"`` mask, or the ``"best of three"`` by its own score.
+        segmenter_canvas: show the segmenter a square of this many pixels a side in place of the image.
         save_masks: write the predicted masks to ``out/masks``, as PNG.
         save_overlays: write the images with their masks to ``out/overlays``.
         progress: draw a bar on stderr.
@@ -116,6 +124,10 @@ def evaluate(
         family=family,
         frame=frame,
         canvas=canvas,
+        canvas_filter=canvas_filter,
+        decoding=decoding,
+        masks=masks,
+        segmenter_canvas=segmenter_canvas,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
     )

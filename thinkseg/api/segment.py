@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from thinkseg.errors import InputError
 from thinkseg.evaluation.provenance import model_identity
-from thinkseg.models.checkpoint_config import CheckpointConfig
+from thinkseg.models.checkpoint_config import CanvasFilter, CheckpointConfig, Decoding, MaskChoice
 from thinkseg.models.loading import POCKET
 from thinkseg.results.files import is_image_of_result, prepare_folder
 from thinkseg.serving.batch import JobOptions, JobRunner, ModelChoice, Outcome
@@ -41,8 +41,12 @@ def segment_files(
     family: str | None = None,
     frame: str | None = None,
     canvas: int | None = None,
+    canvas_filter: CanvasFilter | None = None,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
+    decoding: Decoding | None = None,
+    masks: MaskChoice | None = None,
+    segmenter_canvas: int | None = None,
     load: Loader | None = None,
 ) -> Iterator[Outcome]:
     """Segment images and write a result for each; see `thinkseg segment --help` for what is kept and what is made anew.
@@ -81,8 +85,12 @@ def segment_files(
         family: the model's family, if its own code does not say it.
         frame: how coordinates are measured.
         canvas: stretch images to a square of this many pixels a side for the reasoner.
+        canvas_filter: by which filter, ``"bicubic"`` or ``"bilinear"``.
         min_pixels: enlarge images to at least this many pixels for the reasoner.
         max_pixels: shrink images to at most this many pixels for the reasoner.
+        decoding: ``"greedy"`` (without a penalty), ``"penalised"`` or ``"sampled"``, by its `generation_config.json`.
+        masks: of the segmenter, for an object: its ``"single"`` mask, or the ``"best of three"`` by its own score.
+        segmenter_canvas: show the segmenter a square of this many pixels a side in place of the image.
         load: loads the models when the first image needs them, in place of `load_pipeline`.
 
     Yields:
@@ -100,6 +108,10 @@ def segment_files(
         family=family,
         frame=frame,
         canvas=canvas,
+        canvas_filter=canvas_filter,
+        decoding=decoding,
+        masks=masks,
+        segmenter_canvas=segmenter_canvas,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
     )

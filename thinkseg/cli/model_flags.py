@@ -12,7 +12,20 @@ if TYPE_CHECKING:
     from thinkseg.models.checkpoint_config import CheckpointConfig
     from thinkseg.models.pipeline import Pipeline
 
-CONFIG_FLAGS = ("format", "max_new_tokens", "segmenter", "family", "frame", "canvas", "min_pixels", "max_pixels")
+CONFIG_FLAGS = (
+    "format",
+    "max_new_tokens",
+    "decoding",
+    "segmenter",
+    "masks",
+    "segmenter_canvas",
+    "family",
+    "frame",
+    "canvas",
+    "canvas_filter",
+    "min_pixels",
+    "max_pixels",
+)
 """Flags that are settings of the `CheckpointConfig` as they are."""
 
 
@@ -37,11 +50,15 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         "--instruction", type=Path, metavar="FILE", help="the sentences to ask it with: text that contains {query}"
     )
     asked.add_argument("--max-new-tokens", type=int, metavar="N", help="length limit of its text, in tokens")
+    asked.add_argument("--decoding", help="greedy (default), penalised or sampled, as its generation_config.json says")
+    asked.add_argument("--masks", help="of the segmenter, for an object: single (default) or 'best of three'")
+    asked.add_argument("--segmenter-canvas", type=int, metavar="PX", help="show the segmenter a square of this side")
     asked.add_argument(
         "--family", help="the kind of model that it is, e.g. qwen2_5_vl, or FILE.py:NAME (default: by its config.json)"
     )
-    asked.add_argument("--frame", help="how it measures coordinates: relative-1000 or resized-pixels")
+    asked.add_argument("--frame", help="how it measures coordinates: relative-1000, resized-pixels or canvas")
     asked.add_argument("--canvas", type=int, metavar="PX", help="stretch images to squares of so many pixels a side")
+    asked.add_argument("--canvas-filter", metavar="NAME", help="by which filter: bicubic (default) or bilinear")
     asked.add_argument("--min-pixels", type=int, metavar="N", help="enlarge images of fewer pixels for the model")
     asked.add_argument("--max-pixels", type=int, metavar="N", help="shrink images of more pixels for the model")
 

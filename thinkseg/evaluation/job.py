@@ -92,7 +92,7 @@ def _predict(
         _refuse_unnamed(plan, one, shard)
         with open_progress(one.benchmark.name) as progress:
             run = evaluate(
-                pipeline,
+                plan.asked(pipeline, one.benchmark),
                 one.samples,
                 one.out,
                 plan.header(one, pipeline),

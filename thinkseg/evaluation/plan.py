@@ -16,6 +16,7 @@ from thinkseg.evaluation.benchmarks import (
     load_benchmark,
 )
 from thinkseg.evaluation.parallel.shards import Shard
+from thinkseg.evaluation.protocols import settings_of
 from thinkseg.evaluation.provenance import (
     code_digests,
     device_kind,
@@ -145,6 +146,13 @@ class EvaluationPlan:
         if len(set(names)) < len(names):
             raise InputError(f"several benchmarks have the same name, so that one would replace the other: {names}")
         return loaded
+
+    def asked(self, pipeline: Predictor, benchmark: Benchmark) -> Predictor:
+        """The pipeline as the protocol asks models in a benchmark; what the caller says comes before that."""
+        settings = settings_of(self.protocol, benchmark.task)
+        if not settings or not isinstance(pipeline, Pipeline):
+            return pipeline
+        return pipeline.asked_as(self.model.config.with_defaults(CheckpointConfig(**settings)), self.protocol)
 
     def header(self, loaded: LoadedBenchmark, pipeline: Predictor) -> RunHeader:
         """What is run, with digests of the checkpoint and of the user's own code, so that nothing is mixed."""

@@ -15,7 +15,7 @@ import dataclasses
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from thinkseg.errors import InputError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # so that the command line can list the protocols at once
     from thinkseg.types import Mask, Prediction, Sample
 
 REASONING, REFERRING = "reasoning", "referring"
+FOREGROUND = ("salient", "camouflaged", "dichotomous")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,44 @@ class Protocol:
     first_object: bool = False
     """Whether of a reasoning answer only the first object counts."""
     side: int | None = None
-    """The mask is drawn on a square of so many pixels a side and stretched to the image; None draws it there."""
+    """The mask is drawn on a square of so many pixels a side and stretched to the image; None draws it there. For
+    predictors that cannot be asked so: a pipeline's segmenter is shown the square itself."""
     measures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By the name of a measure those that take its place."""
+    phrases_in_lower_case: bool = False
+    """Whether a reasoning query is put in lower case, unless it is a whole sentence."""
+    asks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By the task of a benchmark, or by "" for all others, settings of the `CheckpointConfig` by which models are
+    asked, in place of the checkpoint's own: see `Pipeline.asked_as`."""
 
+
+_SEG_R1: Mapping[str, Any] = {
+    "canvas": 1024,
+    "canvas_filter": "bicubic",
+    "canvas_jpeg": True,
+    "max_new_tokens": 512,
+    "decoding": "sampled",
+    "masks": "single",
+    "segmenter_canvas": 1024,
+}
+_SEG_R1_FOREGROUND = {**_SEG_R1, "canvas": 768, "max_new_tokens": 1024, "segmenter_canvas": 768}
+_SEG_ZERO: Mapping[str, Any] = {
+    "canvas": 840,
+    "canvas_filter": "bilinear",
+    "decoding": "penalised",
+    "masks": "best of three",
+}
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "default": Protocol(),
     "lisa": Protocol(),
-    "seg-zero": Protocol(ignored="object", referring="one per object", empty=None, stripped="."),
+    "seg-zero": Protocol(
+        ignored="object",
+        referring="one per object",
+        empty=None,
+        stripped=".",
+        asks={"": {**_SEG_ZERO, "max_new_tokens": 1024, "whole_pixels": "half even"}},
+    ),
     "vision-reasoner": Protocol(
         ignored="object",
         referring="one per object",
@@ -65,9 +95,21 @@ PROTOCOLS: Mapping[str, Protocol] = {
             "ap50": ("ap50_by_area",),
             "ap75": ("ap75_by_area",),
         },
+        asks={"": {**_SEG_ZERO, "max_new_tokens": 2048, "whole_pixels": "half up"}},
     ),
     "seg-r1": Protocol(
-        ignored="background", referring="one per image", redraws=True, empty=0.0, first_object=True, side=1024
+        ignored="background",
+        referring="one per image",
+        redraws=True,
+        empty=0.0,
+        first_object=True,
+        side=1024,
+        phrases_in_lower_case=True,
+        asks={
+            REFERRING: _SEG_R1,
+            REASONING: {**_SEG_R1, "objects": "first with all points"},
+            **dict.fromkeys(FOREGROUND, _SEG_R1_FOREGROUND),
+        },
     ),
 }
 """The protocols by their names."""
@@ -82,6 +124,12 @@ def get_protocol(name: str) -> Protocol:
     if name not in PROTOCOLS:
         raise InputError(f"there is no protocol '{name}'; there are {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
+
+
+def settings_of(protocol: str, task: str) -> Mapping[str, Any]:
+    """The settings of the `CheckpointConfig` by which a protocol asks models, in a benchmark of this task."""
+    asks = PROTOCOLS[protocol].asks
+    return asks.get(task, asks.get("", {}))
 
 
 def select(samples: Sequence[Sample], protocol: str, task: str, seed: int) -> Sequence[int]:
@@ -117,18 +165,25 @@ def apply_to_sample(sample: Sample, protocol: str) -> Sample:
     if sample.target is not None and sample.ignore is not None and rules.ignored != "left out":
         target = sample.target | sample.ignore if rules.ignored == "object" else sample.target & ~sample.ignore
         sample = dataclasses.replace(sample, target=target, ignore=None)
-    query = asked_as(sample.query, protocol)
+    query = query_by(sample.query, protocol)
+    if PROTOCOLS[protocol].phrases_in_lower_case and sample.task == REASONING and not sample.is_sentence:
+        query = query.lower()
     return sample if query == sample.query else dataclasses.replace(sample, query=query)
 
 
-def asked_as(query: str, protocol: str) -> str:
+def query_by(query: str, protocol: str) -> str:
     """A query as a protocol asks it; one that nothing would be left of stays as it is."""
+    from thinkseg.answers.instructions import bare_query
+
     stripped = PROTOCOLS[protocol].stripped
-    return query if stripped is None else query.lower().strip(stripped) or query
+    return query if stripped is None else bare_query(query, stripped)
 
 
 def apply_to_prediction(sample: Sample, prediction: Prediction, protocol: str) -> Prediction:
-    """A prediction as a protocol takes it: of one object where only the first counts, and as coarse as its square."""
+    """A prediction as a protocol takes it: of one object where only the first counts, and as coarse as its square.
+
+    For predictors that were not asked by the protocol's own settings.
+    """
     import numpy as np
 
     rules = PROTOCOLS[protocol]
@@ -214,7 +269,7 @@ class ProtocolSamples(Sequence["Sample"]):
         if not isinstance(self._samples, Listing):
             return None
         entry = self._samples.entry(self._indices[index])
-        query = asked_as(entry.query, self._protocol)
+        query = query_by(entry.query, self._protocol)
         return dataclasses.replace(entry, id=self._turned(entry.id, index), query=query)
 
     def _turned(self, name: str, index: int) -> str:

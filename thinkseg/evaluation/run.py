@@ -156,6 +156,7 @@ def evaluate(
     if batch_size < 1:
         raise InputError(f"a batch has at least 1 sample, found {batch_size}")
     extra = extra_metrics(measures)
+    asked = header.protocol != "default" and getattr(pipeline, "asked_by", "") == header.protocol
     if out is not None:
         claim_folder(out / HEADER, header)
     indices = shard.indices(len(samples))
@@ -173,7 +174,7 @@ def evaluate(
             batch = [read_sample(samples, index) for index in places]
             _take_ids(taken, batch)
             for index, outcome in zip(places, predictions_of(pipeline.predict, batch), strict=True):
-                record = _record(samples, index, outcome, header.protocol, extra)
+                record = _record(samples, index, outcome, header.protocol, extra, asked=asked)
                 file.append(record)
                 if progress is not None:
                     progress(len(file.records), len(indices), record.quality if record.counted else None)
@@ -186,8 +187,10 @@ def _record(
     outcome: tuple[Sample, Prediction | InputError] | UnknownTruth,
     protocol: str,
     extra: Mapping[str, ExtraMetric],
+    *,
+    asked: bool,
 ) -> PredictionRecord:
-    """What is written down of a sample, whatever became of it."""
+    """What is written down of a sample, whatever became of it; of one that the protocol's settings asked as it is."""
     if isinstance(outcome, UnknownTruth):
         return record_without_truth(outcome)
     sample, answered = outcome
@@ -198,7 +201,9 @@ def _record(
         unknown = misfit(samples, index, sample, prediction)
         if unknown is not None:
             return record_without_truth(unknown)
-    return apply_to_record(score(sample, apply_to_prediction(sample, prediction, protocol), extra), protocol)
+    if not asked:
+        prediction = apply_to_prediction(sample, prediction, protocol)
+    return apply_to_record(score(sample, prediction, extra), protocol)
 
 
 def _take_ids(taken: set[str], batch: Sequence[Sample | UnknownTruth]) -> None:

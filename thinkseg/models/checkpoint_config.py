@@ -13,7 +13,7 @@ import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict
 
@@ -26,6 +26,12 @@ from thinkseg.settings import NAMES_CODE, Count, Pixels, Settings, Side
 from thinkseg.types import Instruction
 
 CONFIG_FILE = "thinkseg.json"
+
+CanvasFilter = Literal["bicubic", "bilinear"]
+Objects = Literal["all", "first with all points"]
+Decoding = Literal["greedy", "penalised", "sampled"]
+MaskChoice = Literal["single", "best of three"]
+Rounding = Literal["half even", "half up"]
 
 _NEAR = 0.8
 """How alike a key of a file's own is to a setting's name, by `difflib`, where it is taken for a slip of the pen."""
@@ -58,14 +64,37 @@ class CheckpointConfig(Settings):
     """Whether an answer in JSON may stand in a code fence."""
     instruction: Annotated[Instruction | None, BeforeValidator(_as_instruction)] = None
     """The sentences that it is asked with, a template with {query}; null for the format's own."""
+    sentence_instruction: Annotated[Instruction | None, BeforeValidator(_as_instruction)] = None
+    """Other ones for a query that is a whole sentence, as ReasonSeg's `is_sentence` says; null for the same ones."""
+    stripped: str | None = None
+    """Queries are put in lower case and lose these characters at their ends ("" for none); null leaves them."""
     max_new_tokens: Count | None = None
     """Length limit of a completion, in tokens."""
+    decoding: Decoding | None = None
+    """How its text is decoded: `greedy` without any penalty, `penalised` is greedy with the repetition penalty of its
+    `generation_config.json`, and `sampled` does all that this file says; null for `greedy`."""
     segmenter: Annotated[str, NAMES_CODE] | None = None
     """The segmenter that it was trained with."""
+    masks: MaskChoice | None = None
+    """What of the segmenter is taken for an object: its `single` mask, or the `best of three` by its own score; null is
+    `single`."""
+    objects: Objects | None = None
+    """Which objects of an answer the segmenter is shown: `all`, or the `first with all points` of the answer, those of
+    other objects too, as Seg-R1's evaluation of ReasonSeg does; null for `all`."""
+    whole_pixels: Rounding | None = None
+    """Boxes and points are rounded to whole pixels of the image before they reach the segmenter, a half to the even
+    number (`half even`) or upwards (`half up`); null leaves them."""
+    segmenter_canvas: Side | None = None
+    """Pixels a side of the square that the segmenter is shown, stretched bilinearly as the masks are back; null shows
+    it the image."""
     frame: Annotated[str, NAMES_CODE] | None = None
     """Frame rule that overrules its family's."""
     canvas: Side | None = None
     """Pixels a side that every image is stretched to before the processor."""
+    canvas_filter: CanvasFilter | None = None
+    """The filter that stretches it; null for `bicubic`."""
+    canvas_jpeg: bool | None = None
+    """Whether it then goes through a JPEG of quality 75 (PIL's own), as in evaluations that send it by HTTP."""
     min_pixels: Pixels | None = None
     """Smallest number of pixels that an image is resized to."""
     max_pixels: Pixels | None = None
@@ -78,7 +107,13 @@ class CheckpointConfig(Settings):
     def answer_format(self) -> AnswerFormat:
         """The answer format, which has to be said."""
         assert self.format is not None
-        return get_format(self.format, self.instruction, tolerant=bool(self.tolerant))
+        return get_format(
+            self.format,
+            self.instruction,
+            tolerant=bool(self.tolerant),
+            sentence_template=self.sentence_instruction,
+            stripped=self.stripped,
+        )
 
     def said(self) -> dict[str, Any]:
         """What is said, by name."""
@@ -92,15 +127,37 @@ class CheckpointConfig(Settings):
 _SAM2 = "facebook/sam2-hiera-large"
 _SAM2_1 = "facebook/sam2.1-hiera-large"
 
+_SEG_R1 = CheckpointConfig(
+    format="seg-r1",
+    max_new_tokens=400,
+    segmenter=_SAM2_1,
+    masks="single",
+    frame="canvas",
+    canvas=768,
+    canvas_filter="bilinear",
+)
+_SEG_ZERO = CheckpointConfig(
+    format="seg-zero",
+    max_new_tokens=1300,
+    stripped=".",
+    segmenter=_SAM2,
+    masks="best of three",
+    whole_pixels="half even",
+    frame="canvas",
+    canvas=840,
+    canvas_filter="bilinear",
+)
+
 KNOWN: Mapping[str, CheckpointConfig] = {
-    "geshang/Seg-R1-3B": CheckpointConfig(format="seg-r1", max_new_tokens=400, segmenter=_SAM2_1, canvas=768),
-    "geshang/Seg-R1-7B": CheckpointConfig(format="seg-r1", max_new_tokens=400, segmenter=_SAM2_1, canvas=768),
-    "Ricky06662/Seg-Zero-7B": CheckpointConfig(format="seg-zero", max_new_tokens=1300, segmenter=_SAM2, canvas=840),
-    "Ricky06662/VisionReasoner-7B": CheckpointConfig(
-        format="vision-reasoner", max_new_tokens=2000, segmenter=_SAM2, canvas=840
+    "geshang/Seg-R1-3B": _SEG_R1,
+    "geshang/Seg-R1-7B": _SEG_R1,
+    "Ricky06662/Seg-Zero-7B": _SEG_ZERO,
+    "Ricky06662/VisionReasoner-7B": _SEG_ZERO.replaced(
+        format="vision-reasoner", max_new_tokens=2000, stripped='."?!', whole_pixels="half up"
     ),
 }
-"""Published checkpoints by hub id: the sizes that they were trained at and the lengths that they were trained with."""
+"""Published checkpoints by hub id: the sizes, filters and lengths that they were trained with, the squares in which
+they were taught to measure, and the masks that their authors take; docs/models.md says where each is from."""
 
 
 def resolve_config(
@@ -127,7 +184,7 @@ def resolve_config(
     known = found.with_defaults(KNOWN.get(str(model), CheckpointConfig()))
     if given.format not in (None, known.format):
         # Another format has other sentences and other lengths.
-        known = known.replaced(tolerant=None, instruction=None, max_new_tokens=None)
+        known = known.replaced(tolerant=None, instruction=None, sentence_instruction=None, max_new_tokens=None)
     return given.with_defaults(known)
 
 

@@ -3,7 +3,8 @@
 A model never sees the image itself: the processor resizes it first. Some families write coordinates relative to the
 image (0 to 1000 along each side), others in pixels of what is left *after* that resizing, whose size follows from
 the image's and from the processor's settings (768 becomes 756 where sides are multiples of 28). So nothing here
-computes a frame from a wish: the grid is read back from the processor itself.
+computes a frame from a wish: the grid is read back from the processor itself. Only a model that was taught in pixels of
+the square that it was handed, whatever became of it, is read in that square.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ class FrameRule(StrEnum):
     """0…1000 along each side of the image, whatever its shape."""
     RESIZED_PIXELS = "resized-pixels"
     """Pixels of the image after the processor has resized it, read back from its `image_grid_thw`."""
+    CANVAS = "canvas"
+    """Pixels of the square that is handed to the processor, whatever the processor makes of it: Seg-R1's rewards and
+    evaluations measure so, in 768 or 1,024, while their processor sees 756 or 1,036."""
 
 
-RULES = " or ".join(repr(rule.value) for rule in FrameRule)
+RULES = ", ".join(repr(rule.value) for rule in list(FrameRule)[:-1]) + f" or {list(FrameRule)[-1].value!r}"
 """Their names, for sentences."""
 
 _RELATIVE_FRAME = Size(1000, 1000)
@@ -45,13 +49,26 @@ def frame_rule(name: str) -> FrameRule:
         raise InputError(f"a frame rule is {RULES}, found {name!r}") from None
 
 
+def refuse_without_canvas(rule: FrameRule | None, canvas: int | None) -> None:
+    """Refuse to measure in a square that there is not.
+
+    Raises:
+        InputError: the rule is `canvas`, and no image is stretched to one.
+    """
+    if rule is FrameRule.CANVAS and canvas is None:
+        raise InputError(
+            f"the frame rule {rule.value!r} measures in the square that images are stretched to, and there is none: "
+            "give its pixels a side as 'canvas' too, such as 768"
+        )
+
+
 def frame_by_rule(rule: FrameRule, processor: Any, size: Size) -> Size:
     """The frame of an image of this size.
 
     Args:
         rule: how the model measures.
         processor: the model's processor, set up as for the model's input.
-        size: the image's size in pixels.
+        size: in pixels, of the image that is handed to the processor: the canvas where there is one.
 
     Raises:
         ImageError: the processor refuses images of this shape (Qwen: an aspect ratio of 200 or more).
@@ -59,6 +76,8 @@ def frame_by_rule(rule: FrameRule, processor: Any, size: Size) -> Size:
     """
     if rule is FrameRule.RELATIVE_1000:
         return _RELATIVE_FRAME
+    if rule is FrameRule.CANVAS:
+        return size
     grid = _grid_thw(processor.image_processor, size)
     if grid is None:
         raise CheckpointError(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from thinkseg.inputs import ImageInput, image_from_input
 from thinkseg.models import loading
 from thinkseg.models.base import Reasoner, Segmenter
 from thinkseg.models.checkpoint_config import CONFIG_FILE, CheckpointConfig, resolve_config
+from thinkseg.models.prompting import prompted
 from thinkseg.results.result import IN_MEMORY, Result
 from thinkseg.types import (
     Answer,
@@ -41,6 +42,10 @@ from thinkseg.types import (
 _log = logging.getLogger(__name__)
 
 
+_WITH_A_CANVAS = ("frame", "canvas", "canvas_filter", "canvas_jpeg", "max_new_tokens", "decoding")
+"""Settings by which a protocol asks models that are shown a canvas, and no other ones."""
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """A reasoner, a segmenter, and the format in which the one tells the other where to look."""
@@ -48,6 +53,27 @@ class Pipeline:
     reasoner: Reasoner
     segmenter: Segmenter
     answer_format: AnswerFormat
+    config: CheckpointConfig = field(default_factory=CheckpointConfig)
+    """How its checkpoint is asked, as far as that is known."""
+    asked_by: str = ""
+    """The protocol by whose settings it is asked; empty for its own."""
+
+    def asked_as(self, settings: CheckpointConfig, protocol: str = "") -> Pipeline:
+        """The same models asked in another way, sharing their weights.
+
+        Args:
+            settings: what takes the place of its own. Those of the segmenter's prompts and masks always do; canvas,
+                length and decoding do where the checkpoint is shown a canvas, since another one is not asked so.
+            protocol: whose settings these are.
+        """
+        config = settings.with_defaults(self.config)
+        reasoner, asked_as = self.reasoner, getattr(self.reasoner, "asked_as", None)
+        if self.config.canvas is None:
+            config = config.replaced(**{name: getattr(self.config, name) for name in _WITH_A_CANVAS})
+        elif asked_as is not None:
+            reasoner = asked_as(config)
+        segmenter = prompted(self.segmenter, config)
+        return replace(self, reasoner=reasoner, segmenter=segmenter, config=config, asked_by=protocol)
 
     def segment(self, image: ImageInput, query: str, *, allow_url: bool = False) -> Result:
         """Answer one query about one image.
@@ -119,11 +145,14 @@ class Pipeline:
     def _request(self, image: Image.Image, sample: Sample) -> Request:
         if not sample.query.strip():
             raise InputError(f"the query of sample '{sample.id}' is empty: say in words what to look for")
-        return Request(image, self.answer_format.instruction(sample.query))
+        return Request(image, self.answer_format.instruction_for(sample))
 
     def _read(self, completion: Completion, image: Image.Image) -> Answer | MalformedAnswer:
         """The answer, or why there is none."""
-        return self.answer_format.try_parse(completion.text, self.reasoner.frame_of(image))
+        frame = self.reasoner.frame_of(image)
+        if self.config.objects == "first with all points":
+            return self.answer_format.try_parse(completion.text, frame, first=True)
+        return self.answer_format.try_parse(completion.text, frame)
 
 
 def _image_key(sample: Sample) -> str | int:
@@ -191,7 +220,7 @@ def load_pipeline(
     reasoner = load_reasoner(model, config, device=device, dtype=dtype, batch_size=batch_size)
     if segmenter is None or isinstance(segmenter, str | Path):
         segmenter = load_segmenter(config.segmenter or loading.POCKET, device)
-    return Pipeline(reasoner, segmenter, answer_format)
+    return Pipeline(reasoner, prompted(segmenter, config), answer_format, config)
 
 
 def _answer_format(model: str | Path, config: CheckpointConfig) -> AnswerFormat:

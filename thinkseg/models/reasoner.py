@@ -5,7 +5,8 @@
 >>> reasoner.complete([Request(image, Instruction("Where is the cat?"))])  # doctest: +SKIP
 
 Text is decoded greedily and without a repetition penalty, whatever the checkpoint's `generation_config.json` says: some
-carry a penalty of 1.05, which bends strings of digits and which training does not use. Prompts are padded on the left
+carry a penalty of 1.05, which bends strings of digits and which training does not use. The setting `decoding` uses it
+all the same, for numbers that are to be held against published ones. Prompts are padded on the left
 and never truncated; a completion cannot contain the tokens that stand for images.
 """
 
@@ -23,11 +24,12 @@ from PIL import Image
 
 from thinkseg.errors import CheckpointError, ImageError, InputError
 from thinkseg.models import loading
+from thinkseg.models.canvas import Canvas
 from thinkseg.models.chat import render_chat, use_tokenizers_template
-from thinkseg.models.checkpoint_config import CheckpointConfig
+from thinkseg.models.checkpoint_config import CheckpointConfig, Decoding
 from thinkseg.models.families import Family, family_of, frame_by_family
 from thinkseg.models.folders import check_folder, check_size, check_tokenizer
-from thinkseg.models.frames import FrameRule, frame_by_rule, frame_rule
+from thinkseg.models.frames import FrameRule, frame_by_rule, frame_rule, refuse_without_canvas
 from thinkseg.types import Completion, FinishReason, Instruction, Request, Size
 
 ANSWER_TAGS = ("think", "answer", "bbox", "points", "labels")
@@ -54,8 +56,12 @@ class TransformersReasoner:
         rule: in which frame the model writes coordinates, if that is not its family's.
         max_new_tokens: the length limit of a completion, in tokens.
         batch_size: how many prompts are decoded together; changes the speed, not the text.
-        canvas: stretch every image to this many pixels a side before the processor sees it (some checkpoints were
-            trained so), or None to leave the shape alone.
+        canvas: stretch every image to this square, or to one of this many pixels a side, before the processor sees it
+            (some checkpoints were trained so), or None to leave the shape alone.
+        decoding: how `complete` decodes, as `CheckpointConfig.decoding` says.
+
+    Raises:
+        InputError: a number is below 1, or the rule measures in a canvas and there is none.
     """
 
     def __init__(
@@ -67,20 +73,21 @@ class TransformersReasoner:
         rule: FrameRule | None = None,
         max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
         batch_size: int = 8,
-        canvas: int | None = None,
+        canvas: Canvas | int | None = None,
+        decoding: Decoding = "greedy",
     ) -> None:
-        if max_new_tokens < 1 or batch_size < 1 or (canvas is not None and canvas < 1):
-            raise InputError(
-                f"max_new_tokens, batch_size and canvas are at least 1, found {max_new_tokens}, {batch_size}, {canvas}"
-            )
+        if max_new_tokens < 1 or batch_size < 1:
+            raise InputError(f"max_new_tokens and batch_size are at least 1, found {max_new_tokens} and {batch_size}")
         self.model = model
         self.processor = processor
         self.family = family_of(model.config.model_type, frame=rule) if family is None else family
         self.rule = rule
         self.max_new_tokens = max_new_tokens
         self.batch_size = batch_size
-        self.canvas = canvas
+        self.canvas = Canvas(canvas) if isinstance(canvas, int) else canvas
+        self.decoding = decoding
         self._frames: dict[Size, Size] = {}
+        self._refuse_without_canvas()
         use_tokenizers_template(processor)
 
     @property
@@ -88,6 +95,27 @@ class TransformersReasoner:
         """Where the model is."""
         device: torch.device = self.model.device
         return device
+
+    def asked_as(self, config: CheckpointConfig) -> TransformersReasoner:
+        """The same model asked in another way, sharing its weights.
+
+        Args:
+            config: its frame rule, canvas, length of a completion and decoding, all of them; limits of pixels belong
+                to the processor and stay.
+        """
+        other = copy.copy(self)
+        other.rule = None if config.frame is None else frame_rule(config.frame)
+        other.max_new_tokens = config.max_new_tokens or DEFAULT_MAX_NEW_TOKENS
+        other.canvas = canvas_of(config)
+        other.decoding = config.decoding or "greedy"
+        other._frames = {}
+        other._refuse_without_canvas()
+        return other
+
+    def _refuse_without_canvas(self) -> None:
+        by_rule = type(self.family).frame_of is Family.frame_of  # a family's own code need not go by the rule
+        rule = self.family.frame_rule if self.rule is None and by_rule else self.rule
+        refuse_without_canvas(rule, None if self.canvas is None else self.canvas.side)
 
     def without_model(self) -> TransformersReasoner:
         """The same without weights: for frames and sizes of images, which the processor knows, in other processes."""
@@ -99,7 +127,7 @@ class TransformersReasoner:
         """The frame of this image's coordinates, read back from the processor (see `models.frames`)."""
         size = Size(*image.size)
         if size not in self._frames:
-            seen = size if self.canvas is None else Size(self.canvas, self.canvas)
+            seen = size if self.canvas is None else self.canvas.size
             self._frames[size] = (
                 frame_by_family(self.family, self.processor, seen)
                 if self.rule is None
@@ -109,13 +137,19 @@ class TransformersReasoner:
 
     def on_canvas(self, image: Image.Image) -> Image.Image:
         """The image as it is handed to the processor: stretched over the canvas, if there is one."""
-        if self.canvas is None:
-            return image
-        return image.resize((self.canvas, self.canvas), Image.Resampling.BICUBIC)
+        return image if self.canvas is None else self.canvas.stretch(image)
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """One greedy completion per request, in order."""
-        return [completions[0] for completions in self.sample(requests, temperature=0.0)]
+        """One completion per request, in order: greedy, unless the model is to be decoded as its own settings say.
+
+        Where these draw at random, a batch always draws the same.
+        """
+        decoding = self._own_decoding()
+        if not decoding["do_sample"]:
+            return [completions[0] for completions in self._complete(requests, 1, decoding)]
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(0)
+            return [completions[0] for completions in self._complete(requests, 1, decoding)]
 
     def sample(
         self, requests: Sequence[Request], count: int = 1, *, temperature: float = 1.0, top_p: float = 1.0
@@ -130,12 +164,25 @@ class TransformersReasoner:
         """
         if temperature == 0.0 and count > 1:
             raise InputError(f"greedy decoding gives one completion per request, {count} were asked for")
+        return self._complete(requests, count, _plain_decoding(temperature, top_p))
+
+    def _own_decoding(self) -> dict[str, Any]:
+        """What `generate` is told where one completion is asked for."""
+        own = self.model.generation_config
+        penalty = {"repetition_penalty": getattr(own, "repetition_penalty", None) or 1.0}
+        if self.decoding == "sampled" and own.do_sample:
+            drawn = {name: getattr(own, name, None) for name in ("temperature", "top_p", "top_k")}
+            given = {name: value for name, value in drawn.items() if value is not None}
+            return _plain_decoding(1.0, 1.0) | given | penalty
+        return _plain_decoding(0.0, 1.0) | ({} if self.decoding == "greedy" else penalty)
+
+    def _complete(self, requests: Sequence[Request], count: int, decoding: Mapping[str, Any]) -> list[list[Completion]]:
         prompts = [self.prompt(request.instruction) for request in requests]
         completions: dict[int, list[Completion]] = {}
         with torch.inference_mode():
             for batch in self._batches(requests, prompts):
                 inputs = self._inputs([requests[i].image for i in batch], [prompts[i] for i in batch])
-                written = self._generate(inputs, count, temperature, top_p)
+                written = self._generate(inputs, count, decoding)
                 for row, index in enumerate(batch):
                     own = written[row * count : (row + 1) * count]
                     completions[index] = [self._completion(prompts[index], tokens) for tokens in own]
@@ -180,17 +227,13 @@ class TransformersReasoner:
             raise ImageError(f"the model's processor refuses an image among those of {sizes}: {error}") from error
         return inputs.to(self.device, dtype=self.model.dtype)
 
-    def _generate(self, inputs: Mapping[str, Any], count: int, temperature: float, top_p: float) -> list[list[int]]:
+    def _generate(self, inputs: Mapping[str, Any], count: int, decoding: Mapping[str, Any]) -> list[list[int]]:
         """The new tokens of each row, up to and including the one that ended it."""
-        sampling: dict[str, Any] = {"do_sample": False, "temperature": 1.0, "top_p": 1.0, "top_k": 50}
-        if temperature > 0.0:
-            sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
         tokens = self.model.generate(
             **inputs,
-            **sampling,
+            **decoding,
             num_beams=1,
             num_return_sequences=count,
-            repetition_penalty=1.0,
             max_new_tokens=self.max_new_tokens,
             eos_token_id=sorted(self._stop_ids),
             pad_token_id=self._pad_id,
@@ -245,6 +288,21 @@ class TransformersReasoner:
         return {token: text for token, text in {**added, **vision}.items() if text not in tags}
 
 
+def _plain_decoding(temperature: float, top_p: float) -> dict[str, Any]:
+    """What `generate` is told: greedy at a temperature of 0; never a penalty."""
+    if temperature > 0.0:
+        drawn = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
+        return {**drawn, "repetition_penalty": 1.0}
+    return {"do_sample": False, "temperature": 1.0, "top_p": 1.0, "top_k": 50, "repetition_penalty": 1.0}
+
+
+def canvas_of(config: CheckpointConfig) -> Canvas | None:
+    """The square that a checkpoint is shown, if there is one."""
+    if config.canvas is None:
+        return None
+    return Canvas(config.canvas, config.canvas_filter or "bicubic", bool(config.canvas_jpeg))
+
+
 def chat_messages(instruction: Instruction) -> list[Message]:
     """The instruction as chat messages in the order that training uses too: system if any, then image, then text."""
     user: Message = {
@@ -286,6 +344,7 @@ def load_reasoner(
     check_folder(source)
     with loading.explained(source):
         rule = None if config.frame is None else frame_rule(config.frame)
+        refuse_without_canvas(rule, config.canvas)
         family = family_of(loading.model_type(source), config.family, frame=rule)
         check_tokenizer(source)
         processor = AutoProcessor.from_pretrained(source)
@@ -300,7 +359,8 @@ def load_reasoner(
         rule=rule,
         max_new_tokens=config.max_new_tokens or DEFAULT_MAX_NEW_TOKENS,
         batch_size=_default_batch_size(model, target) if batch_size is None else batch_size,
-        canvas=config.canvas,
+        canvas=canvas_of(config),
+        decoding=config.decoding or "greedy",
     )
 
 

@@ -80,6 +80,8 @@ class PromptableSegmenter:
         chunk: how many prompts are decoded at once; None for a number that suits the device.
         upsampled_pixels: how many logits may be brought to the image's size at once.
         most_pixels: how many the masks of one call may have together, a byte each; more are refused.
+        best_of_three: whether the model makes three masks of a prompt and the one of the highest score is taken, the
+            last of equal ones. False takes its single mask.
 
     Attributes:
         encode_count: how many images have been encoded so far.
@@ -93,6 +95,7 @@ class PromptableSegmenter:
         chunk: int | None = None,
         upsampled_pixels: int = _UPSAMPLED_PIXELS,
         most_pixels: int = MOST_PIXELS,
+        best_of_three: bool = False,
     ) -> None:
         if chunk is not None and chunk < 1:
             raise InputError(f"a chunk holds at least 1 prompt, found {chunk}")
@@ -101,6 +104,7 @@ class PromptableSegmenter:
         self.chunk = chunk or (_CPU_CHUNK if self.device.type == "cpu" else _GPU_CHUNK)
         self._upsampled_pixels = upsampled_pixels
         self.most_pixels = most_pixels
+        self.best_of_three = best_of_three
         self.encode_count = 0
 
     @property
@@ -168,11 +172,11 @@ class PromptableSegmenter:
         limit = max(1, min(self.chunk, self._upsampled_pixels // pixels))
         found: dict[ObjectPrompt, tuple[np.ndarray, float]] = {}
         for chunk in _chunks(prompts, limit):
-            outputs = self.model(**encoded.embeddings, **self._tensors(chunk), multimask_output=False)
-            logits = outputs.pred_masks[0].float()
+            outputs = self.model(**encoded.embeddings, **self._tensors(chunk), multimask_output=self.best_of_three)
+            logits, estimates = _best(outputs.pred_masks[0].float(), outputs.iou_scores[0].float())
             restored = self.processor.post_process_masks([logits], **encoded.restore)[0][:, 0].cpu().numpy()
             # The IoU head of SAM and SAM-HQ has no sigmoid, so that its estimates can leave 0…1.
-            scores = outputs.iou_scores[0, :, 0].float().clamp(0, 1).tolist()
+            scores = estimates.clamp(0, 1).tolist()
             found.update(zip(chunk, zip(restored, scores, strict=True), strict=True))
         return found
 
@@ -188,6 +192,22 @@ class PromptableSegmenter:
             tensors["input_points"] = torch.tensor([points], dtype=torch.float32)
             tensors["input_labels"] = torch.tensor([labels], dtype=torch.long)
         return {name: tensor.to(self.device) for name, tensor in tensors.items()}
+
+
+def _best(logits: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of each object's masks the one of the highest score, before any is brought to the image's size.
+
+    Args:
+        logits: (objects, masks, height, width).
+        scores: (objects, masks).
+
+    Returns:
+        (objects, 1, height, width) and (objects,).
+    """
+    # Counted from the end: of equal scores the published code's sorting takes the last.
+    best = scores.shape[1] - 1 - scores.flip(1).argmax(dim=1)
+    rows = torch.arange(len(scores), device=scores.device)
+    return logits[rows, best][:, None], scores[rows, best]
 
 
 def _segmentation(

@@ -22,7 +22,7 @@ from pydantic import ConfigDict, Field, field_validator
 from thinkseg.data.discovery.catalog import MAIN
 from thinkseg.errors import InputError, RecipeError
 from thinkseg.extension import is_reference
-from thinkseg.models.checkpoint_config import CheckpointConfig
+from thinkseg.models.checkpoint_config import CanvasFilter, CheckpointConfig, MaskChoice
 from thinkseg.settings import NAMES_CODE, TEXT_KEYS, Count, PathText, Pixels, Seed, Settings, Side, kind_of, put
 from thinkseg.training.builtin_recipes import find_recipe
 from thinkseg.training.parsing import parse_overrides, parse_yaml
@@ -106,7 +106,7 @@ class InstructionTemplate(RecipeSettings):
 
 
 class Images(RecipeSettings):
-    """How large the model sees images. The segmenter always sees them as they are."""
+    """How large the model sees images. The segmenter sees them as they are, unless it is given a square of its own."""
 
     min_pixels: Pixels | None = None
     """Images are enlarged to at least this many pixels in all; null leaves the processor's own limit."""
@@ -114,6 +114,10 @@ class Images(RecipeSettings):
     """Images are shrunk to at most this many pixels in all; null leaves the processor's own limit."""
     canvas: Side | None = None
     """Images are stretched to a square of this many pixels a side first; null keeps their shape."""
+    canvas_filter: CanvasFilter | None = None
+    """The filter that stretches them; null for `bicubic`."""
+    segmenter_canvas: Side | None = None
+    """Pixels a side of the square that the segmenter is shown in place of the image; null shows it the image."""
 
     def model_post_init(self, context: Any) -> None:
         """Refuse limits that no image keeps."""
@@ -183,12 +187,17 @@ class Fragment(RecipeSettings):
     """The model that is trained."""
     segmenter: Annotated[str, NAMES_CODE] = "pocket"
     """The frozen model in the reward: ``pocket``, ``grabcut``, a folder, a hub id or ``FILE.py:NAME``; not for sft."""
+    masks: MaskChoice | None = None
+    """What of it is taken for an object: its `single` mask or the `best of three`; null for what its folder says,
+    or else `single`."""
     format: Annotated[str, NAMES_CODE] | None = None
     """The answer format, by name or your own; null for the one that the model's folder names."""
     tolerant: bool | None = None
     """Whether an answer in JSON may stand in a code fence; null for what the model's folder says, or else no."""
     instruction: InstructionTemplate | None = None
     """What the model is asked; null for what its folder says, or else for the format's own words."""
+    stripped: str | None = None
+    """Queries are put in lower case and lose these characters at their ends; null for what the model's folder says."""
     images: Images = Field(default_factory=Images)
     """How large the model sees images."""
     data: Data = Field(default_factory=Data)
@@ -256,6 +265,10 @@ class Recipe(Fragment):
             family=self.model.family,
             frame=self.model.frame,
             canvas=self.images.canvas,
+            canvas_filter=self.images.canvas_filter,
+            segmenter_canvas=self.images.segmenter_canvas,
+            masks=self.masks,
+            stripped=self.stripped,
             min_pixels=self.images.min_pixels,
             max_pixels=self.images.max_pixels,
         )

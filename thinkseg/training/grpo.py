@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from thinkseg.errors import RecipeError
+from thinkseg.models.prompting import prompted
 from thinkseg.models.reasoner import TransformersReasoner
 from thinkseg.models.segmenter import load_segmenter
 from thinkseg.rewards.rubric import Rubric
@@ -116,7 +117,8 @@ def _rubric(run: PreparedRun) -> Rubric:
     rubric = Rubric(run.policy.answer_format, run.recipe.rewards, run.segmenter)
     refuse_missing_truth(rubric, run.samples)
     if rubric.segmenter is None and rubric.needs_masks:
-        rubric = replace(rubric, segmenter=load_segmenter(run.recipe.segmenter, device=str(run.args.device)))
+        segmenter = load_segmenter(run.recipe.segmenter, device=str(run.args.device))
+        rubric = replace(rubric, segmenter=prompted(segmenter, run.policy.config))
     return rubric
 
 

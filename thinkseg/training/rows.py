@@ -164,7 +164,7 @@ class RowBuilder:
             ) from error
         reference = reference_of(sample, self._format.points_per_object)
         return TrainingRow(
-            prompt=chat_messages(self._format.instruction(sample.query)),
+            prompt=chat_messages(self._format.instruction_for(sample)),
             images=[self._eye.resize(image)],
             image=image,
             target=sample.target,

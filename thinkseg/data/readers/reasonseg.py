@@ -99,6 +99,7 @@ class ReasonSegListing(Listing):
             target=target,
             ignore=ignore if ignore.any() else None,
             task="reasoning",
+            is_sentence=content.get("is_sentence") is True,
         )
 
 
