@@ -183,8 +183,13 @@ def put(values: dict[str, Any], settings: type[Settings], dotted: str, value: ob
 
 
 def kind_of(value: object) -> str:
-    """A value as a message shows it."""
-    return "nothing" if value is None else f"{value!r}"
+    """A value as a message shows it, cut where it is long."""
+    text = "nothing" if value is None else f"{value!r}"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+
+
+_MOST_SHOWN = 200
+"""Characters of a value in a message."""
 
 
 _ORDER = ("extra_forbidden", "missing")

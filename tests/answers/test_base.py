@@ -10,7 +10,7 @@ from PIL import Image
 from thinkseg.answers import FORMATS, SegR1, get_format
 from thinkseg.answers.instructions import EXAMPLE
 from thinkseg.answers.reading import MAX_OBJECTS, MAX_POINTS, MAX_TEXT
-from thinkseg.errors import InputError, MalformedAnswer
+from thinkseg.errors import InputError, MalformedAnswer, ThinkSegError
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.rewards import Rubric, Truth
 from thinkseg.testing import FakeReasoner, FakeSegmenter
@@ -200,3 +200,28 @@ def test_the_reason_of_a_text_with_half_an_emoji_can_be_written(name: str) -> No
         found = get_format(name).try_parse(text, Size(10, 10))
         assert isinstance(found, MalformedAnswer)
         found.reason.encode("utf-8")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_coordinates_that_cannot_be_read_are_not_rendered(name: str) -> None:
+    answer_format = get_format(name)
+    last, first = 999_999_999.0, 1_000_000_000.0
+    for side in (last, first):
+        points = (Point(side, 1.0), Point(1.0, 1.0))
+        answer = Answer(Size(2_000_000_000, 10), (ObjectPrompt(Box(0.0, 0.0, side, 2.0), points),))
+        if side == last:
+            assert answer_format.parse(answer_format.render(answer), answer.frame) == answer_format.canonical(answer)
+        else:
+            with pytest.raises(ValueError, match="below 1,000,000,000 only, found 1,000,000,000"):
+                answer_format.render(answer)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_reason_of_parse_itself_can_be_written_too(name: str) -> None:
+    for text in (
+        "<think></think>\ud83d<bbox>\ud83d</bbox><points>[</points><labels></labels>",
+        "<answer>[\ud83d]</answer>",
+    ):
+        with pytest.raises(ThinkSegError) as caught:
+            get_format(name).parse(text, Size(9, 9))
+        assert str(caught.value).encode()

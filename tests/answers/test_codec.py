@@ -79,6 +79,8 @@ def test_thinking_and_points_may_be_missing():
         ({"frame": [8]}, "expected 'frame' as"),
         ({"frame": [8, 0], "objects": []}, "expected 'frame' as"),
         ({"frame": [8, 6]}, "expected 'objects' as a list, found None"),
+        ({"frame": [8, float("inf")], "objects": []}, "expected 'frame' as"),
+        ({"frame": [8, 6], "objects": [{"box": [1, 2, 3, 10**400]}]}, "expected object 1 as 'box'"),
         ({"frame": [8, 6], "objects": [3]}, "expected object 1 as 'box'"),
         ({"frame": [8, 6], "objects": [{}]}, "expected object 1 as 'box'"),
         ({"frame": [8, 6], "objects": [{"box": None, "points": []}]}, "needs a box or at least one point"),

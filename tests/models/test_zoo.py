@@ -135,6 +135,7 @@ EITHER: dict[str, Damage] = {
 }
 
 LOOP = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+DOUBLING = "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}"
 REASONER: dict[str, Damage] = {
     "config without sizes": write("config.json", '{"model_type": "qwen2_5_vl"}'),
     "config text null": change("config.json", text_config={"hidden_size": None}),
@@ -157,8 +158,14 @@ REASONER: dict[str, Damage] = {
     "template by zero": write("chat_template.jinja", "{{ 1 / 0 }}"),
     "template reaches out": write("chat_template.jinja", "{{ messages.__class__.__mro__[1].__subclasses__() }}"),
     "template recursive": write("chat_template.jinja", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"),
-    "template long range": write("chat_template.jinja", "{% for i in range(10**9) %}{% endfor %}"),
+    "template long range": write("chat_template.jinja", "{% for i in range(1000000000) %}{% endfor %}"),
     "template loops": write("chat_template.jinja", LOOP),
+    "template long text": write("chat_template.jinja", "{{ 'a' * 10000000000 }}"),
+    "template wide": write("chat_template.jinja", "{{ 'x'.center(10000000000) }}"),
+    "template wide format": write("chat_template.jinja", "{{ '%10000000000d' % 1 }}"),
+    "template doubles": write("chat_template.jinja", DOUBLING),
+    "template replaces": write("chat_template.jinja", "{% set x = 'a' * 1000000 %}{{ x.replace('a', x) }}"),
+    "template power": write("chat_template.jinja", "{{ 9 ** 999999999 }}"),
     "template of text": write("chat_template.jinja", "{% for m in messages %}{{ m.role }}{% endfor %}"),
 }
 
@@ -219,3 +226,19 @@ def test_a_template_is_stopped_at_its_limit_and_the_next_one_renders() -> None:
         render_chat(processor, messages, most_seconds=0.2)
     processor.chat_template = good
     assert render_chat(processor, messages) == plain
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="memory is bounded on Linux alone")
+@pytest.mark.parametrize("template", ["{{ 'a' * 10000000000 }}", "{{ 'x'.center(10000000000) }}", DOUBLING])
+def test_a_template_that_asks_for_all_memory_is_stopped_and_the_bound_is_taken_back(template: str) -> None:
+    import resource
+
+    _, processor = testing.tiny_qwen2_5_vl()
+    messages = [{"role": "user", "content": [{"type": "image"}]}]
+    before, good = resource.getrlimit(resource.RLIMIT_AS), processor.chat_template
+    processor.chat_template = template
+    with pytest.raises(CheckpointError, match="asks for more than 1,073,741,824 bytes of memory"):
+        render_chat(processor, messages)
+    processor.chat_template = good
+    assert "<|image_pad|>" in render_chat(processor, messages)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before

@@ -56,10 +56,10 @@ def prompt_from_json(told: object, what: str = "the object") -> ObjectPrompt:
         points = told["points"] if box is None else told.get("points") or ()
         labels = told.get("labels", [None] * len(points))
         return ObjectPrompt(box, tuple(_point(*pair) for pair in zip(points, labels, strict=True)))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"expected {what} as 'box' [x_min, y_min, x_max, y_max] with 'points' [[x, y], …], or as 'bbox_2d' with "
-            f"'point_2d', found something else: {error}"
+            f"'point_2d', found something else: {str(error)[:200]}"
         ) from error
 
 
@@ -92,7 +92,7 @@ def _prompts(items: object) -> tuple[ObjectPrompt, ...]:
 def _frame(wh: object) -> Size:
     try:
         return Size(*map(int, wh))  # type: ignore[call-overload]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"expected 'frame' as [width, height], found {wh!r:.60}") from error
 
 

@@ -94,8 +94,8 @@ class SegZero(AnswerFormat):
         if not isinstance(value, dict):
             raise MalformedAnswer(f"the answer should be one JSON object, found {excerpt(payload)}")
         box_key, *point_keys = self._keys_of(value)
-        box = read_box(value[box_key], frame, f"'{box_key}'")
-        points = tuple(read_point(value[key], frame, f"'{key}'") for key in point_keys)
+        box = read_box(value[box_key], frame, excerpt(box_key))
+        points = tuple(read_point(value[key], frame, excerpt(key)) for key in point_keys)
         return Answer(frame, (ObjectPrompt(box, points),), think)
 
     def _keys_of(self, value: Mapping[str, object]) -> Sequence[str]:

@@ -27,6 +27,9 @@ MAX_POINTS = 512
 MAX_NESTING = 8
 """Brackets within brackets. An answer needs three."""
 
+FARTHEST = 1e9
+"""A coordinate is smaller, in pixels."""
+
 _BRACKET = re.compile(r"[\[\]{}]")
 
 T = TypeVar("T")
@@ -138,11 +141,13 @@ def read_numbers(value: object, count: int, what: str) -> list[float]:
     if not isinstance(value, list | tuple) or len(value) != count:
         raise MalformedAnswer(f"{what} should be a list of {count} numbers, found {excerpt(value)}")
     for position, number in enumerate(value):
-        if (
-            type(number) not in (int, float) or not -1e9 < number < 1e9
-        ):  # a truth value is no number; NaN compares False
+        if type(number) not in (int, float) or not _in_reach(number):  # a truth value is no number; NaN compares False
             raise MalformedAnswer(f"{what}, position {position}, is not a number in reach: {excerpt(number)}")
     return [float(number) for number in value]
+
+
+def _in_reach(value: float) -> bool:
+    return -FARTHEST < value < FARTHEST
 
 
 def whole(value: float) -> int:
@@ -151,19 +156,34 @@ def whole(value: float) -> int:
 
 
 def whole_box(box: Box) -> Box:
-    """The box in whole numbers, as formats write it."""
-    return Box(*(float(whole(value)) for value in box.xyxy))
+    """The box in whole numbers, as formats write it.
+
+    Raises:
+        ValueError: a number is too large to be read.
+    """
+    return Box(*(_writable(value) for value in box.xyxy))
 
 
 def whole_point(point: Point) -> Point:
-    """The point in whole numbers, its label kept."""
-    return dataclasses.replace(point, x=float(whole(point.x)), y=float(whole(point.y)))
+    """The point in whole numbers, its label kept.
+
+    Raises:
+        ValueError: a number is too large to be read.
+    """
+    return dataclasses.replace(point, x=_writable(point.x), y=_writable(point.y))
+
+
+def _writable(value: float) -> float:
+    number = float(whole(value))
+    if not _in_reach(number):
+        raise ValueError(f"coordinates are read below {FARTHEST:,.0f} only, found {number:,.0f}")
+    return number
 
 
 def excerpt(value: object, length: int = 48) -> str:
     """A value, cut short for a sentence."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    text = " ".join(text.split())
+    text = writable_text(" ".join(text.split()))
     return f"'{text[:length]}…'" if len(text) > length else f"'{text}'"
 
 

@@ -107,7 +107,7 @@ def name_below(name: str) -> str | None:
 def path_in(folder: Path, name: str) -> Path:
     """A file that one's own table names, from its folder on; backslashes part folders where no file has them."""
     path = folder / name
-    if "\\" in name and not path.is_file():
+    if "\\" in name and not os.path.isfile(path):
         return folder / name.replace("\\", "/")
     return path
 

@@ -8,6 +8,7 @@ Of a file's EXIF data the turn is needed and nothing else. It is read here, from
 and that no other tag, however damaged, keeps a sound image from being read.
 """
 
+import errno
 import os
 import re
 import stat
@@ -139,7 +140,7 @@ def _open(source: Path | str | BytesIO, name: str) -> Image.Image:
     """Let Pillow's readers of `FORMATS` look at a plain file, or at bytes."""
     file: Path | str | IO[bytes] = source
     if isinstance(source, Path | str):
-        mode = os.stat(source).st_mode
+        mode = _mode_of(source, name)
         if stat.S_ISDIR(mode):
             raise ImageError(f"expected an image at {name}, found a folder")
         if not stat.S_ISREG(mode):
@@ -149,6 +150,17 @@ def _open(source: Path | str | BytesIO, name: str) -> Image.Image:
             )
     Image.init()
     return Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN])
+
+
+def _mode_of(source: Path | str, name: str) -> int:
+    try:
+        return os.stat(source).st_mode
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise ImageError(
+            f"expected an image at {name[:200]}…, which is longer than the name of a file can be"
+        ) from error
 
 
 def _too_large(name: str) -> OversizeError:

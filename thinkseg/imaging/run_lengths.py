@@ -50,7 +50,7 @@ def _runs_in(counts: str) -> Int64[np.ndarray, "runs"]:
     """The lengths of the runs in a text: five bits a character, lowest first; from the fourth run on less the one two
     before.
     """
-    codes = np.frombuffer(counts.encode("utf-32-le"), dtype=np.uint32).astype(np.int64) - 48
+    codes = np.frombuffer(counts.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.int64) - 48
     strange = (codes < 0) | (codes > 63)
     if strange.any():
         letter = counts[int(strange.argmax())]

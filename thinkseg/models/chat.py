@@ -1,15 +1,20 @@
 """A checkpoint's chat template, which is a program of whoever wrote the checkpoint: it is bounded and may fail.
 
 transformers renders templates in Jinja's sandbox, so that they reach nothing. What is left are templates that do not
-come to an end and such that stop with whatever error they like; here both end in one sentence.
+come to an end, such that ask for all memory there is, if need be in one call, and such that stop with whatever error
+they like; here all of them end in one sentence. Memory is bounded where the system can do so, which is on Linux.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from thinkseg.errors import CheckpointError
@@ -17,8 +22,14 @@ from thinkseg.errors import CheckpointError
 MOST_SECONDS = 5.0
 """Processor time that a template may take; those of published models take a thousandth of one second."""
 
-_LOOK_EVERY = 1000
+MOST_BYTES = 1 << 30
+"""Memory that a template may take; those of published models take less than a thousandth of it."""
+
+_LOOK_EVERY = 16
 """Lines of a template's code between two looks at the clock."""
+
+_ONE_AT_A_TIME = threading.Lock()
+"""The bound on memory is one of the whole process."""
 
 
 class _TooLongError(Exception):
@@ -47,12 +58,19 @@ def render_chat(
         most_seconds: processor time that it may take.
 
     Raises:
-        CheckpointError: there is no template, it fails, it does not come to an end, or has no place for the image.
+        CheckpointError: there is no template, it fails, it does not come to an end, asks for more memory than
+            `MOST_BYTES`, or has no place for the image.
     """
     if not processor.chat_template:
         raise CheckpointError("this checkpoint has no chat template, so it cannot be prompted: add chat_template.jinja")
+    template = processor.chat_template
+    if isinstance(template, str) and _has_powers(template):  # one of them may take hours, in which nothing can stop it
+        raise CheckpointError(
+            "the chat template of this checkpoint raises numbers to powers (**), which no template needs: use the "
+            "template of the model that it was trained from"
+        )
     try:
-        with _bounded(most_seconds):
+        with _ONE_AT_A_TIME, _memory_bounded(MOST_BYTES), _bounded(most_seconds):
             text = processor.apply_chat_template(
                 list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
             )
@@ -60,6 +78,11 @@ def render_chat(
         raise CheckpointError(
             f"the chat template of this checkpoint has not come to an end in {most_seconds:g} seconds: it loops; use "
             "the template of the model that it was trained from"
+        ) from error
+    except MemoryError as error:
+        raise CheckpointError(
+            f"the chat template of this checkpoint asks for more than {MOST_BYTES:,} bytes of memory: use the template "
+            "of the model that it was trained from"
         ) from error
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
@@ -100,3 +123,33 @@ def _bounded(seconds: float) -> Iterator[None]:
         yield
     finally:
         sys.settrace(before)
+
+
+@contextmanager
+def _memory_bounded(most: int) -> Iterator[None]:
+    """While this is open the process cannot grow by more bytes: an allocation that would is a MemoryError."""
+    pages = Path("/proc/self/statm")
+    if not pages.is_file():
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    now = int(pages.read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    bounds = [bound for bound in (now + most, *before) if bound != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min(bounds), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@lru_cache(maxsize=8)
+def _has_powers(template: str) -> bool:
+    """Whether a template holds the operator of powers; one that cannot be parsed is left to whoever renders it."""
+    from jinja2 import Environment, TemplateSyntaxError
+
+    try:
+        return any(kind == "operator" and sign == "**" for _, kind, sign in Environment().lex(template))
+    except TemplateSyntaxError:
+        return False

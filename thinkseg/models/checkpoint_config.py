@@ -22,7 +22,7 @@ from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import CheckpointError, InputError
 from thinkseg.extension import refuse_reference
 from thinkseg.models import loading
-from thinkseg.settings import NAMES_CODE, Count, Pixels, Settings, Side
+from thinkseg.settings import NAMES_CODE, Count, Pixels, Settings, Side, kind_of
 from thinkseg.types import Instruction
 
 CONFIG_FILE = "thinkseg.json"
@@ -42,7 +42,7 @@ def _as_instruction(value: object) -> object:
     if isinstance(value, Mapping):
         user, system = value.get("user"), value.get("system")
         if not isinstance(user, str) or not (system is None or isinstance(system, str)):
-            raise ValueError(f'should be {{"system": text or null, "user": text}}, found {value!r}')
+            raise ValueError(f'should be {{"system": text or null, "user": text}}, found {kind_of(value)}')
         value = Instruction(user, system)
     if isinstance(value, Instruction) and "{query}" not in value.user + (value.system or ""):
         raise ValueError("has no place for the query: write {query} into its text")
@@ -201,7 +201,7 @@ def read_config(source: str | Path) -> CheckpointConfig:
         return CheckpointConfig()
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"'{path}' is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"'{path}' has to hold an object of settings, found {type(content).__name__}")
@@ -230,7 +230,7 @@ def read_instruction(path: Path | str) -> Instruction:
         raise CheckpointError(f"expected a text file with an instruction at '{path}', found none ({error})") from error
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = {"user": text.strip()}
     if not isinstance(value, dict):
         raise CheckpointError(f"'{path}' has to hold text, or an object with 'user' and 'system'")

@@ -64,7 +64,7 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver(
     _NUMBER,
     re.compile(
-        r"(?:[-+]?(?:(?:\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+|\d[\d_]*\.\d*|\.\d+|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN))\Z"
+        r"(?:[-+]?(?:(?:\d[\d_]*(?:\.\d*)?|\.\d+)[eE][-+]?\d+|\d[\d_]*\.\d*|\.\d+|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN))\Z"
     ),
     list("-+.0123456789"),
 )

@@ -131,3 +131,20 @@ def test_run_lengths_written_out_are_read_like_compressed_ones():
     mask[1:3, 2:4] = True  # column by column: 9 out, 2 in, 2 out, 2 in, 5 out
     assert np.array_equal(mask_from_run_lengths({"size": [4, 5], "counts": [9, 2, 2, 2, 5]}), mask)
     assert np.array_equal(mask_from_run_lengths(rle_from_mask(mask)), mask)
+
+
+@pytest.mark.parametrize(("width", "height"), [(2**31, 2**31), (10**400, 1), (1, 89_478_486)])
+@pytest.mark.parametrize("segmentation", [[[1, 1, 9, 1, 9, 9]], []])
+def test_an_image_of_more_pixels_than_are_read_has_no_mask(width, height, segmentation):
+    with pytest.raises(ImageError, match="more than 89,478,485 pixels"):
+        mask_from_segmentation(segmentation, Size(width, height))
+
+
+def test_a_corner_past_what_a_float_holds_is_far_away():
+    with pytest.raises(ImageError, match="within 100,000 pixels"):
+        mask_from_segmentation([[1, 1, 9, 1, 10**400, 9]], Size(10, 10))
+
+
+def test_half_an_emoji_in_run_lengths_is_no_character_of_theirs():
+    with pytest.raises(ImageError, match="written in the characters"):
+        mask_from_run_lengths({"size": [4, 4], "counts": "\ud83d"})

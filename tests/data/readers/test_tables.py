@@ -8,7 +8,7 @@ import pytest
 from thinkseg.data.listing import FaultKind
 from thinkseg.data.readers.tables import has_requests, list_table, table_rows
 from thinkseg.errors import DataError, ImageError
-from thinkseg.imaging import rle_from_mask, save_mask
+from thinkseg.imaging import load_image, rle_from_mask, save_mask
 from thinkseg.testing.data_sets import scene_samples, write_pair
 
 
@@ -231,3 +231,11 @@ def test_a_first_line_that_tells_excel_the_separator_is_no_header_and_lines_keep
     file.write_bytes(end.join(rows).encode())
     with pytest.raises(DataError, match="line 4 of .* has no 'query'"):
         list_table(file)
+
+
+def test_a_name_longer_than_any_files_is_a_missing_image(tmp_path):
+    (tmp_path / "a.csv").write_text(f"image,query\n{'a' * 5000}.png,the cup\n")
+    listing = list_table(tmp_path / "a.csv")
+    assert [fault.kind for fault in listing.faults] == [FaultKind.MISSING_IMAGE]
+    with pytest.raises(ImageError, match="longer than the name of a file can be"):
+        load_image(listing.entry(0).image)

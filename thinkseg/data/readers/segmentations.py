@@ -38,6 +38,8 @@ def mask_from_segmentation(segmentation: object, size: Size) -> Mask:
         if mask.shape != size.hw:
             raise ImageError(f"run lengths are for {mask.shape} (height, width), the image is {size.hw}")
         return mask
+    if size.width * size.height > MAX_PIXELS:  # COCO's tools crash
+        raise ImageError(f"an image of more than {MAX_PIXELS:,} pixels is not read, and so is no mask of it")
     if not segmentation and (segmentation is None or isinstance(segmentation, list)):
         return np.zeros(size.hw, dtype=bool)
     if not isinstance(segmentation, list):
@@ -90,10 +92,9 @@ def _corners(polygon: object) -> list[float]:
     if len(polygon) % 2 or len(polygon) < 6:
         found = f"{len(polygon)} numbers" if len(polygon) % 2 else str(len(polygon) // 2)
         raise ImageError(f"a polygon needs three corners or more, an x and a y for each, found {found}")
-    corners = list(map(float, polygon))
-    if not all(abs(value) <= FARTHEST for value in corners):
+    if not all(abs(value) <= FARTHEST for value in polygon):  # as it is: a whole number may be too large for a float
         raise ImageError(f"a polygon needs corners that are finite and within {FARTHEST:,.0f} pixels of the image")
-    return corners
+    return list(map(float, polygon))
 
 
 def _is_number(value: object) -> bool:

@@ -16,6 +16,7 @@ line where it begins. Text is in UTF-8, or in what its byte order mark or its ow
 import csv
 import io
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -206,7 +207,7 @@ def csv_rows(file: Path, needed: Sequence[str], encoding: str = "") -> Iterator[
     delimiter, columns = _header(text, needed)
     lacking = [name for name in needed if name not in columns]
     if lacking:
-        raise DataError(f"'{file}' lacks the column {' and '.join(lacking)}; it has: {', '.join(columns)}")
+        raise DataError(f"'{file}' lacks the column {' and '.join(lacking)}; it has: {', '.join(columns)[:200]}")
     twice = [name for name in columns if name and columns.count(name) > 1]
     if twice:
         raise DataError(f"'{file}' has the column '{twice[0]}' twice: leave one out")
@@ -347,6 +348,6 @@ def _missing(folder: Path, rows: Sequence[TableRow], file: Path) -> list[Fault]:
         files += [(FaultKind.MISSING_MASK, source) for source in row.masks or () if isinstance(source, str)]
         files += [(FaultKind.MISSING_MASK, row.ignore)] if row.ignore else []
         for kind, name in files:
-            if not path_in(folder, name).is_file():
+            if not os.path.isfile(path_in(folder, name)):  # a name may be longer than any file's
                 faults.append(Fault(kind, str(path_in(folder, name)), f"named in line {row.line} of {file.name}"))
     return faults
