@@ -229,7 +229,7 @@ def test_a_first_line_that_tells_excel_the_separator_is_no_header_and_lines_keep
     assert [(line, dict(values)) for line, values in table_rows(file)] == [(3, {"image": "a.png", "query": "the cup"})]
     assert has_requests(file)
     file.write_bytes(end.join(rows).encode())
-    with pytest.raises(DataError, match="line 4 of .* has no 'query'"):
+    with pytest.raises(DataError, match=r"line 4 of .* has no 'query'"):
         list_table(file)
 
 
