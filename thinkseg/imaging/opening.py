@@ -155,6 +155,8 @@ def _open(source: Path | str | BytesIO, name: str) -> Image.Image:
 def _mode_of(source: Path | str, name: str) -> int:
     try:
         return os.stat(source).st_mode
+    except ValueError as error:  # NUL
+        raise ImageError(f"expected an image at {name[:200]!r}, found no name that a file can have") from error
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
