@@ -18,6 +18,7 @@ use of a name from `thinkseg.types` or `thinkseg.rewards`, so that the command l
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from thinkseg.arguments import COUNT, PATH, TEXT, having, optional, takes
 from thinkseg.errors import ThinkSegError
 
 if TYPE_CHECKING:
@@ -69,12 +70,22 @@ __all__ = [
 ]
 
 
+@takes(
+    model=PATH,
+    segmenter=optional(PATH | having("a segmenter", "segment")),
+    format=optional(TEXT),
+    device=TEXT,
+    dtype=TEXT,
+    batch_size=optional(COUNT),
+    family=optional(TEXT),
+    frame=optional(TEXT),
+)
 def load(
     model: "str | Path" = "pocket",
     *,
     segmenter: "str | Path | Segmenter | None" = None,
     format: str | None = None,
-    instruction: "Instruction | None" = None,
+    instruction: "Instruction | str | None" = None,
     device: str = "auto",
     dtype: str = "auto",
     batch_size: int | None = None,
@@ -99,7 +110,8 @@ def load(
         segmenter: ``"pocket"``, ``"grabcut"``, a checkpoint folder, a hub id, a reference to one of your own such as
             ``"my_segmenter.py:MySegmenter"``, or a segmenter; the pocket's where nothing else is known.
         format: name of the answer format, such as ``"seg-r1"``.
-        instruction: sentences in place of the format's own, a template with ``{query}``.
+        instruction: sentences in place of the format's own, a template with ``{query}``: an `Instruction`, or the
+            user's text alone.
         device: ``"auto"`` (a GPU if there is one), or a torch device; for both models.
         dtype: of the reasoner's weights: ``"auto"`` (the checkpoint's on a GPU, float32 on a CPU), or a name.
         batch_size: prompts that the reasoner decodes together; None for what suits the device.
@@ -123,12 +135,12 @@ def load(
     >>> pipeline.answer_format.name
     'seg-r1'
     """
-    from thinkseg.models.checkpoint_config import CheckpointConfig
+    from thinkseg.models.checkpoint_config import CheckpointConfig, instruction_from
     from thinkseg.models.pipeline import load_pipeline
 
     config = CheckpointConfig(
         format=format,
-        instruction=instruction,
+        instruction=instruction_from(instruction),
         max_new_tokens=max_new_tokens,
         family=family,
         frame=frame,

@@ -21,8 +21,10 @@ from urllib.request import urlopen
 import numpy as np
 from PIL import Image
 
+from thinkseg.arguments import FROM_0, PATH, TEXT, Kind, check, instance, optional
 from thinkseg.errors import ImageError
 from thinkseg.imaging import load_image
+from thinkseg.types import Sample
 
 ImageInput = Path | str | Image.Image | np.ndarray
 """A path, an http(s) address, a PIL image, or an array of uint8: H×W×3 (RGB), H×W×4 (RGBA) or H×W (grey)."""
@@ -70,6 +72,31 @@ def image_from_input(source: object, *, allow_url: bool = False) -> Image.Image:
     if isinstance(source, Path | str | Image.Image):
         return load_image(source)
     raise ImageError(f"expected an image as a path, a PIL image or a NumPy array, found {_type_name(source)}")
+
+
+def check_sample(sample: object) -> None:
+    """Refuse a sample of the caller's own whose values are of the wrong kind.
+
+    Raises:
+        InputError: it is no `Sample`, or one of its values cannot be.
+    """
+    check(sample, instance("a Sample", Sample), "each of the samples")
+    assert isinstance(sample, Sample)
+    check(sample.id, TEXT, "'id' of a sample")
+    for name, kind in _OF_A_SAMPLE.items():
+        check(getattr(sample, name), kind, f"'{name}' of sample '{sample.id}'")
+
+
+_IS_MASK = Kind("a boolean array", lambda value: isinstance(value, np.ndarray) and value.dtype == np.bool_)
+_OF_A_SAMPLE = {
+    "image": PATH | instance("a PIL image", Image.Image),
+    "query": TEXT,
+    "target": optional(_IS_MASK),
+    "ignore": optional(_IS_MASK),
+    "instances": optional(_IS_MASK),
+    "task": TEXT,
+    "count": optional(FROM_0),
+}
 
 
 def image_from_array(pixels: np.ndarray) -> Image.Image:

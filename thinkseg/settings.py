@@ -23,7 +23,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from thinkseg.errors import InputError
-from thinkseg.extension import is_reference
+from thinkseg.extension import described, is_reference
 
 S = TypeVar("S", bound="Settings")
 
@@ -183,8 +183,10 @@ def put(values: dict[str, Any], settings: type[Settings], dotted: str, value: ob
 
 
 def kind_of(value: object) -> str:
-    """A value as a message shows it, cut where it is long."""
-    text = "nothing" if value is None else f"{value!r}"
+    """A value as a message shows it, on one line and cut where it is long."""
+    if value is None:
+        return "nothing"
+    text = described(value) if hasattr(value, "dtype") else " ".join(repr(value).split())
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 

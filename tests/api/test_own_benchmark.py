@@ -70,6 +70,25 @@ def test_it_is_evaluated_from_the_command_line(
     assert list(run.header.code) == ["my_benchmarks.py:corners"]
 
 
+def test_the_measures_of_a_report_may_be_others_than_the_benchmark_s(
+    folder: Path, load: Callable[..., object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*WORDS, "usual"], load=load) == 0
+    usual = thinkseg.Run.open("usual").metrics
+    capsys.readouterr()
+    assert main([*WORDS, "out", "--measures", "p50, mae", "--json"], load=load) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert list(report["metrics"]) == ["p50", "mae"]
+    assert report["metrics"]["p50"]["value"] == 1.0  # all three overlap by more than a half: see the test above
+    run = thinkseg.evaluate("my_benchmarks.py:corners", load("model"), measures="giou", progress=False)
+    assert list(run.metrics) == ["giou"]
+    assert run.metrics["giou"] == usual["giou"]
+    for words, said in (("iou", "no measure 'iou'"), ("mae,mae", "each once"), ("", "no measure ''")):
+        assert main([*WORDS, "none", "--measures", words], load=load) == 2
+        assert said in capsys.readouterr().err
+    assert not (folder / "none").exists()
+
+
 def test_several_processes_share_it_and_a_changed_file_is_not_mixed_in(
     folder: Path, load: Callable[..., object], capsys: pytest.CaptureFixture[str]
 ) -> None:

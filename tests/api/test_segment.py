@@ -57,7 +57,7 @@ def test_a_wrong_call_is_told_before_anything_is_taken_or_loaded(photos: Path, t
         thinkseg.segment_files([photos, tmp_path / "gone"], query="x", load=no_model)
     with pytest.raises(InputError, match="the query is empty"):
         thinkseg.segment_files(photos, load=no_model)
-    with pytest.raises(InputError, match="at least 1 image"):
+    with pytest.raises(InputError, match="'batch_size' of segment_files should be a whole number from 1, found 0"):
         thinkseg.segment_files(photos, query="x", batch_size=0)
     with pytest.raises(InputError, match="cannot be made a folder"):
         thinkseg.segment_files(photos, query="x", out=photos / "0.png")

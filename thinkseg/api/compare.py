@@ -7,13 +7,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thinkseg.errors import InputError
+from thinkseg.arguments import FROM_0, NAMES, PATH, Kind, many, optional, takes
 
 if TYPE_CHECKING:
     from thinkseg.evaluation.comparison.compared import Comparison
     from thinkseg.evaluation.run import Run
 
 
+def _is_run(value: object) -> bool:
+    from thinkseg.evaluation.run import Run
+
+    return isinstance(value, Run)
+
+
+@takes(
+    runs=many(PATH | Kind("a run", _is_run), "a list of runs or their folders"),
+    names=optional(NAMES),
+    measures=optional(NAMES),
+    seed=FROM_0,
+    out=optional(PATH),
+    data=optional(PATH),
+)
 def compare(
     runs: Sequence[Run | Path | str],
     *,
@@ -66,8 +80,6 @@ def compare(
     from thinkseg.evaluation.reporting.comparison_page import ComparisonContext, samples_of, write_comparison
 
     opened = open_runs(runs, names, measures)
-    if seed < 0:
-        raise InputError(f"expected a seed of at least 0, found {seed}")
     comparison = compare_runs(opened, seed)
     if out is not None:
         samples = samples_of(opened[0], None if data is None else Path(data))

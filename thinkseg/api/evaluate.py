@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thinkseg.arguments import COUNT, FLAG, FROM_0, NAMES, PATH, TEXT, having, instance, many, optional, takes
 from thinkseg.errors import InputError
 from thinkseg.evaluation.benchmarks import Benchmark, LoadOptions, benchmark_names
 from thinkseg.evaluation.job import run_plan
@@ -13,13 +14,33 @@ from thinkseg.evaluation.parallel.shards import Shard
 from thinkseg.evaluation.plan import EvaluatedModel, EvaluationPlan
 from thinkseg.evaluation.provenance import command_line
 from thinkseg.evaluation.run import Predictor, Run
-from thinkseg.models.checkpoint_config import CanvasFilter, CheckpointConfig, Decoding, MaskChoice
+from thinkseg.models.checkpoint_config import CanvasFilter, CheckpointConfig, Decoding, MaskChoice, instruction_from
 from thinkseg.types import Sample
 
 if TYPE_CHECKING:
     from thinkseg.types import Instruction
 
 
+@takes(
+    benchmark=TEXT | instance("a benchmark", Benchmark) | many(instance("a sample", Sample), "a list of samples"),
+    model=PATH | having("a pipeline", "predict"),
+    out=optional(PATH),
+    data=optional(PATH),
+    protocol=TEXT,
+    limit=optional(COUNT),
+    seed=FROM_0,
+    batch_size=COUNT,
+    processes=COUNT,
+    shard=optional(TEXT),
+    segmenter=optional(TEXT),
+    format=optional(TEXT),
+    device=TEXT,
+    dtype=TEXT,
+    save_masks=FLAG,
+    save_overlays=FLAG,
+    measures=optional(TEXT | NAMES),
+    progress=FLAG,
+)
 def evaluate(
     benchmark: str | Benchmark | Sequence[Sample],
     model: str | Path | Predictor = "pocket",
@@ -35,7 +56,7 @@ def evaluate(
     shard: str | None = None,
     segmenter: str | None = None,
     format: str | None = None,
-    instruction: Instruction | None = None,
+    instruction: Instruction | str | None = None,
     device: str = "auto",
     dtype: str = "auto",
     max_new_tokens: int | None = None,
@@ -50,6 +71,7 @@ def evaluate(
     segmenter_canvas: int | None = None,
     save_masks: bool = False,
     save_overlays: bool = False,
+    measures: str | Sequence[str] | None = None,
     progress: bool = True,
 ) -> Run:
     """Run a model over samples whose targets are known, and measure how well it did.
@@ -89,6 +111,8 @@ def evaluate(
         segmenter_canvas: show the segmenter a square of this many pixels a side in place of the image.
         save_masks: write the predicted masks to ``out/masks``, as PNG.
         save_overlays: write the images with their masks to ``out/overlays``.
+        measures: what the report has, names as in docs/metrics.md or the user's own by reference
+            (``my_measures.py:NAME``); those of the benchmark when None.
         progress: draw a bar on stderr.
 
     Returns:
@@ -119,7 +143,7 @@ def evaluate(
     config = CheckpointConfig(
         segmenter=segmenter,
         format=format,
-        instruction=instruction,
+        instruction=instruction_from(instruction),
         max_new_tokens=max_new_tokens,
         family=family,
         frame=frame,
@@ -141,6 +165,7 @@ def evaluate(
         processes=processes,
         shard=None if shard is None else Shard.parse(shard),
         images=frozenset(name for name, wanted in (("masks", save_masks), ("overlays", save_overlays)) if wanted),
+        measures=None if measures is None else (measures,) if isinstance(measures, str) else tuple(measures),
         progress=progress,
         command=command_line(),
     )

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thinkseg.errors import ImageError, InputError
+from thinkseg.arguments import COUNT, FLAG, FUNCTION, NAMES, PATH, TEXT, Kind, optional, takes
+from thinkseg.errors import ImageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from thinkseg.evaluation.mask_folders import FolderScores
 
 
+_MASK = PATH | Kind("an array", lambda value: hasattr(value, "dtype") and hasattr(value, "shape"))
+_NAMES = optional(TEXT | NAMES)
+
+
+@takes(pred=_MASK, target=_MASK, ignore=optional(_MASK), measures=_NAMES)
 def measure(
     pred: Path | str | np.ndarray,
     target: Path | str | np.ndarray,
@@ -65,6 +71,14 @@ def measure(
     return values_of([record], names)
 
 
+@takes(
+    predictions=PATH,
+    targets=PATH,
+    measures=_NAMES,
+    resize=FLAG,
+    processes=optional(COUNT),
+    progress=optional(FUNCTION),
+)
 def measure_folders(
     predictions: Path | str,
     targets: Path | str,
@@ -111,8 +125,6 @@ def measure_folders(
         values_of,
     )
 
-    if processes is not None and processes < 1:
-        raise InputError(f"processes should be at least 1, found {processes}")
     names = PAIR_MEASURES if measures is None else (measures,) if isinstance(measures, str) else tuple(measures)
     check_names(names)
     pairs = find_pairs(Path(predictions), Path(targets))

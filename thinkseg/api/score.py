@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thinkseg.arguments import ITERABLE, MAPPING, PATH, TEXT, Kind, having, optional, takes
 from thinkseg.errors import DataError, RecipeError
 from thinkseg.extension import is_reference
 
@@ -39,6 +40,21 @@ class Score:
         return {"id": self.id, "parts": dict(self.parts), "total": self.total, "malformed": self.malformed}
 
 
+def _is_recipe(value: object) -> bool:
+    from thinkseg.training.config import Fragment
+
+    return isinstance(value, Fragment)
+
+
+@takes(
+    completions=PATH | ITERABLE,
+    format=optional(TEXT),
+    recipe=optional(PATH | Kind("a recipe", _is_recipe)),
+    rewards=optional(MAPPING),
+    segmenter=optional(PATH | having("a segmenter", "segment")),
+    folder=PATH,
+    encoding=TEXT,
+)
 def score(
     completions: str | Path | Iterable[str | Mapping[str, Any]],
     *,

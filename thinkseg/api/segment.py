@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thinkseg.arguments import COUNT, FLAG, FUNCTION, PATH, TEXT, Kind, check, having, instance, many, optional, takes
 from thinkseg.errors import InputError
 from thinkseg.evaluation.provenance import model_identity
-from thinkseg.models.checkpoint_config import CanvasFilter, CheckpointConfig, Decoding, MaskChoice
+from thinkseg.models.checkpoint_config import CanvasFilter, CheckpointConfig, Decoding, MaskChoice, instruction_from
 from thinkseg.models.loading import POCKET
 from thinkseg.results.files import is_image_of_result, prepare_folder
 from thinkseg.serving.batch import JobOptions, JobRunner, ModelChoice, Outcome
@@ -22,6 +23,24 @@ Loader = Callable[..., "Pipeline"]
 """Loads models, with the arguments of `thinkseg.models.pipeline.load_pipeline`."""
 
 
+_JOB = PATH | instance("a job", Job)
+
+
+@takes(
+    jobs=_JOB | many(_JOB, "a list of them") | Kind("an iterator", lambda value: hasattr(value, "__next__")),
+    query=TEXT,
+    model=PATH | having("a pipeline", "predict"),
+    out=PATH,
+    index=FLAG,
+    instances=FLAG,
+    overwrite=FLAG,
+    batch_size=COUNT,
+    segmenter=optional(TEXT),
+    format=optional(TEXT),
+    device=TEXT,
+    dtype=TEXT,
+    load=optional(FUNCTION),
+)
 def segment_files(
     jobs: str | Path | Job | Iterable[str | Path | Job],
     *,
@@ -34,7 +53,7 @@ def segment_files(
     batch_size: int = 8,
     segmenter: str | None = None,
     format: str | None = None,
-    instruction: Instruction | None = None,
+    instruction: Instruction | str | None = None,
     device: str = "auto",
     dtype: str = "auto",
     max_new_tokens: int | None = None,
@@ -78,7 +97,8 @@ def segment_files(
         segmenter: ``"pocket"``, ``"grabcut"``, a folder, a hub id, or a reference to one's own; None for the one that
             the model was trained with. This and what follows is not for a pipeline, and is as in `thinkseg.load`.
         format: name of the answer format.
-        instruction: sentences in place of the format's own, a template with ``{query}``.
+        instruction: sentences in place of the format's own, a template with ``{query}``: an `Instruction`, or the
+            user's text alone.
         device: ``"auto"`` (a GPU if there is one), or a torch device; for both models.
         dtype: of the reasoner's weights: ``"auto"``, or a name.
         max_new_tokens: length limit of a completion, in tokens.
@@ -103,7 +123,7 @@ def segment_files(
     config = CheckpointConfig(
         segmenter=segmenter,
         format=format,
-        instruction=instruction,
+        instruction=instruction_from(instruction),
         max_new_tokens=max_new_tokens,
         family=family,
         frame=frame,
@@ -117,6 +137,8 @@ def segment_files(
     )
     options = JobOptions(batch_size, index, instances, overwrite)
     wanted = [jobs] if isinstance(jobs, str | Path | Job) else list(jobs)
+    for job in wanted:
+        check(job, _JOB, "each of the 'jobs' of segment_files")
     listed = list_jobs(wanted, query, leave_out=is_image_of_result)
     folder = Path(out)
     prepare_folder(folder)

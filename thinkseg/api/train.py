@@ -6,10 +6,19 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thinkseg.arguments import FLAG, NAMES, PATH, Kind, takes
+
 if TYPE_CHECKING:
     from thinkseg.training.config import Recipe
 
 
+def _is_recipe(value: object) -> bool:
+    from thinkseg.training.config import Recipe
+
+    return isinstance(value, Recipe)
+
+
+@takes(recipe=PATH | Kind("a recipe", _is_recipe), resume=FLAG, allow=NAMES)
 def train(recipe: str | Path | Recipe, *, resume: bool = False, allow: Collection[str] = (), **overrides: Any) -> Path:
     """Train a model as a recipe says, by imitation (sft) or reinforcement (rl).
 

@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> int:
 
     comparison = compare(
         args.runs,
-        names=_listed(args.names),
-        measures=_listed(args.measures),
+        names=listed(args.names),
+        measures=listed(args.measures),
         seed=args.seed,
         out=args.out,
         data=args.data,
@@ -54,5 +54,6 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _listed(words: str | None) -> list[str] | None:
+def listed(words: str | None) -> list[str] | None:
+    """Names with commas between; None where nothing is said."""
     return None if words is None else [word.strip() for word in words.split(",")]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thinkseg.cli.compare import listed
 from thinkseg.cli.model_flags import add_model_flags, config_from_flags, load_aloud
 from thinkseg.data.discovery.catalog import benchmark_splits
 from thinkseg.evaluation.benchmarks import BENCHMARKS
@@ -92,6 +93,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--protocol", default="default", help="by whose rules it is scored (default: those of the benchmark's authors)"
     )
+    parser.add_argument(
+        "--measures", metavar="A,B,…", help="names of measures, or FILE.py:NAME (default: those of the benchmark)"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
     parser.add_argument(
         "--batch-size", type=int, default=16, metavar="N", help="samples that the model gets at a time (default: 16)"
@@ -168,5 +172,6 @@ def plan_from_flags(args: argparse.Namespace, load: Callable[..., Any]) -> Evalu
         processes=args.processes,
         shard=None if args.shard is None else Shard.parse(args.shard),
         images=frozenset(name for name in ("masks", "overlays") if getattr(args, f"save_{name}")),
+        measures=None if args.measures is None else tuple(listed(args.measures) or ()),
         command=command_line(),
     )

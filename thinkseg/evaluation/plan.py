@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from thinkseg.evaluation.benchmarks import (
     benchmark_names,
     load_benchmark,
 )
+from thinkseg.evaluation.measures.registry import get_measure
 from thinkseg.evaluation.parallel.shards import Shard
 from thinkseg.evaluation.protocols import settings_of
 from thinkseg.evaluation.provenance import (
@@ -91,6 +92,8 @@ class EvaluationPlan:
     """The part that is done; None for all, or for what the launcher of this process says."""
     images: frozenset[str] = frozenset()
     """What is drawn of every sample: ``masks``, ``overlays``."""
+    measures: tuple[str, ...] | None = None
+    """What the reports have, by names or references; None for what each benchmark has."""
     progress: bool = True
     """Whether bars are drawn on stderr."""
     command: str = ""
@@ -106,6 +109,10 @@ class EvaluationPlan:
             raise InputError(f"a batch has at least 1 sample, found {self.batch_size}")
         if self.processes < 1:
             raise InputError(f"--processes is at least 1, found {self.processes}")
+        for name in self.measures or ():
+            get_measure(name)
+        if self.measures is not None and not 0 < len(set(self.measures)) == len(self.measures):
+            raise InputError(f"'measures' should name at least one, and each once, found {list(self.measures)}")
         if self.processes > 1 and (self.shard is not None or Shard.of_environment() is not None):
             raise InputError(
                 "--processes starts the parts by itself; leave out --shard, torchrun and accelerate launch"
@@ -140,6 +147,8 @@ class EvaluationPlan:
         loaded = []
         for one in choices.values():
             benchmark, samples = load_benchmark(one, self.options, self.protocol)
+            if self.measures is not None:
+                benchmark = replace(benchmark, measures=self.measures)
             out = self.out if self.out is None or len(choices) == 1 else self.out / benchmark.name
             loaded.append(LoadedBenchmark(benchmark, samples, out, one if isinstance(one, str) else None))
         names = sorted(one.benchmark.name for one in loaded)

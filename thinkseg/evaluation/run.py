@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from thinkseg.arguments import NAMES, PATH, TEXT, optional, takes
 from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.benchmarks import BENCHMARKS, measures_of
 from thinkseg.evaluation.measures.base import ExtraMetric
@@ -29,6 +30,7 @@ from thinkseg.evaluation.record_file import HEADER, RecordFile, RecordList, clai
 from thinkseg.evaluation.records import PredictionRecord, RunHeader
 from thinkseg.evaluation.scoring import failed_prediction, score
 from thinkseg.evaluation.truths import UnknownTruth, misfit, predictions_of, read_sample, record_without_truth
+from thinkseg.inputs import check_sample
 from thinkseg.types import Metric, Prediction, Report, Sample
 
 
@@ -74,6 +76,7 @@ class Run:
         return cls(name or header.model, header, report, records, tuple(measures), folder, shard)
 
     @classmethod
+    @takes(folder=PATH, name=TEXT, measures=optional(NAMES))
     def open(cls, folder: str | Path, name: str = "", measures: Sequence[str] | None = None) -> Run:
         """A finished run, measured anew from its records; no model and no image is asked for.
 
@@ -209,6 +212,8 @@ def _record(
 def _take_ids(taken: set[str], batch: Sequence[Sample | UnknownTruth]) -> None:
     """Refuse samples of one id: masks are named by it, and comparisons match by it."""
     for sample in batch:
+        if isinstance(sample, Sample):
+            check_sample(sample)
         if sample.id in taken:
             raise DataError(f"two samples have the id '{sample.id}', by which results are kept: give each its own")
         taken.add(sample.id)

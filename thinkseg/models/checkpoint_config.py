@@ -9,6 +9,7 @@ other, use flags, or write the file:
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from pydantic import BeforeValidator, ConfigDict
 from thinkseg.answers import get_format
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import CheckpointError, InputError
-from thinkseg.extension import refuse_reference
+from thinkseg.extension import described, refuse_reference
 from thinkseg.models import loading
 from thinkseg.settings import NAMES_CODE, Count, Pixels, Settings, Side, kind_of
 from thinkseg.types import Instruction
@@ -39,6 +40,8 @@ _NEAR = 0.8
 
 def _as_instruction(value: object) -> object:
     """A template of sentences, also from the mapping that a file holds."""
+    if isinstance(value, Instruction):
+        value = dataclasses.asdict(value)
     if isinstance(value, Mapping):
         user, system = value.get("user"), value.get("system")
         if not isinstance(user, str) or not (system is None or isinstance(system, str)):
@@ -47,6 +50,20 @@ def _as_instruction(value: object) -> object:
     if isinstance(value, Instruction) and "{query}" not in value.user + (value.system or ""):
         raise ValueError("has no place for the query: write {query} into its text")
     return value
+
+
+def instruction_from(value: object) -> Instruction | None:
+    """The template that a caller gives: an `Instruction`, what a file has under that name, or the user's text alone.
+
+    Raises:
+        InputError: it is none of these, or it has no place for the query.
+    """
+    if not (value is None or isinstance(value, str | Mapping | Instruction)):
+        raise InputError(
+            f"'instruction' should be an Instruction, or the user's text with {{query}} in it, found {described(value)}"
+        )
+    given = Instruction(value) if isinstance(value, str) else value
+    return CheckpointConfig.checked({"instruction": given}).instruction
 
 
 class CheckpointConfig(Settings):

@@ -20,9 +20,10 @@ import numpy as np
 from PIL import Image
 
 from thinkseg.answers.base import AnswerFormat
+from thinkseg.arguments import COUNT, FLAG, ITERABLE, TEXT, takes
 from thinkseg.errors import CheckpointError, InputError, MalformedAnswer
 from thinkseg.imaging import load_image
-from thinkseg.inputs import ImageInput, image_from_input
+from thinkseg.inputs import ImageInput, check_sample, image_from_input
 from thinkseg.models import loading
 from thinkseg.models.base import Reasoner, Segmenter
 from thinkseg.models.checkpoint_config import CONFIG_FILE, CheckpointConfig, resolve_config
@@ -75,6 +76,7 @@ class Pipeline:
         segmenter = prompted(self.segmenter, config)
         return replace(self, reasoner=reasoner, segmenter=segmenter, config=config, asked_by=protocol)
 
+    @takes(query=TEXT, allow_url=FLAG)
     def segment(self, image: ImageInput, query: str, *, allow_url: bool = False) -> Result:
         """Answer one query about one image.
 
@@ -96,7 +98,7 @@ class Pipeline:
 
         Raises:
             ImageError: the image is missing, cannot be read, or is an address that is not allowed or cannot be fetched.
-            InputError: the query is empty.
+            InputError: the query is empty, or an argument is of the wrong kind.
         """
         if not query.strip():
             raise InputError("the query is empty: say in words what to look for")
@@ -105,6 +107,7 @@ class Pipeline:
         prediction = next(self.predict([Sample(id=Path(source).name, image=pixels, query=query)], batch_size=1))
         return Result(pixels, query, prediction, source)
 
+    @takes(samples=ITERABLE, batch_size=COUNT)
     def predict(self, samples: Iterable[Sample], batch_size: int = 8) -> Iterator[Prediction]:
         """One prediction per sample, in order, whatever the model writes.
 
@@ -117,10 +120,10 @@ class Pipeline:
             ImageError: an image is missing or cannot be read.
             InputError: a query is empty.
         """
-        if batch_size < 1:
-            raise InputError(f"a batch holds at least 1 sample, found {batch_size}")
         remaining = iter(samples)
         while batch := list(islice(remaining, batch_size)):
+            for sample in batch:
+                check_sample(sample)
             yield from self._predict_batch(batch)
 
     def _predict_batch(self, samples: Sequence[Sample]) -> list[Prediction]:

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
+from thinkseg.arguments import COUNT, FLAG, MAPPING, NAME, PATH, instance, optional, takes
 from thinkseg.drawing import overlay
-from thinkseg.errors import InputError
+from thinkseg.errors import InputError, reason_of
 from thinkseg.geometry import box_from_mask
 from thinkseg.imaging import resize_mask
 from thinkseg.results.files import RECORD, endings, read_record, stem_of_image, with_ending, write_result
@@ -79,13 +80,21 @@ class Result:
     """What the record says about the models, if anything."""
 
     @classmethod
+    @takes(record=MAPPING, image=instance("a PIL image", Image.Image))
     def from_record(cls, record: Mapping[str, Any], image: Image.Image) -> Result:
         """The result that was written as a record (`NAME.json`), with its image.
 
         Coordinates in a record are rounded to hundredths of a pixel; masks are exact.
+
+        Raises:
+            InputError: the record lacks something, or holds something else than `save` writes.
         """
         source = str(record.get("image", IN_MEMORY))
-        return cls(image, record["query"], prediction_from_record(record), source, record.get("model"))
+        try:
+            prediction = prediction_from_record(record)
+            return cls(image, record["query"], prediction, source, record.get("model"))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"the record of '{source}' is none that `save` writes: {reason_of(error)}") from error
 
     @property
     def mask(self) -> Mask:
@@ -168,6 +177,7 @@ class Result:
         """The image's size."""
         return self.prediction.size
 
+    @takes(longest_side=optional(COUNT))
     def overlay(self, longest_side: int | None = None) -> Image.Image:
         """The image with every object in its own colour, with its box, points and number.
 
@@ -182,6 +192,7 @@ class Result:
         masks = [resize_mask(mask, size, "area") for mask in self.masks]
         return overlay(smaller, np.stack(masks) if masks else None, self.answer)
 
+    @takes(crop=FLAG)
     def cutout(self, *, crop: bool = True) -> Image.Image:
         """The objects without the rest of the image: RGBA, transparent where the mask is False.
 
@@ -205,6 +216,7 @@ class Result:
         """What was found, in lines for people: the thinking, and the objects or why there is none."""
         return describe(self.to_record())
 
+    @takes(folder=PATH, name=optional(NAME), index=FLAG, instances=FLAG)
     def save(
         self, folder: Path | str = ".", name: str | None = None, *, index: bool = False, instances: bool = False
     ) -> list[Path]:

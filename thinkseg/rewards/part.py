@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, SupportsFloat
 
+from thinkseg.arguments import FLAG, FROM_0, NAMES, TEXT, optional, takes
 from thinkseg.errors import InputError, ThinkSegError, reason_of
 from thinkseg.extension import Reference, described
 from thinkseg.rewards.batch import RewardBatch, known_points
@@ -145,6 +146,7 @@ class RewardPart:
         return number
 
 
+@takes(needs_masks=FLAG, needs=NAMES, batch=FLAG, name=optional(TEXT), points=optional(FROM_0))
 def reward(
     *,
     needs_masks: bool = False,
@@ -152,7 +154,7 @@ def reward(
     batch: bool = False,
     name: str | None = None,
     points: int | None = None,
-) -> Callable[[Callable[..., Any]], RewardPart]:
+) -> Callable[[Any], RewardPart]:
     """Make a part of the reward out of the function below; `RewardPart` has the contract and an example.
 
     Args:
@@ -163,8 +165,11 @@ def reward(
         points: how many points each true object should have besides its box, where it needs ``objects``.
     """
 
-    def part(score: Callable[..., Any]) -> RewardPart:
-        return RewardPart(name or score.__name__, score, needs_masks, frozenset(needs), batch, points)
+    def part(score: Any) -> RewardPart:
+        if isinstance(score, type) or not callable(score):
+            raise InputError(f"a part of the reward should be a function of one RewardInput, found {described(score)}")
+        own = str(getattr(score, "__name__", type(score).__name__))
+        return RewardPart(name or own, score, needs_masks, frozenset(needs), batch, points)
 
     return part
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from thinkseg.arguments import NAME, PATH, TEXT, check
 from thinkseg.data.fields import Fields
 from thinkseg.data.names import files_below, looks_like_image, tell_passed_over
 from thinkseg.data.readers.tables import SUFFIXES, list_table
@@ -31,6 +32,12 @@ class Job:
     name: str = ""
     """What its results may be called: a path without suffix, relative to the folder, pattern or table that has it; the
     image's own name when it is empty."""
+
+    def __post_init__(self) -> None:
+        check(self.image, PATH, "'image' of a job")
+        check(self.query, TEXT, "'query' of a job")
+        check(self.name, NAME, "'name' of a job")
+        object.__setattr__(self, "image", Path(self.image))
 
     @property
     def stem(self) -> str:
