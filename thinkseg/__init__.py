@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from thinkseg.api.compare import compare
     from thinkseg.api.evaluate import evaluate
+    from thinkseg.api.instruction import instruction
     from thinkseg.api.measure import measure, measure_folders
     from thinkseg.api.score import score
     from thinkseg.api.segment import segment_files
@@ -60,6 +61,7 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate",
+    "instruction",
     "load",
     "measure",
     "measure_folders",
@@ -111,7 +113,7 @@ def load(
             ``"my_segmenter.py:MySegmenter"``, or a segmenter; the pocket's where nothing else is known.
         format: name of the answer format, such as ``"seg-r1"``.
         instruction: sentences in place of the format's own, a template with ``{query}``: an `Instruction`, or the
-            user's text alone.
+            user's text alone; or the name of a published one that `thinkseg.instruction` has fetched (``"seg-r1"``).
         device: ``"auto"`` (a GPU if there is one), or a torch device; for both models.
         dtype: of the reasoner's weights: ``"auto"`` (the checkpoint's on a GPU, float32 on a CPU), or a name.
         batch_size: prompts that the reasoner decodes together; None for what suits the device.
@@ -135,12 +137,12 @@ def load(
     >>> pipeline.answer_format.name
     'seg-r1'
     """
-    from thinkseg.models.checkpoint_config import CheckpointConfig, instruction_from
+    from thinkseg.models.checkpoint_config import CheckpointConfig, told_instruction
     from thinkseg.models.pipeline import load_pipeline
 
     config = CheckpointConfig(
         format=format,
-        instruction=instruction_from(instruction),
+        **told_instruction(instruction),
         max_new_tokens=max_new_tokens,
         family=family,
         frame=frame,
@@ -162,6 +164,7 @@ _HOMES = {
     "Run": "thinkseg.evaluation.run",
     "compare": "thinkseg.api.compare",
     "evaluate": "thinkseg.api.evaluate",
+    "instruction": "thinkseg.api.instruction",
     "measure": "thinkseg.api.measure",
     "measure_folders": "thinkseg.api.measure",
     "reward": "thinkseg.rewards.part",

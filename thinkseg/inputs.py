@@ -6,23 +6,15 @@ so; what is fetched is limited in bytes and in time.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from http.client import HTTPException, HTTPResponse
 from io import BytesIO
 from pathlib import Path
-from typing import Any
-from urllib.error import HTTPError
-from urllib.parse import urlsplit
-from urllib.request import Request as UrlRequest
-from urllib.request import urlopen
 
 import numpy as np
 from PIL import Image
 
 from thinkseg.arguments import FROM_0, PATH, TEXT, Kind, check, instance, optional
 from thinkseg.errors import ImageError
+from thinkseg.fetching import TIMEOUT, Opener, fetch
 from thinkseg.imaging import load_image
 from thinkseg.types import Sample
 
@@ -31,14 +23,6 @@ ImageInput = Path | str | Image.Image | np.ndarray
 
 MAX_BYTES = 64 * 2**20
 """The largest file that is fetched."""
-
-TIMEOUT = 30.0
-"""How long fetching one may take, in seconds."""
-
-_CHUNK = 1 << 16
-
-Opener = Callable[[UrlRequest, float], AbstractContextManager[Any]]
-"""Opens an address: the request and a timeout in seconds give a binary file to read from."""
 
 
 def is_url(source: object) -> bool:
@@ -137,38 +121,7 @@ def fetch_image(
     Raises:
         ImageError: the address cannot be reached, or answers wrongly, slowly, with too much or no image.
     """
-    try:
-        data = _fetched(url, max_bytes, timeout, opener or _open)
-    except HTTPError as error:
-        error.close()
-        raise ImageError(f"'{url}' cannot be fetched: the server answers {error.code} ({error.reason})") from error
-    except (OSError, HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise ImageError(f"'{url}' cannot be fetched: {reason}") from error
-    return load_image(BytesIO(data), url)
-
-
-def _fetched(url: str, max_bytes: int, timeout: float, opener: Opener) -> bytes:
-    """The bytes at an address; the limits hold for what comes, whatever its headers say."""
-    end = time.monotonic() + timeout
-    data = BytesIO()
-    with opener(UrlRequest(url, headers={"User-Agent": "thinkseg"}), timeout) as answer:
-        while chunk := answer.read1(_CHUNK):  # what there is, so that a slow server cannot hold us
-            data.write(chunk)
-            if data.tell() > max_bytes:
-                raise ImageError(f"'{url}' has more than {max_bytes:,} bytes, which is not fetched")
-            if time.monotonic() > end:
-                raise ImageError(f"'{url}' took more than {timeout:g} seconds and was given up")
-    return data.getvalue()
-
-
-def _open(request: UrlRequest, timeout: float) -> AbstractContextManager[Any]:
-    answer: HTTPResponse = urlopen(request, timeout=timeout)
-    final = urlsplit(answer.url).scheme
-    if final not in ("http", "https"):  # a server may send us on to ftp
-        answer.close()
-        raise ValueError(f"it leads to an address of the kind '{final}'")
-    return answer
+    return load_image(BytesIO(fetch(url, max_bytes, timeout=timeout, opener=opener, error=ImageError)), url)
 
 
 def _type_name(value: object) -> str:

@@ -1,8 +1,10 @@
-"""What all writers of files share: JSON that is UTF-8 whatever is in it."""
+"""What all writers of files share: JSON that is UTF-8 whatever is in it, and files that appear at once."""
 
 import json
+import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 _HALF_PAIRS = re.compile("[\ud800-\udfff]")
@@ -18,3 +20,20 @@ def json_text(
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False, default=default, allow_nan=allow_nan)
     return _HALF_PAIRS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def write_at_once(path: Path, text: str) -> None:
+    """Write text as UTF-8 so that a reader finds the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = half_of(path)
+    try:
+        half.write_text(text, encoding="utf-8")
+        os.replace(half, path)
+    except BaseException:
+        half.unlink(missing_ok=True)
+        raise
+
+
+def half_of(path: Path) -> Path:
+    """Where this process writes what is to replace a file."""
+    return path.with_name(f"{path.name}.{os.getpid()}.part")

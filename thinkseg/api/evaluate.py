@@ -14,7 +14,7 @@ from thinkseg.evaluation.parallel.shards import Shard
 from thinkseg.evaluation.plan import EvaluatedModel, EvaluationPlan
 from thinkseg.evaluation.provenance import command_line
 from thinkseg.evaluation.run import Predictor, Run
-from thinkseg.models.checkpoint_config import CanvasFilter, CheckpointConfig, Decoding, MaskChoice, instruction_from
+from thinkseg.models.checkpoint_config import CanvasFilter, CheckpointConfig, Decoding, MaskChoice, told_instruction
 from thinkseg.types import Sample
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def evaluate(
             When it is None and ``torchrun`` or ``accelerate launch`` have started this process, theirs is taken.
         segmenter: name of the segmenter; the checkpoint's own when None.
         format: name of the answer format. This and what follows as in `thinkseg.load`.
-        instruction: sentences in place of the format's own.
+        instruction: sentences in place of the format's own, or the name of a published instruction.
         device: where the models run.
         dtype: of the reasoner's weights.
         max_new_tokens: length limit of a completion, in tokens.
@@ -143,7 +143,7 @@ def evaluate(
     config = CheckpointConfig(
         segmenter=segmenter,
         format=format,
-        instruction=instruction_from(instruction),
+        **told_instruction(instruction),
         max_new_tokens=max_new_tokens,
         family=family,
         frame=frame,

@@ -33,6 +33,7 @@ VERBS = {
     "evaluate": "run a model on a benchmark",
     "compare": "put two or more evaluations side by side, with how sure the differences are",
     "metrics": "compare a folder of masks, made by any system, with the true ones",
+    "instruction": "fetch the sentences that published checkpoints were trained with, from their authors",
     "score": "score completions part by part, without a model",
     "data": "list the known data sets, check a copy, show samples, prepare rows",
     "merge": "make one checkpoint of an adapter or of the shards of a training run",

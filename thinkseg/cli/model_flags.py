@@ -47,7 +47,9 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     )
     asked.add_argument("--format", help="its answer format, e.g. seg-r1, vision-reasoner, or FILE.py:NAME of yours")
     asked.add_argument(
-        "--instruction", type=Path, metavar="FILE", help="the sentences to ask it with: text that contains {query}"
+        "--instruction",
+        metavar="FILE",
+        help="the sentences to ask it with: text that contains {query}, or a name that 'thinkseg instruction' lists",
     )
     asked.add_argument("--max-new-tokens", type=int, metavar="N", help="length limit of its text, in tokens")
     asked.add_argument("--decoding", help="greedy (default), penalised or sampled, as its generation_config.json says")
@@ -69,10 +71,13 @@ def config_from_flags(args: argparse.Namespace) -> CheckpointConfig:
     Raises:
         InputError: a value cannot work, or the file of the instruction is not there, or is none.
     """
-    from thinkseg.models.checkpoint_config import CheckpointConfig, read_instruction
+    from thinkseg.models.checkpoint_config import CheckpointConfig, read_instruction, told_instruction
+    from thinkseg.models.published.instructions import ASKED, INSTRUCTIONS
 
-    instruction = read_instruction(args.instruction) if args.instruction else None
-    return CheckpointConfig(instruction=instruction, **{name: getattr(args, name) for name in CONFIG_FLAGS})
+    told = args.instruction
+    if told and (Path(told).is_file() or told not in {*ASKED, *INSTRUCTIONS}):
+        told = read_instruction(told)
+    return CheckpointConfig(**told_instruction(told or None), **{name: getattr(args, name) for name in CONFIG_FLAGS})
 
 
 def load_models(

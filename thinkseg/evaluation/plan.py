@@ -22,6 +22,7 @@ from thinkseg.evaluation.provenance import (
     code_digests,
     device_kind,
     dtype_of,
+    instruction_of,
     reasoner_revision,
     segmenter_revision,
 )
@@ -181,6 +182,7 @@ class EvaluationPlan:
             segmenter_revision=self._segmenter_revision(),
             dtype=dtype_of(pipeline),
             device=device_kind(pipeline),
+            instruction=instruction_of(pipeline),
         )
 
     def _segmenter_revision(self) -> str:

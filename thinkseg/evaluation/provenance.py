@@ -87,6 +87,11 @@ def dtype_of(pipeline: Any) -> str:
     return "" if dtype is None else str(dtype).removeprefix("torch.")
 
 
+def instruction_of(pipeline: Any) -> str:
+    """The published instruction of a pipeline and a digest of its sentences; empty where it asks in others."""
+    return str(getattr(getattr(pipeline, "wording", None), "identity", ""))
+
+
 def segmenter_revision(segmenter: str | None) -> str:
     """The digest of the segmenter that a name stands for; empty for a hub id and for one without weights."""
     name = segmenter or loading.POCKET
@@ -148,13 +153,16 @@ def model_identity(model: str | Path, given: CheckpointConfig) -> dict[str, Any]
         CheckpointError: the model is not there.
     """
     from thinkseg.models.checkpoint_config import resolve_config
+    from thinkseg.models.published.wording import identity_of
 
     config = resolve_config(model, given)
+    instruction = identity_of(config)
     return {
         "name": str(model),
         "revision": reasoner_revision(str(model)),
         "segmenter": config.segmenter or loading.POCKET,
         "segmenter_revision": segmenter_revision(config.segmenter),
         **given.replaced(segmenter=None).as_json(),
+        **({"published_instruction": instruction} if instruction else {}),
         **({"code": code} if (code := code_digests(config.references().values())) else {}),
     }

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from thinkseg.errors import DataError
 from thinkseg.evaluation.records import PredictionRecord, RunHeader, plain_number, record_from_line, record_to_line
-from thinkseg.writing import json_text
+from thinkseg.writing import half_of, json_text, write_at_once
 
 LOCK_SECONDS = 10.0
 """How long to wait for another process that writes the same file: one that was killed is given the time to end."""
@@ -95,7 +95,7 @@ def _acquire(lock: FileLock, path: Path) -> None:
 
 def write_records(path: Path, records: Sequence[PredictionRecord]) -> None:
     """Write a whole file of records, which appears at once."""
-    half = _half_of(path)
+    half = half_of(path)
     try:
         with half.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(record_to_line(record) for record in records)
@@ -192,16 +192,4 @@ def read_header(path: Path) -> RunHeader:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON so that a reader finds the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = _half_of(path)
-    try:
-        half.write_text(json_text(value, indent=2, default=plain_number) + "\n", encoding="utf-8")
-        os.replace(half, path)
-    except BaseException:
-        half.unlink(missing_ok=True)
-        raise
-
-
-def _half_of(path: Path) -> Path:
-    """Where this process writes what is to replace a file."""
-    return path.with_name(f"{path.name}.{os.getpid()}.part")
+    write_at_once(path, json_text(value, indent=2, default=plain_number) + "\n")

@@ -126,6 +126,8 @@ class RunHeader:
     device: str = ""
     """The kind of device that the models run on (cpu, cuda, mps): each rounds in its own way, and a rounding can turn
     the next token; empty for a model that does not say."""
+    instruction: str = ""
+    """The published instruction that it was asked with and a digest of its sentences; empty for the format's own."""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunHeader:
@@ -149,7 +151,7 @@ class RunHeader:
 
 _HEADER_TYPES: Mapping[str, type] = {
     **dict.fromkeys(("benchmark", "model", "model_revision", "segmenter", "answer_format", "protocol", "data"), str),
-    **dict.fromkeys(("segmenter_revision", "dtype", "device"), str),
+    **dict.fromkeys(("segmenter_revision", "dtype", "device", "instruction"), str),
     **dict.fromkeys(("asked", "code"), dict),
     "seed": int,
 }

@@ -23,6 +23,7 @@ from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import CheckpointError, InputError
 from thinkseg.extension import described, refuse_reference
 from thinkseg.models import loading
+from thinkseg.models.published.instructions import ASKED, INSTRUCTIONS
 from thinkseg.settings import NAMES_CODE, Count, Pixels, Settings, Side, kind_of
 from thinkseg.types import Instruction
 
@@ -81,6 +82,9 @@ class CheckpointConfig(Settings):
     """Whether an answer in JSON may stand in a code fence."""
     instruction: Annotated[Instruction | None, BeforeValidator(_as_instruction)] = None
     """The sentences that it is asked with, a template with {query}; null for the format's own."""
+    sentences: str | None = None
+    """Name of the published instruction that it was trained with, as `thinkseg instruction` lists them: used where it
+    was fetched and `instruction` is not given."""
     sentence_instruction: Annotated[Instruction | None, BeforeValidator(_as_instruction)] = None
     """Other ones for a query that is a whole sentence, as ReasonSeg's `is_sentence` says; null for the same ones."""
     stripped: str | None = None
@@ -146,6 +150,7 @@ _SAM2_1 = "facebook/sam2.1-hiera-large"
 
 _SEG_R1 = CheckpointConfig(
     format="seg-r1",
+    sentences="seg-r1",
     max_new_tokens=400,
     segmenter=_SAM2_1,
     masks="single",
@@ -155,6 +160,7 @@ _SEG_R1 = CheckpointConfig(
 )
 _SEG_ZERO = CheckpointConfig(
     format="seg-zero",
+    sentences="seg-zero",
     max_new_tokens=1300,
     stripped=".",
     segmenter=_SAM2,
@@ -170,7 +176,11 @@ KNOWN: Mapping[str, CheckpointConfig] = {
     "geshang/Seg-R1-7B": _SEG_R1,
     "Ricky06662/Seg-Zero-7B": _SEG_ZERO,
     "Ricky06662/VisionReasoner-7B": _SEG_ZERO.replaced(
-        format="vision-reasoner", max_new_tokens=2000, stripped='."?!', whole_pixels="half up"
+        format="vision-reasoner",
+        sentences="vision-reasoner",
+        max_new_tokens=2000,
+        stripped='."?!',
+        whole_pixels="half up",
     ),
 }
 """Published checkpoints by hub id: the sizes, filters and lengths that they were trained with, the squares in which
@@ -201,8 +211,23 @@ def resolve_config(
     known = found.with_defaults(KNOWN.get(str(model), CheckpointConfig()))
     if given.format not in (None, known.format):
         # Another format has other sentences and other lengths.
-        known = known.replaced(tolerant=None, instruction=None, sentence_instruction=None, max_new_tokens=None)
+        known = known.replaced(
+            tolerant=None, instruction=None, sentence_instruction=None, sentences=None, max_new_tokens=None
+        )
+    if given.sentences is not None:
+        known = known.replaced(instruction=None, sentence_instruction=None)
     return given.with_defaults(known)
+
+
+def told_instruction(value: object) -> dict[str, Any]:
+    """The setting that an instruction is: the name of a published one, or sentences as `instruction_from` takes them.
+
+    Raises:
+        InputError: it is none of these, or it has no place for the query.
+    """
+    if isinstance(value, str) and (value in ASKED or value in INSTRUCTIONS):
+        return {"sentences": value}
+    return {"instruction": instruction_from(value)}
 
 
 def read_config(source: str | Path) -> CheckpointConfig:

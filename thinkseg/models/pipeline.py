@@ -28,6 +28,8 @@ from thinkseg.models import loading
 from thinkseg.models.base import Reasoner, Segmenter
 from thinkseg.models.checkpoint_config import CONFIG_FILE, CheckpointConfig, resolve_config
 from thinkseg.models.prompting import prompted
+from thinkseg.models.published.store import InstructionStore
+from thinkseg.models.published.wording import Wording, wording_for
 from thinkseg.results.result import IN_MEMORY, Result
 from thinkseg.types import (
     Answer,
@@ -54,6 +56,8 @@ class Pipeline:
     reasoner: Reasoner
     segmenter: Segmenter
     answer_format: AnswerFormat
+    wording: Wording | None = None
+    """How queries are put into words; None for the format's own sentences."""
     config: CheckpointConfig = field(default_factory=CheckpointConfig)
     """How its checkpoint is asked, as far as that is known."""
     asked_by: str = ""
@@ -148,7 +152,7 @@ class Pipeline:
     def _request(self, image: Image.Image, sample: Sample) -> Request:
         if not sample.query.strip():
             raise InputError(f"the query of sample '{sample.id}' is empty: say in words what to look for")
-        return Request(image, self.answer_format.instruction_for(sample))
+        return Request(image, (self.wording or Wording(self.answer_format)).instruction(sample))
 
     def _read(self, completion: Completion, image: Image.Image) -> Answer | MalformedAnswer:
         """The answer, or why there is none."""
@@ -191,6 +195,7 @@ def load_pipeline(
     device: str = "auto",
     dtype: str = "auto",
     batch_size: int | None = None,
+    store: InstructionStore | None = None,
 ) -> Pipeline:
     """Load a pipeline.
 
@@ -203,16 +208,18 @@ def load_pipeline(
         device: ``"auto"`` (a GPU if there is one), or a torch device; for both models.
         dtype: of the reasoner, as in `load_reasoner`.
         batch_size: prompts that the reasoner decodes together.
+        store: where the sentences of published checkpoints are kept; the user's cache when None.
 
     Raises:
         CheckpointError: a model is missing or incomplete, or nothing says in which format it answers.
+        DataError: the sentences that are kept are damaged.
         InputError: an impossible setting, or the pocket is asked for and not installed.
     """
     given = config or CheckpointConfig()
     if segmenter is not None:  # one that is loaded already takes the place of whichever the checkpoint names
         given = given.replaced(segmenter=str(segmenter) if isinstance(segmenter, str | Path) else loading.POCKET)
     config = resolve_config(model, given)
-    answer_format = _answer_format(model, config)
+    wording = _wording(model, config, store, given.sentences is not None)
 
     # What is wrong with the call is known by now: only then the seconds are spent that it takes to load PyTorch.
     from thinkseg.models.reasoner import load_reasoner
@@ -223,13 +230,13 @@ def load_pipeline(
     reasoner = load_reasoner(model, config, device=device, dtype=dtype, batch_size=batch_size)
     if segmenter is None or isinstance(segmenter, str | Path):
         segmenter = load_segmenter(config.segmenter or loading.POCKET, device)
-    return Pipeline(reasoner, prompted(segmenter, config), answer_format, config)
+    return Pipeline(reasoner, prompted(segmenter, config), wording.answer_format, wording, config)
 
 
-def _answer_format(model: str | Path, config: CheckpointConfig) -> AnswerFormat:
+def _wording(model: str | Path, config: CheckpointConfig, store: InstructionStore | None, required: bool) -> Wording:
     if config.format is None:
         raise CheckpointError(
             f"nothing says in which format '{model}' answers; name the format (seg-r1, seg-zero, …), or write it into "
             f"a {CONFIG_FILE} in the model's folder"
         )
-    return config.answer_format()
+    return wording_for(str(model), config, store, required=required)

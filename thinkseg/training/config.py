@@ -196,6 +196,8 @@ class Fragment(RecipeSettings):
     """Whether an answer in JSON may stand in a code fence; null for what the model's folder says, or else no."""
     instruction: InstructionTemplate | None = None
     """What the model is asked; null for what its folder says, or else for the format's own words."""
+    sentences: str | None = None
+    """A published instruction that `thinkseg instruction` has fetched, such as ``seg-r1/rl``; null for the folder's."""
     stripped: str | None = None
     """Queries are put in lower case and lose these characters at their ends; null for what the model's folder says."""
     images: Images = Field(default_factory=Images)
@@ -259,6 +261,7 @@ class Recipe(Fragment):
             format=self.format,
             tolerant=self.tolerant,
             instruction=None if own is None else Instruction(own.user, own.system),
+            sentences=self.sentences,
             max_new_tokens=self.generation.max_new_tokens,
             # Unused by sft; but where the model's folder names code, only the recipe can say that it is wanted.
             segmenter=self.segmenter if self.stage == "rl" or is_reference(self.segmenter) else None,

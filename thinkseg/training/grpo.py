@@ -93,7 +93,7 @@ def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
     never = never_sampled(args.use_vllm, sorted(reasoner.vision_token_ids))
     args.generation_kwargs = {**never, **(args.generation_kwargs or {})}
     schedule = Schedule(len(run.samples), recipe.seed, recipe.data.shuffle)
-    builder = RowBuilder(run.samples, schedule, run.policy.answer_format, reasoner)
+    builder = RowBuilder(run.samples, schedule, run.policy.answer_format, reasoner, wording=run.policy.wording)
     with vllm_explained(args.vllm_mode):
         trainer = create(
             model=reasoner.model,

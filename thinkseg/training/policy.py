@@ -11,8 +11,10 @@ from typing import Any
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import CheckpointError, RecipeError
 from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config, write_config
+from thinkseg.models.published.wording import Wording, wording_for
 from thinkseg.models.reasoner import ANSWER_TAGS, TransformersReasoner, load_reasoner
 from thinkseg.training.config import Recipe
+from thinkseg.types import Sample
 
 _OPENED_THINKING = re.compile(r"<think>\s*$")
 
@@ -22,9 +24,15 @@ class Policy:
     """The model that is trained, with all that is known about it."""
 
     reasoner: TransformersReasoner
-    answer_format: AnswerFormat
+    wording: Wording
+    """How queries are put into words."""
     config: CheckpointConfig
     """How it is prompted; goes into the `thinkseg.json` of every checkpoint."""
+
+    @property
+    def answer_format(self) -> AnswerFormat:
+        """In which it answers."""
+        return self.wording.answer_format
 
     def write_config(self, folder: Path) -> None:
         """Write its `thinkseg.json`."""
@@ -55,7 +63,10 @@ def load_policy(recipe: Recipe) -> Policy:
     dtype = "float32" if recipe.model.dtype == "auto" else recipe.model.dtype
     reasoner = load_reasoner(recipe.model.path, config, device="cpu", dtype=dtype)
     add_tokens(reasoner.model, reasoner.processor.tokenizer, recipe.model.new_tokens or {})
-    policy = Policy(reasoner, config.answer_format(), config)
+    wording = wording_for(recipe.model.path, config, required=recipe.sentences is not None)
+    if not wording.identity:  # what it is trained with is what its folder says
+        config = config.replaced(sentences=None)
+    policy = Policy(reasoner, wording, config)
     _check_text(policy)
     _decode_plainly(reasoner.model)
     return policy
@@ -112,7 +123,7 @@ def _check_text(policy: Policy) -> None:
             f"the model's tokenizer has {lost[0]} as a special token, which is removed from completions before they "
             "are scored; make it an ordinary token"
         )
-    prompt = policy.reasoner.prompt(policy.answer_format.instruction("x"))
+    prompt = policy.reasoner.prompt(policy.wording.instruction(Sample("x", Path("x"), "x")))
     if _OPENED_THINKING.search(prompt):
         raise CheckpointError(
             "the model's chat template opens <think> itself, so that its completions would lack it; use the variant of "

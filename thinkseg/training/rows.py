@@ -25,6 +25,7 @@ from thinkseg.data.samples import LazySamples
 from thinkseg.errors import DataError, ImageError, InputError
 from thinkseg.geometry import reference_answer
 from thinkseg.imaging import load_image, size_difference
+from thinkseg.models.published.wording import Wording
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
 from thinkseg.types import Answer, Box, Mask, Masks, ObjectPrompt, Sample, Size
 
@@ -119,10 +120,12 @@ class RowBuilder:
         reasoner: TransformersReasoner,
         *,
         with_answers: bool = False,
+        wording: Wording | None = None,
     ) -> None:
         self._samples = samples
         self._schedule = schedule
         self._format = answer_format
+        self._wording = wording or Wording(answer_format)
         # Workers of a data loader may get all of this by pickle; what trains is not theirs, and cannot be pickled.
         self._reasoner = reasoner.without_model()
         self._with_answers = with_answers
@@ -164,7 +167,7 @@ class RowBuilder:
             ) from error
         reference = reference_of(sample, self._format.points_per_object)
         return TrainingRow(
-            prompt=chat_messages(self._format.instruction_for(sample)),
+            prompt=chat_messages(self._wording.instruction(sample)),
             images=[self._eye.resize(image)],
             image=image,
             target=sample.target,

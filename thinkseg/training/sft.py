@@ -41,7 +41,9 @@ def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
     collator = ImitationCollator(policy.reasoner.processor)
     add_stop(policy.reasoner.model, collator.end_of_turn)
     schedule = Schedule(len(run.samples), recipe.seed, recipe.data.shuffle)
-    builder = RowBuilder(run.samples, schedule, policy.answer_format, policy.reasoner, with_answers=True)
+    builder = RowBuilder(
+        run.samples, schedule, policy.answer_format, policy.reasoner, with_answers=True, wording=policy.wording
+    )
     trainer = create(
         model=policy.reasoner.model,
         processing_class=policy.reasoner.processor,

@@ -45,6 +45,7 @@ def write_run_report(run: Run, benchmark: Benchmark, samples: Sequence[Sample], 
         settings={
             "segmenter": run.header.segmenter,
             "answer format": run.header.answer_format,
+            "instruction": run.header.instruction or "ThinkSeg's own",
             **run.header.asked,
             "batch size": made.batch_size,
             "processes": made.processes,
