@@ -65,6 +65,7 @@ _SEG_R1: Mapping[str, Any] = {
     "decoding": "sampled",
     "masks": "single",
     "segmenter_canvas": 1024,
+    "segmenter_bgr": True,
 }
 _SEG_R1_FOREGROUND = {**_SEG_R1, "canvas": 768, "max_new_tokens": 1024, "segmenter_canvas": 768}
 _SEG_ZERO: Mapping[str, Any] = {

@@ -108,6 +108,8 @@ class CheckpointConfig(Settings):
     segmenter_canvas: Side | None = None
     """Pixels a side of the square that the segmenter is shown, stretched bilinearly as the masks are back; null shows
     it the image."""
+    segmenter_bgr: bool | None = None
+    """Whether the segmenter is shown the image with red and blue exchanged, as Seg-R1's training and evaluations do."""
     frame: Annotated[str, NAMES_CODE] | None = None
     """Frame rule that overrules its family's."""
     canvas: Side | None = None

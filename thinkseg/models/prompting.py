@@ -2,8 +2,8 @@
 
 >>> segmenter = prompted(segmenter, CheckpointConfig(masks="best of three", whole_pixels="half even"))  # doctest: +SKIP
 
-The choice among three masks is the segmenter's own, if it has three; rounding and the square are put around any
-segmenter. What nothing is said about stays as it is.
+The choice among three masks is the segmenter's own, if it has three; rounding, the square and the exchange of colours
+are put around any segmenter. What nothing is said about stays as it is.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def prompted(segmenter: Segmenter, config: CheckpointConfig) -> Segmenter:
 
     Args:
         segmenter: any, also one that this function has made before, whose settings are replaced.
-        config: `masks`, `whole_pixels` and `segmenter_canvas` of it.
+        config: `masks`, `whole_pixels`, `segmenter_canvas` and `segmenter_bgr` of it.
     """
     inner = segmenter.segmenter if isinstance(segmenter, PromptedSegmenter) else segmenter
     best = config.masks == "best of three"
@@ -42,9 +42,9 @@ def prompted(segmenter: Segmenter, config: CheckpointConfig) -> Segmenter:
             inner.best_of_three = best
     elif best:
         _log.info("the segmenter %s has one mask for an object, so the best of three is that one", type(inner).__name__)
-    if config.whole_pixels is None and config.segmenter_canvas is None:
+    if config.whole_pixels is None and config.segmenter_canvas is None and not config.segmenter_bgr:
         return inner
-    return PromptedSegmenter(inner, config.whole_pixels, config.segmenter_canvas)
+    return PromptedSegmenter(inner, config.whole_pixels, config.segmenter_canvas, bool(config.segmenter_bgr))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,8 @@ class PromptedSegmenter:
     """Whether boxes and points are rounded to whole pixels of what the segmenter is shown, and how."""
     side: int | None = None
     """Pixels a side of the square that it is shown; None shows it the image."""
+    bgr: bool = False
+    """Whether it is shown red and blue exchanged."""
 
     def segment(self, image: Image.Image, answers: Sequence[Answer]) -> list[Segmentation]:
         """The masks of several answers about one image.
@@ -74,8 +76,11 @@ class PromptedSegmenter:
         shown = image if self.side is None else image.resize((self.side, self.side), Image.Resampling.BILINEAR)
         size = Size(*shown.size)
         asked = [_rounded(answer.rescaled(size), self.rounding) for answer in answers]
+        if self.bgr:
+            red, green, blue = shown.split()
+            shown = Image.merge("RGB", (blue, green, red))
         found = self.segmenter.segment(shown, asked)
-        if shown is image:
+        if self.side is None:
             return found
         return [replace(each, masks=_stretched(each.masks, Size(*image.size))) for each in found]
 
