@@ -21,7 +21,9 @@ def score(format, part, text):
     ("text", "value"),
     [
         ("<think>a</think><answer>b</answer>", 1),
-        ("<think>a. b\nc</think> \n<answer>\nb</answer>\n", 1),
+        ("<think>a. b\nc</think> \n<answer>\nb</answer>", 1),
+        ("<think>a</think><answer>b</answer>\n", 0),
+        (" <think>a</think><answer>b</answer>", 0),
         ("<think></think><answer></answer>", 1),
         ("Sure! <think>a</think><answer>b</answer>", 0),
         ("<think>a</think><answer>b</answer> Done.", 0),

@@ -1,5 +1,11 @@
 """Answer formats: how an answer is prompted, written and parsed; one class each, and one line in the table below."""
 
+from thinkseg.answers.as_published import (
+    SegR1PointsPublished,
+    SegR1Published,
+    SegZeroPublished,
+    VisionReasonerPublished,
+)
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.answers.checking import check_format
 from thinkseg.answers.json_objects import SegZero, SegZeroSoft, VisionReasoner
@@ -13,8 +19,21 @@ FORMATS: dict[str, type[AnswerFormat]] = {
     SegZero.name: SegZero,
     SegZeroSoft.name: SegZeroSoft,
     VisionReasoner.name: VisionReasoner,
+    SegR1Published.name: SegR1Published,
+    SegR1PointsPublished.name: SegR1PointsPublished,
+    SegZeroPublished.name: SegZeroPublished,
+    VisionReasonerPublished.name: VisionReasonerPublished,
 }
 """By name, as recipes and the command line know them."""
+
+READ_AS_PUBLISHED: dict[str, str] = {
+    SegR1.name: SegR1Published.name,
+    SegR1Points.name: SegR1PointsPublished.name,
+    SegZero.name: SegZeroPublished.name,
+    SegZeroSoft.name: SegZeroPublished.name,
+    VisionReasoner.name: VisionReasonerPublished.name,
+}
+"""By the name of a format the one that reads it as its authors do."""
 
 
 def get_format(
@@ -43,4 +62,14 @@ def get_format(
     )
 
 
-__all__ = ["FORMATS", "AnswerFormat", "SegR1", "SegR1Points", "SegZero", "SegZeroSoft", "VisionReasoner", "get_format"]
+__all__ = [
+    "FORMATS",
+    "READ_AS_PUBLISHED",
+    "AnswerFormat",
+    "SegR1",
+    "SegR1Points",
+    "SegZero",
+    "SegZeroSoft",
+    "VisionReasoner",
+    "get_format",
+]

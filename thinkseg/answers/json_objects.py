@@ -193,8 +193,7 @@ class VisionReasoner(AnswerFormat):
 
 
 def thinking_in_place(text: str) -> bool:
-    """Whether a text is one <think>…</think> and then one <answer>…</answer>, with nothing around but white space."""
-    text = text.strip()
+    """Whether a text is one <think>…</think>, white space, one <answer>…</answer>, and nothing around them."""
     thinking, closing, rest = text.partition("</think>")
     answer = rest.lstrip()
     in_place = bool(closing) and thinking.startswith("<think>") and answer.startswith("<answer>")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from thinkseg.arguments import ITERABLE, MAPPING, PATH, TEXT, Kind, having, optional, takes
 from thinkseg.errors import DataError, RecipeError
@@ -60,7 +60,7 @@ def score(
     *,
     format: str | None = None,
     recipe: str | Path | Fragment | None = None,
-    rewards: Mapping[str, float] | None = None,
+    rewards: Mapping[str, float] | Literal["published"] | None = None,
     segmenter: str | Path | Segmenter | None = None,
     folder: str | Path = ".",
     encoding: str = "",
@@ -75,7 +75,8 @@ def score(
         recipe: the name of published rewards (``"seg-zero"``), a recipe file, the name of a recipe that comes with
             ThinkSeg (``"pocket/rl"``), or a recipe; None for the published rewards of the format. It may be more exact
             about the format than `format` (seg-r1-points for seg-r1), but not contradict it.
-        rewards: weight of each part, in place of the recipe's.
+        rewards: weight of each part, in place of the recipe's; ``"published"`` for those of the format's authors, with
+            exactly the values of their functions.
         segmenter: for parts that look at masks: as in `thinkseg.load`, or None to leave them unscored.
         folder: from which paths in the completions are taken; those in a file are taken from the file's folder.
         encoding: of the file, such as "gbk"; when empty, UTF-8 or what its byte order mark says.
@@ -97,7 +98,7 @@ def score(
 def create_rubric(
     format: str | None,
     recipe: str | Path | Fragment | None,
-    rewards: Mapping[str, float] | None = None,
+    rewards: Mapping[str, float] | Literal["published"] | None = None,
     segmenter: str | Path | Segmenter | None = None,
 ) -> Rubric:
     """The rubric of a format and a recipe; the arguments are those of `score`.
@@ -127,8 +128,8 @@ def create_rubric(
 
 
 def _weighed(
-    format: str | None, recipe: str | Path | Fragment | None, rewards: Mapping[str, float] | None
-) -> tuple[Mapping[str, float], str | None, bool]:
+    format: str | None, recipe: str | Path | Fragment | None, rewards: Mapping[str, float] | Literal["published"] | None
+) -> tuple[Mapping[str, float] | Literal["published"], str | None, bool]:
     """Weights, format and tolerance, as the recipe has them."""
     from thinkseg.rewards import PUBLISHED, published_rewards
 
@@ -144,7 +145,7 @@ def _weighed(
         published = PUBLISHED[recipe]
         return (published.weights if rewards is None else rewards), published.format, False
     fragment = _read(recipe) if isinstance(recipe, str | Path) else recipe
-    weights = fragment.rewards if rewards is None else rewards
+    weights = fragment.rubric_weights if rewards is None else rewards
     if not weights:
         raise RecipeError(f"the recipe '{recipe}' needs 'rewards', a weight by the name of each part")
     return weights, fragment.format, bool(fragment.tolerant)

@@ -15,7 +15,8 @@ nothing is there, 'objects' or 'masks' is []. One line of JSON comes out for eac
 that it needs, is not given.
 
 example: thinkseg score completions.jsonl --format vision-reasoner
-         thinkseg score completions.jsonl --recipe seg-r1 --segmenter pocket"""
+         thinkseg score completions.jsonl --recipe seg-r1 --segmenter pocket
+         thinkseg score completions.jsonl --format seg-zero --rewards published"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file, of which 'rewards: {name: weight}' is enough (default: the published ones of the format)",
     )
     parser.add_argument(
+        "--rewards",
+        choices=("published",),
+        help="exactly the values of the published functions, where ours differ from them (docs/rewards.md)",
+    )
+    parser.add_argument(
         "--segmenter", help="for parts that need masks: pocket, grabcut, a folder, a hub id or FILE.py:NAME"
     )
     parser.add_argument(
@@ -43,8 +49,14 @@ def run(args: argparse.Namespace) -> int:
     from thinkseg.data.text import stream_lines
 
     lines = stream_lines(sys.stdin, args.encoding) if args.completions == "-" else args.completions
-    for scored in thinkseg.score(
-        lines, format=args.format, recipe=args.recipe, segmenter=args.segmenter, encoding=args.encoding
-    ):
+    scores = thinkseg.score(
+        lines,
+        format=args.format,
+        recipe=args.recipe,
+        rewards=args.rewards,
+        segmenter=args.segmenter,
+        encoding=args.encoding,
+    )
+    for scored in scores:
         print(json.dumps(scored.as_json(), ensure_ascii=False), flush=args.completions == "-")
     return 0

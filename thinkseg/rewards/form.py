@@ -26,7 +26,7 @@ def answer_readable(item: RewardInput) -> float:
 
 @reward(name="think_format")
 def thinking_stands_first(item: RewardInput) -> float:
-    """1 when the completion is one <think>…</think> and then one <answer>…</answer>, with nothing around but spaces."""
+    """1 when the completion is one <think>…</think>, white space, one <answer>…</answer>, and nothing around."""
     return float(thinking_in_place(item.text))
 
 

@@ -10,15 +10,20 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
+from thinkseg.answers import READ_AS_PUBLISHED, get_format
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import MalformedAnswer, RecipeError
 from thinkseg.extension import Reference
 from thinkseg.models.base import Segmenter
+from thinkseg.rewards.as_published import AS_PUBLISHED
 from thinkseg.rewards.batch import RewardBatch
 from thinkseg.rewards.part import RewardPart
 from thinkseg.rewards.parts import PARTS, get_part
+from thinkseg.rewards.published import published_rewards
 from thinkseg.rewards.reward_input import RewardInput, Truth, truth_from_row
 from thinkseg.rewards.segmentation import segmented
 from thinkseg.rewards.trainer_batch import FrameOf, LatestBatch, RewardFunction, TruthOf
@@ -35,18 +40,34 @@ class Rubric:
     """
 
     format: AnswerFormat
-    weights: Mapping[str, float]
-    """Weight of each part, by its name in `PARTS` or its reference; the order is that of the reward functions."""
+    weights: Mapping[str, float] | Literal["published"]
+    """Weight of each part, by its name in `PARTS` or its reference; the order is that of the reward functions.
+    "published" stands for the rewards of the format's authors, with exactly the values of their functions: completions
+    are then read as they read them, too."""
     segmenter: Segmenter | None = None
     """Without one, parts that need masks give no score."""
     parts: Mapping[str, RewardPart] = field(init=False, repr=False, compare=False)
     """The parts by what logs and results call them, in the order of the weights."""
+    part_weights: Mapping[str, float] = field(init=False, repr=False, compare=False)
+    """Weight of each of them, by the same names and in the same order."""
+    reader: AnswerFormat = field(init=False, repr=False, compare=False)
+    """What reads the completions: the format itself, or, for the published rewards, what reads it as its authors do."""
 
     def __post_init__(self) -> None:
+        set_field = partial(object.__setattr__, self)
+        if self.weights == "published":
+            published = published_rewards(self.format.name)
+            set_field("parts", AS_PUBLISHED[published.format])
+            set_field("part_weights", published.weights)
+            set_field("reader", get_format(READ_AS_PUBLISHED[published.format]))
+            return
         if not self.weights:
             raise RecipeError(f"a rubric weighs parts of the reward such as {', '.join(PARTS)}, found none")
         parts = {name: get_part(name) for name in self.weights}
-        object.__setattr__(self, "parts", dict(zip(_short_names(parts), parts.values(), strict=True)))
+        names = _short_names(parts)
+        set_field("parts", dict(zip(names, parts.values(), strict=True)))
+        set_field("part_weights", dict(zip(names, self.weights.values(), strict=True)))
+        set_field("reader", self.format)
 
     @property
     def needs_masks(self) -> bool:
@@ -83,8 +104,8 @@ class Rubric:
         """Score every part of inputs that were read."""
         batch = RewardBatch(inputs)
         scores = {name: part(batch) for name, part in self.parts.items()}
-        weights = dict(zip(self.parts, self.weights.values(), strict=True))
-        return [Reward({name: values[row] for name, values in scores.items()}, weights) for row in range(len(inputs))]
+        rows = range(len(inputs))
+        return [Reward({name: values[row] for name, values in scores.items()}, self.part_weights) for row in rows]
 
     def reward_functions(
         self, frame_of: FrameOf | None = None, truth_of: TruthOf = truth_from_row
@@ -103,7 +124,7 @@ class Rubric:
         return [batch.function_of(name) for name in self.parts]
 
     def _read(self, text: str, truth: Truth, frame: Size) -> RewardInput:
-        answer = self.format.try_parse(text, frame)
+        answer = self.reader.try_parse(text, frame)
         if isinstance(answer, MalformedAnswer):
             return RewardInput(text, self.format, frame, truth, None, answer.reason)
         return RewardInput(text, self.format, frame, truth, answer)

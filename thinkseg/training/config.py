@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
 from thinkseg.data.discovery.catalog import MAIN
 from thinkseg.errors import InputError, RecipeError
 from thinkseg.extension import is_reference
 from thinkseg.models.checkpoint_config import CanvasFilter, CheckpointConfig, MaskChoice
+from thinkseg.rewards.published import published_rewards
 from thinkseg.settings import NAMES_CODE, TEXT_KEYS, Count, PathText, Pixels, Seed, Settings, Side, kind_of, put
 from thinkseg.training.builtin_recipes import find_recipe
 from thinkseg.training.parsing import parse_overrides, parse_yaml
@@ -176,6 +177,18 @@ class Generation(RecipeSettings):
     """Sampling temperature of rollouts, above 0; 1 samples from the model's own distribution."""
 
 
+Weights = dict[Annotated[str, NAMES_CODE], Weight]
+PUBLISHED = "published"
+
+
+def _as_weights(value: object) -> object:
+    return {PUBLISHED: 1.0} if value == PUBLISHED else value
+
+
+AS_WEIGHTS = BeforeValidator(_as_weights, json_schema_input_type=Literal["published"] | Weights)
+"""For weights by name, or the word that stands for those of the format's authors."""
+
+
 class Fragment(RecipeSettings):
     """What a recipe says, nothing of which has to be said: enough of one for ``thinkseg score``."""
 
@@ -204,8 +217,9 @@ class Fragment(RecipeSettings):
     """How large the model sees images."""
     data: Data = Field(default_factory=Data)
     """The samples to train on."""
-    rewards: Annotated[dict[Annotated[str, NAMES_CODE], Weight], TEXT_KEYS] = Field(default_factory=dict)
-    """Weight of each part of the reward, by its name in `thinkseg.rewards` or your own; rl needs at least one."""
+    rewards: Annotated[Weights, AS_WEIGHTS, TEXT_KEYS] = Field(default_factory=dict)
+    """Weight of each part of the reward, by its name in `thinkseg.rewards` or your own; rl needs at least one.
+    ``published`` stands for those of the format's authors, with exactly the values of their functions."""
     generation: Generation = Field(default_factory=Generation)
     """How completions are sampled."""
     steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
@@ -230,6 +244,24 @@ class Fragment(RecipeSettings):
         if self.steps is not None and self.epochs is not None:
             raise RecipeError("the recipe says both 'steps' and 'epochs'; leave one of them out or null")
 
+    @property
+    def rubric_weights(self) -> Mapping[str, float] | Literal["published"]:
+        """The rewards as a `Rubric` takes them."""
+        return "published" if set(self.rewards) == {PUBLISHED} else self.rewards
+
+    @property
+    def reward_weights(self) -> Mapping[str, float]:
+        """Weight of each part of the reward.
+
+        Raises:
+            RecipeError: the published rewards are asked for, and no format that has some is named.
+        """
+        if self.rubric_weights != "published":
+            return self.rewards
+        if self.format is None:
+            raise RecipeError("'rewards: published' goes by the answer format: say 'format', too, such as seg-zero")
+        return published_rewards(self.format).weights
+
     @classmethod
     def meant_elsewhere(cls, prefix: str, key: str) -> str | None:
         """A setting of this name in another section, or one of TRL's."""
@@ -251,7 +283,7 @@ class Recipe(Fragment):
     def model_post_init(self, context: Any) -> None:
         """Refuse settings that contradict each other, or a stage that has nothing to go by."""
         super().model_post_init(context)
-        if self.stage == "rl" and not any(self.rewards.values()):
+        if self.stage == "rl" and not any(self.reward_weights.values()):
             raise RecipeError("a recipe for rl needs 'rewards' with at least one weight that is not 0, found none")
 
     def checkpoint_config(self) -> CheckpointConfig:

@@ -48,7 +48,7 @@ def arguments(recipe: Recipe, find: FindSpec = importlib.util.find_spec) -> Any:
         recipe,
         temperature=recipe.generation.temperature,
         repetition_penalty=1.0,
-        reward_weights=list(recipe.rewards.values()),
+        reward_weights=list(recipe.reward_weights.values()),
         shuffle_dataset=False,
     )
     refuse_impossible_vllm(args)
@@ -114,7 +114,7 @@ def _rubric(run: PreparedRun) -> Rubric:
     Raises:
         RecipeError: a part finds nothing in the samples to be scored against.
     """
-    rubric = Rubric(run.policy.answer_format, run.recipe.rewards, run.segmenter)
+    rubric = Rubric(run.policy.answer_format, run.recipe.rubric_weights, run.segmenter)
     refuse_missing_truth(rubric, run.samples)
     if rubric.segmenter is None and rubric.needs_masks:
         segmenter = load_segmenter(run.recipe.segmenter, device=str(run.args.device))

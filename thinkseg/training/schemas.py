@@ -33,8 +33,8 @@ def recipe_schema() -> dict[str, Any]:
     _suggest(settings["format"], FORMATS)
     _suggest(settings["segmenter"], ("pocket", "grabcut"))
     _suggest(schema["$defs"]["Data"]["properties"]["source"], SOURCES)
-    weight = settings["rewards"]["additionalProperties"]
-    settings["rewards"]["properties"] = dict.fromkeys(PARTS, weight)
+    weighed = next(each for each in settings["rewards"]["anyOf"] if each.get("type") == "object")
+    weighed["properties"] = dict.fromkeys(PARTS, weighed["additionalProperties"])
     settings["trl"]["properties"] = {name: {} for name in REQUIRED}
     return schema
 

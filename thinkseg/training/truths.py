@@ -38,8 +38,7 @@ def refuse_missing_truth(rubric: Rubric, samples: Sequence[Sample], warn: Warn =
     Raises:
         RecipeError: the truth of a part that has a weight is known in less than `MIN_SHARE` of them.
     """
-    weights = dict(zip(rubric.parts, rubric.weights.values(), strict=True))
-    weighed = {name: part for name, part in rubric.parts.items() if weights[name] and part.needs}
+    weighed = {name: part for name, part in rubric.parts.items() if rubric.part_weights[name] and part.needs}
     if not weighed:
         return
     places = np.linspace(0, len(samples) - 1, min(len(samples), LOOKED_AT)).round().astype(int)
