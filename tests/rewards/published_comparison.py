@@ -44,6 +44,7 @@ JSON_REASONS = {
     "a space in </think >": "there is no such tag",
     "capitals in the tags": "the same",
     "nothing there": "ours has a form for it",
+    "decimals": "a decimal is kept; there a point is cut to whole numbers",
     "a point less than a pixel outside its box": "it is outside; there a point is cut to whole numbers",
     "decimals in the thinking": "a decimal point is no full stop",
     "beyond the frame": "clipped to the frame",
@@ -131,6 +132,12 @@ def scored(name, weights, cases):
     return inputs, rubric.score_inputs(inputs)
 
 
+@cache
+def scored_as_published(name):
+    """The same by ``published``, of the recorded completions."""
+    return scored(name, "published", recorded(name)[0])
+
+
 def _truth(name, truth):
     if "seg-r1" in name:
         return Truth(mask=painted(truth, None, None), image=IMAGE)
@@ -156,7 +163,7 @@ def compare(name):
     """
     cases, published = recorded(name)
     inputs, ours = scored(name, published_rewards(name).weights, cases)
-    theirs, _ = scored(name, "published", cases)
+    theirs, _ = scored_as_published(name)
     kinds = {}
     for case, row, mine, own, other in zip(cases, published, ours, inputs, theirs, strict=True):
         kind = kinds.setdefault(case.kind, Kind(case.group))

@@ -55,13 +55,13 @@ def completions(system: str) -> list[Case]:
     rng = random.Random(f"published {system}")
     make = {"seg-zero": _SegZero, "vision-reasoner": _VisionReasoner}.get(system)
     maker = make(rng) if make else _SegR1(rng, boxes=system == "seg-r1")
-    cases = []
-    for group, kinds, count in ((WELL_FORMED, maker.well_formed, 1000), (REALISTIC, maker.realistic, 40)):
-        share = max(count // len(kinds), 40) + 1
-        cases += [maker.case(group, kind) for kind in kinds for _ in range(share)]
-    for kind in maker.broken:
-        cases += [maker.case(BROKEN, kind) for _ in range(1000 // len(maker.broken) + 1)]
-    return cases
+    groups = {WELL_FORMED: maker.well_formed, REALISTIC: maker.realistic, BROKEN: maker.broken}
+    return [
+        maker.case(group, kind)
+        for group, kinds in groups.items()
+        for kind in kinds
+        for _ in range(1000 // len(kinds) + 1)
+    ]
 
 
 def painted(box, points, labels) -> np.ndarray:

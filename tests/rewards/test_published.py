@@ -13,7 +13,7 @@ from thinkseg.errors import RecipeError
 from thinkseg.rewards import Rubric
 from thinkseg.types import Size
 
-from .published_comparison import FORMATS, TABLES, compare, recorded, scored, table
+from .published_comparison import FORMATS, TABLES, compare, recorded, scored_as_published, table
 from .published_completions import BROKEN, REALISTIC, WELL_FORMED
 
 BEGIN, END = "<!-- published: begin {} -->", "<!-- published: end {} -->"
@@ -22,7 +22,7 @@ BEGIN, END = "<!-- published: begin {} -->", "<!-- published: end {} -->"
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_published_rewards_have_the_published_values(name):
     cases, published = recorded(name)
-    _, rewards = scored(name, "published", cases)
+    _, rewards = scored_as_published(name)
     for case, reward, row in zip(cases, rewards, published, strict=True):
         assert {**reward.parts, "total": reward.total} == row, case
     counts = Counter(case.group for case in cases)
