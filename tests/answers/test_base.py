@@ -120,7 +120,7 @@ def test_only_formats_that_heed_it_can_be_made_tolerant(name):
     if FORMATS[name].can_be_tolerant:
         assert get_format(name, tolerant=True).tolerant
     else:
-        with pytest.raises(InputError, match=f"'{name}' has no code fences to be tolerant about"):
+        with pytest.raises(InputError, match=f"'{name}' cannot be tolerant"):
             get_format(name, tolerant=True)
 
 

@@ -205,3 +205,21 @@ def test_a_data_set_that_is_not_there_is_told_before_a_model_is_loaded(
     assert "found no 'test' of NC4K below" in told
     assert "'thinkseg data list nc4k'" in told
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("name", "iou"), [("vision-reasoner", 0.0), ("vision-reasoner-tolerant", 1.0)])
+def test_answers_of_a_model_that_was_never_tuned_are_read_where_that_is_asked_for_and_the_report_says_so(
+    evaluate: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, iou: float
+) -> None:
+    said = '```json\n[{"bbox_2d": [2, 2, 5, 5], "label": "square"}]\n```'
+
+    def load(_model: str, **_options: object) -> Pipeline:
+        return Pipeline(FakeReasoner(lambda _: said), FakeSegmenter(), get_format(name))
+
+    assert evaluate("folder", load=load) == 0
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["metrics"]["giou"]["value"] == pytest.approx(iou)
+    told = "Answers were read tolerantly (vision-reasoner-tolerant)"
+    pages = capsys.readouterr().out, (tmp_path / "out/report.html").read_text()
+    assert all((told in page) == (name == "vision-reasoner-tolerant") for page in pages)
+    assert json.loads((tmp_path / "out/run.json").read_text())["answer_format"] == name

@@ -6,7 +6,7 @@ from thinkseg.answers.as_published import (
     SegZeroPublished,
     VisionReasonerPublished,
 )
-from thinkseg.answers.base import AnswerFormat
+from thinkseg.answers.base import TOLERANT, AnswerFormat
 from thinkseg.answers.checking import check_format
 from thinkseg.answers.json_objects import SegZero, SegZeroSoft, VisionReasoner
 from thinkseg.answers.tags import SegR1, SegR1Points
@@ -47,16 +47,19 @@ def get_format(
     """The answer format of that name.
 
     Args:
-        name: a key of `FORMATS`, or one of your own: ``FILE.py:NAME`` or ``PACKAGE.MODULE:NAME``.
+        name: a key of `FORMATS`, or one of your own: ``FILE.py:NAME`` or ``PACKAGE.MODULE:NAME``. With ``-tolerant``
+            behind it, as in ``vision-reasoner-tolerant``, it is made tolerant.
         template: sentences in place of the format's own, with ``{query}`` and ``{example}``.
-        tolerant: whether an answer may also stand in a code fence.
+        tolerant: whether answers of models that were never tuned are read, too.
         sentence_template: other sentences for a query that is a whole sentence.
         stripped: what queries lose at their ends, in lower case; None leaves them as they are.
 
     Raises:
-        InputError: there is no format of that name, one of your own breaks the contract, or the format has no code
-            fences to be tolerant about.
+        InputError: there is no format of that name, one of your own breaks the contract, or the format cannot
+            be tolerant.
     """
+    if name.endswith(TOLERANT) and name not in FORMATS:
+        name, tolerant = name.removesuffix(TOLERANT), True
     return resolve(name, FORMATS, "answer format", check_format)(
         instruction_template=template, tolerant=tolerant, sentence_template=sentence_template, stripped=stripped
     )

@@ -9,6 +9,9 @@ from thinkseg.answers.reading import attempt
 from thinkseg.errors import InputError, MalformedAnswer
 from thinkseg.types import Answer, Instruction, Sample, Size
 
+TOLERANT = "-tolerant"
+"""Stands behind the name of a format that is to be tolerant."""
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerFormat(ABC):
@@ -63,7 +66,8 @@ class AnswerFormat(ABC):
     instruction_template: Instruction | None = None
     """Sentences in place of `template`, with ``{query}`` and ``{example}``, as a recipe may give them."""
     tolerant: bool = False
-    """Whether an answer may also stand in a code fence. A format that reads such answers says `can_be_tolerant`."""
+    """Whether answers of models that were never tuned are read, too: in a code fence, among words, without points or
+    thinking. A format that reads such answers says `can_be_tolerant`."""
     sentence_template: Instruction | None = None
     """Sentences for a query that is a whole sentence; None for the same ones as for a phrase."""
     stripped: str | None = None
@@ -81,8 +85,14 @@ class AnswerFormat(ABC):
     def __post_init__(self) -> None:
         if self.tolerant and not self.can_be_tolerant:
             raise InputError(
-                f"the answer format '{self.name}' has no code fences to be tolerant about: leave 'tolerant' out"
+                f"the answer format '{self.name}' cannot be tolerant, which those with answers in JSON can: leave "
+                "'tolerant' out"
             )
+
+    @property
+    def reader_name(self) -> str:
+        """What runs and reports call it: its name, and whether it is tolerant."""
+        return f"{self.name}{TOLERANT}" if self.tolerant else self.name
 
     @abstractmethod
     def canonical(self, answer: Answer) -> Answer:

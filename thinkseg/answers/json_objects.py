@@ -31,6 +31,7 @@ from thinkseg.answers.reading import (
     whole_box,
     whole_point,
 )
+from thinkseg.answers.untuned import read_untuned
 from thinkseg.errors import MalformedAnswer
 from thinkseg.types import Answer, Instruction, ObjectPrompt, Size
 
@@ -52,6 +53,7 @@ VISION_REASONER_TEMPLATE = Instruction(
 
 _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 _TAG = re.compile("|".join(_TAGS))
+_LANGUAGE = re.compile(r"^\s*[A-Za-z]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,21 @@ class SegZero(AnswerFormat):
         Raises:
             MalformedAnswer: the reason says which tag or key is missing, double, or holds what it should not.
         """
+        if self.tolerant:
+            return self._read_untuned(text, frame)
+        return self._read(text, frame)
+
+    def _read_untuned(self, text: str, frame: Size) -> Answer:
+        """What is right as it is, or else the one object that is named in JSON anywhere."""
+        strict = attempt(self._read, text, frame)
+        if isinstance(strict, Answer):
+            return strict
+        answer = read_untuned(text, frame)
+        if len(answer.objects) > 1:
+            raise MalformedAnswer(f"there are {len(answer.objects)} objects, expected one")
+        return answer
+
+    def _read(self, text: str, frame: Size) -> Answer:
         think, payload = read_answer_tag(text, tolerant=self.tolerant)
         value = read_json(payload, "the answer")
         if value == []:
@@ -151,6 +168,10 @@ class VisionReasoner(AnswerFormat):
         Raises:
             MalformedAnswer: the reason says which tag, item or key is missing, double, or holds what it should not.
         """
+        strict = attempt(self._read, text, frame) if self.tolerant else self._read(text, frame)
+        return strict if isinstance(strict, Answer) else read_untuned(text, frame)
+
+    def _read(self, text: str, frame: Size) -> Answer:
         think, items = self.read_items(text)
         objects = tuple(read_object(item, frame, f"object {number}") for number, item in enumerate(items, start=1))
         return Answer(frame, objects, think)
@@ -175,7 +196,8 @@ class VisionReasoner(AnswerFormat):
         1 for the thinking in its place, and for the items of the list on average 1 for a right ``bbox_2d`` and 1 for a
         right ``point_2d``; "nothing there" is right.
         """
-        items = 2.0 if answer is not None else self._right_keys_per_item(text, frame)
+        right = answer is not None and all(prompt.box and prompt.points for prompt in answer.objects)
+        items = 2.0 if right else self._right_keys_per_item(text, frame)
         return float(thinking_in_place(text)) + items
 
     def _right_keys_per_item(self, text: str, frame: Size) -> float:
@@ -232,7 +254,7 @@ def _without_fence(payload: str) -> str:
     text = payload.strip()
     if len(text) < 6 or not (text.startswith("```") and text.endswith("```")):
         return payload
-    return text[3:-3].strip().removeprefix("json")
+    return _LANGUAGE.sub("", text[3:-3], count=1)
 
 
 def _canonical(answer: Answer, point_count: int, name: str) -> Answer:

@@ -113,6 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, load: Callable[..., Any] = load_aloud) -> int:
     """Evaluate every benchmark named and print a table, or JSON, for each; the models are loaded by `load`."""
     from thinkseg.evaluation.job import run_plan
+    from thinkseg.evaluation.reporting.run_report import read_in_words
     from thinkseg.evaluation.reporting.tables import text_table
     from thinkseg.writing import json_text
 
@@ -125,6 +126,8 @@ def run(args: argparse.Namespace, load: Callable[..., Any] = load_aloud) -> int:
             if not args.json:
                 assert run.folder is not None
                 print(text_table(run.report, measures=run.measures))
+                for sentence in read_in_words(run.header.answer_format):
+                    print(f"\n{sentence}")
                 print(f"\nreport: {run.folder / 'report.html'}")
         elif args.shard is not None:
             told = f"part {shard.index} of {shard.count} is done; the last part to end writes the report"

@@ -45,7 +45,11 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     asked = parser.add_argument_group(
         "how the model is prompted", "What is not given comes from its thinkseg.json, or from the table of known ones."
     )
-    asked.add_argument("--format", help="its answer format, e.g. seg-r1, vision-reasoner, or FILE.py:NAME of yours")
+    asked.add_argument(
+        "--format",
+        help="its answer format, e.g. seg-r1, vision-reasoner, or FILE.py:NAME of yours; vision-reasoner-tolerant and "
+        "seg-zero-tolerant read what models write that were never tuned, too",
+    )
     asked.add_argument(
         "--instruction",
         metavar="FILE",

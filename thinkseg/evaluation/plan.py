@@ -174,7 +174,7 @@ class EvaluationPlan:
             model_revision=reasoner_revision(model) if isinstance(model, str) else "",
             segmenter=config.segmenter or "the model's own",
             seed=self.options.seed,
-            answer_format=pipeline.answer_format.name if isinstance(pipeline, Pipeline) else "",
+            answer_format=pipeline.answer_format.reader_name if isinstance(pipeline, Pipeline) else "",
             protocol=self.protocol,
             data="" if self.options.root is None else str(self.options.root.resolve()),
             asked=self.model.asked() | ({"encoding": self.options.encoding} if self.options.encoding else {}),

@@ -79,7 +79,7 @@ class CheckpointConfig(Settings):
     family: Annotated[str, NAMES_CODE] | None = None
     """Family of models to which it belongs, a name in `thinkseg.models.families`; null for that of its model_type."""
     tolerant: bool | None = None
-    """Whether an answer in JSON may stand in a code fence."""
+    """Whether answers in JSON are read as models that were never tuned write them, too."""
     instruction: Annotated[Instruction | None, BeforeValidator(_as_instruction)] = None
     """The sentences that it is asked with, a template with {query}; null for the format's own."""
     sentences: str | None = None

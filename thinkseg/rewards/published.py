@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from thinkseg.answers.base import TOLERANT
 from thinkseg.errors import RecipeError
 
 
@@ -34,8 +35,9 @@ def published_rewards(name: str) -> PublishedRewards:
     Raises:
         RecipeError: there are none.
     """
+    plain = name.removesuffix(TOLERANT).removesuffix("-published")
     for known, rewards in PUBLISHED.items():
-        if name in (known, rewards.format):
+        if plain in (known, rewards.format):
             return rewards
     raise RecipeError(
         f"there are no published rewards '{name}': choose one of {', '.join(PUBLISHED)}, or a recipe file"

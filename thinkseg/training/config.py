@@ -206,7 +206,8 @@ class Fragment(RecipeSettings):
     format: Annotated[str, NAMES_CODE] | None = None
     """The answer format, by name or your own; null for the one that the model's folder names."""
     tolerant: bool | None = None
-    """Whether an answer in JSON may stand in a code fence; null for what the model's folder says, or else no."""
+    """Whether answers in JSON are read as models that were never tuned write them, too: in a code fence, among words,
+    without points; null for what the model's folder says, or else no."""
     instruction: InstructionTemplate | None = None
     """What the model is asked; null for what its folder says, or else for the format's own words."""
     sentences: str | None = None

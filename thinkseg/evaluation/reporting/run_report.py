@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from thinkseg.answers.base import TOLERANT
 from thinkseg.evaluation.benchmarks import Benchmark
 from thinkseg.evaluation.provenance import machine
 from thinkseg.evaluation.reporting.export import save_masks, save_overlays
@@ -35,7 +36,7 @@ def write_run_report(run: Run, benchmark: Benchmark, samples: Sequence[Sample], 
     write_rows(run.folder, rows_of(run.report, run.name), run.measures)
     context = ReportContext(
         title=f"{run.name} on {benchmark.name}",
-        lead=f"{len(samples)} samples: {benchmark.summary}.",
+        lead=" ".join([f"{len(samples)} samples: {benchmark.summary}.", *read_in_words(run.header.answer_format)]),
         runs=(run,),
         samples=samples,
         measures=run.measures,
@@ -52,6 +53,13 @@ def write_run_report(run: Run, benchmark: Benchmark, samples: Sequence[Sample], 
         },
     )
     return write_report(run.folder, context)
+
+
+def read_in_words(answer_format: str) -> list[str]:
+    """What has to stand beside the numbers about how answers were read; nothing where nothing special was done."""
+    if not answer_format.endswith(TOLERANT):
+        return []
+    return [f"Answers were read tolerantly ({answer_format}), as models write them that were never tuned."]
 
 
 def draw_images(run: Run, samples: Sequence[Sample], wanted: Collection[str], progress: bool = True) -> None:
