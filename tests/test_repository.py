@@ -229,3 +229,47 @@ def test_no_two_public_classes_have_one_name(repository):
                 homes.setdefault(node.name, []).append(name)
     assert len(homes) > 100
     assert {name: where for name, where in homes.items() if len(where) > 1} == {}
+
+
+def _without_encoding(call):
+    """Whether a call opens a file as text and leaves its encoding to the machine, where it is not UTF-8 on Windows."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if any(keyword.arg in ("encoding", None) for keyword in call.keywords):
+        return False
+    if name in ("read_text", "write_text"):
+        return isinstance(call.func, ast.Attribute)
+    if isinstance(call.func, ast.Attribute):
+        owner = call.func.value
+        if isinstance(owner, ast.Name) and (owner.id == "os" or owner.id[0].isupper()):
+            return False  # os.open, Image.open, Run.open
+    if name != "open":
+        return False
+    given = call.args if isinstance(call.func, ast.Attribute) else call.args[1:]
+    modes = [word.value for word in call.keywords if word.arg == "mode"] or given[:1] or [ast.Constant("r")]
+    return isinstance(modes[0], ast.Constant) and "b" not in str(modes[0].value)
+
+
+def test_what_opens_a_file_as_text_without_an_encoding_is_found():
+    bad = [
+        "p.read_text()",
+        "p.write_text(t)",
+        "p.open()",
+        "p.open('a')",
+        "open(p)",
+        "open(p, 'w')",
+        "open(p, mode='r')",
+    ]
+    good = ["p.read_text(encoding='utf-8')", "p.open('rb')", "open(p, 'wb')", "os.open(p, 1)", "read_text(p, e)"]
+    found = [text for text in bad + good if _without_encoding(ast.parse(text).body[0].value)]
+    assert found == bad
+
+
+def test_every_file_that_is_read_or_written_as_text_says_its_encoding(repository):
+    found = [
+        f"{path.relative_to(repository)}:{node.lineno}"
+        for folder in ("thinkseg", "scripts", "pocket", "benchmarks")
+        for path in sorted((repository / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and _without_encoding(node)
+    ]
+    assert found == []

@@ -153,7 +153,7 @@ def main() -> int:
     parser.add_argument("--packages", action="store_true", help="print the names of the packages that are needed")
     parser.add_argument("--unpacked", type=Path, help="the folder into which the packages were unpacked")
     args = parser.parse_args()
-    sources = json.loads((HERE / "sources.json").read_text())
+    sources = json.loads((HERE / "sources.json").read_text(encoding="utf-8"))
     if args.packages or args.unpacked is None:
         names = {entry["package"] for part in ("cutouts", "backgrounds") for entry in sources[part]}
         sys.stdout.write(" ".join(sorted(names)) + "\n")

@@ -19,5 +19,5 @@ class SceneFiles:
         count = (folder / "index.u8").stat().st_size // SIZE**2
         self.images = np.memmap(folder / "images.u8", np.uint8, "r", shape=(count, SIZE, SIZE, 3))
         self.index_maps = np.memmap(folder / "index.u8", np.uint8, "r", shape=(count, SIZE, SIZE))
-        lines = [json.loads(line) for line in (folder / "things.jsonl").read_text().splitlines()]
+        lines = [json.loads(line) for line in (folder / "things.jsonl").read_text(encoding="utf-8").splitlines()]
         self.lines = [line for line in lines if line["things"]]

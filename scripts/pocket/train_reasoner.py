@@ -175,7 +175,7 @@ def save_checkpoint(model, processor, folder: Path) -> None:
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     settings = {"format": "seg-r1", "instruction": {"system": None, "user": "{query}"}, "max_new_tokens": 48}
-    (folder / "thinkseg.json").write_text(json.dumps(settings, indent=2) + "\n")
+    (folder / "thinkseg.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def optimizers(model, helps: list[nn.Module], rate: float) -> tuple[Muon, torch.optim.AdamW]:

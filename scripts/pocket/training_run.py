@@ -68,7 +68,7 @@ class TrainingRun:
 
     def log(self, text: str) -> None:
         line = f"step {self.step}, {self.used:.1f} min: {text}\n"
-        with (self.out / "log.txt").open("a") as stream:
+        with (self.out / "log.txt").open("a", encoding="utf-8") as stream:
             stream.write(line)
         sys.stdout.write(line)
         sys.stdout.flush()

@@ -26,8 +26,8 @@ def write_part(out: Path, part: int, parts: int, count: int, size: int, seed: in
     images = np.memmap(out / "images.u8", np.uint8, "r+", shape=(count, size, size, 3))
     index_maps = np.memmap(out / "index.u8", np.uint8, "r+", shape=(count, size, size))
     lines = out / f"things.{part}.jsonl"
-    done = len(lines.read_text().splitlines()) if lines.exists() else 0
-    with lines.open("a") as stream:
+    done = len(lines.read_text(encoding="utf-8").splitlines()) if lines.exists() else 0
+    with lines.open("a", encoding="utf-8") as stream:
         for index in list(range(part, count, parts))[done:]:
             scene = scenes.scene(index)
             images[index], index_maps[index] = scene.image, scene.index_map
@@ -48,9 +48,10 @@ def create_files(out: Path, count: int, size: int) -> None:
 
 def join_parts(out: Path, parts: int) -> None:
     """One things.jsonl from those of the processes, in the order of the scenes."""
-    lines = [line for part in range(parts) for line in (out / f"things.{part}.jsonl").read_text().splitlines()]
+    texts = [(out / f"things.{part}.jsonl").read_text(encoding="utf-8") for part in range(parts)]
+    lines = [line for text in texts for line in text.splitlines()]
     lines.sort(key=lambda line: json.loads(line)["index"])
-    (out / "things.jsonl").write_text("\n".join(lines) + "\n")
+    (out / "things.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main() -> int:
