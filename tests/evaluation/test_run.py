@@ -15,7 +15,7 @@ from py_sod_metrics import Smeasure
 
 from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.parallel.shards import Shard, merge_shards
-from thinkseg.evaluation.record_file import RecordFile, read_records, write_records
+from thinkseg.evaluation.record_file import RecordFile, claim_folder, read_header, read_records, write_records
 from thinkseg.evaluation.records import PredictionRecord, RunHeader
 from thinkseg.evaluation.run import Run, evaluate
 from thinkseg.evaluation.scoring import score
@@ -378,3 +378,13 @@ def test_two_samples_of_one_id_are_refused_since_results_are_kept_by_it(
     twice = [samples[0], samples[1], samples[0]]
     with pytest.raises(DataError, match=r"two samples have the id 'square-0'.*give each its own"):
         evaluate(create_pipeline(), twice, None, HEADER, batch_size=2)
+
+
+def test_a_lock_that_cannot_be_removed_since_another_process_has_it_open_ends_no_evaluation(tmp_path, monkeypatch):
+    def as_on_windows(path, missing_ok=False):
+        raise PermissionError(13, "it is being used by another process", str(path))
+
+    monkeypatch.setattr("pathlib.Path.unlink", as_on_windows)
+    claim_folder(tmp_path / "run.json", HEADER)
+    claim_folder(tmp_path / "run.json", HEADER)  # and is free again
+    assert read_header(tmp_path / "run.json") == HEADER

@@ -162,3 +162,16 @@ def test_an_output_that_cannot_be_a_folder_is_told(tmp_path):
 def test_an_output_that_no_folder_can_be_called_is_told(tmp_path, name):
     with pytest.raises(RecipeError, match="'output' should be the name of a folder"), claimed(tmp_path / name):
         raise AssertionError("nobody trains there")
+
+
+def test_a_lock_that_cannot_be_removed_since_another_process_has_it_open_ends_no_training(tmp_path, monkeypatch):
+    def as_on_windows(path, missing_ok=False):
+        raise PermissionError(13, "it is being used by another process", str(path))
+
+    folder = tmp_path / "run"
+    monkeypatch.setattr("pathlib.Path.unlink", as_on_windows)
+    with claimed(folder):
+        pass
+    assert folder.is_dir()
+    with claimed(folder, patience=0.1):  # and is free again
+        pass

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -153,7 +154,8 @@ def claim_folder(path: Path, header: RunHeader) -> None:
             return
     finally:
         lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)  # whoever waits for it finds the header
+        with suppress(OSError):  # Windows does not remove a file that another process has open
+            Path(lock.lock_file).unlink(missing_ok=True)  # whoever waits for it finds the header
     found = read_header(path)
     differing = [
         f"{field.name} {getattr(header, field.name)!r} (there: {getattr(found, field.name)!r})"

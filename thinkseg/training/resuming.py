@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -155,8 +155,9 @@ def claimed(folder: Path, patience: float = 3.0) -> Iterator[None]:
     finally:
         lock.release()
         if is_new and {path.name for path in folder.iterdir()} <= {LOCK}:
-            (folder / LOCK).unlink(missing_ok=True)
-            folder.rmdir()
+            with suppress(OSError):  # Windows does not remove a file that another process has open
+                (folder / LOCK).unlink(missing_ok=True)
+                folder.rmdir()
 
 
 @contextmanager
