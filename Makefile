@@ -5,10 +5,10 @@ BIN := .venv/bin
 STAMP := .venv/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format check test smoke docs quickstart clean
+.PHONY: help setup format check test test-lowest smoke docs quickstart clean
 
 help:  ## say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
 
 setup: $(STAMP)  ## make .venv with ThinkSeg, its pocket models and the tools to work on it
 
@@ -35,6 +35,14 @@ check: setup  ## lint, types, the direction of imports, spelling
 test: setup  ## the default tier of the tests
 	$(BIN)/pytest -n 2
 
+# In an environment of its own, of several GB; takes what the default tier takes, so .ci/run leaves it out.
+test-lowest:  ## the same, with the lowest version that each range admits
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install uv
+	.venv-lowest/bin/uv pip install --python .venv-lowest/bin/python --resolution lowest-direct \
+		--editable '.[dev,supervision]' --editable ./pocket
+	.venv-lowest/bin/pytest -n 2
+
 smoke: setup  ## the main job in small: does it run at all
 	$(BIN)/thinkseg doctor
 	HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --steps 2 --scenes 32 --overwrite --out runs/smoke
@@ -50,4 +58,4 @@ quickstart: setup  ## train by reinforcement, evaluate and segment, offline, on 
 	else HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --out runs/quickstart; fi
 
 clean:  ## remove the environment and the site, not the runs
-	rm -rf .venv site docs/command_line.md
+	rm -rf .venv .venv-lowest site docs/command_line.md

@@ -190,5 +190,5 @@ def test_an_object_without_a_box_is_detected_around_its_mask() -> None:
     result = asked(ON_IT, form="seg-r1-points")
     assert result.boxes == (None,)
     rows, columns = np.flatnonzero(result.mask.any(1)), np.flatnonzero(result.mask.any(0))
-    around = [columns[0], rows[0], columns[-1], rows[-1]]
+    around = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
     assert result.to_supervision().xyxy.tolist() == [around]

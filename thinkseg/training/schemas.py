@@ -22,6 +22,7 @@ from thinkseg.rewards import PARTS
 from thinkseg.training.config import Recipe
 from thinkseg.training.sources import SOURCES
 from thinkseg.training.trl_settings import REQUIRED
+from thinkseg.types import Instruction
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -43,6 +44,9 @@ def checkpoint_schema() -> dict[str, Any]:
     """The schema of `thinkseg.json`."""
     schema = _schema_of(CheckpointConfig)
     _suggest(schema["properties"]["format"], FORMATS)
+    said = schema["$defs"]["Instruction"]  # pydantic says these two itself from 2.14 on
+    said |= {"additionalProperties": False, "description": _summary(Instruction.__doc__)}
+    schema["$defs"]["Instruction"] = dict(sorted(said.items()))
     return schema
 
 
@@ -67,8 +71,13 @@ def schema_text(schema: dict[str, Any]) -> str:
 def _schema_of(model: Any) -> dict[str, Any]:
     schema: dict[str, Any] = {"$schema": DIALECT, **model.model_json_schema()}
     for part in (schema, *schema.get("$defs", {}).values()):
-        part["description"] = part.get("description", "").partition("\n\n")[0].replace("\n", " ")
+        part["description"] = _summary(part.get("description"))
     return schema
+
+
+def _summary(text: str | None) -> str:
+    """The first paragraph of a docstring, on one line."""
+    return (text or "").partition("\n\n")[0].replace("\n", " ")
 
 
 def _suggest(setting: dict[str, Any], names: Iterable[str]) -> None:
