@@ -49,8 +49,8 @@ def add_prepare_arguments(prepare: argparse.ArgumentParser) -> None:
     prepare.add_argument(
         "--published-points",
         action="store_true",
-        help="find points as in the published rows, which do not know the image's border: those of an object that is cut "
-        "off lie there (default: in the object's middle)",
+        help="find points as in the published rows, which do not know the image's border: those of an object that is "
+        "cut off lie there (default: in the object's middle)",
     )
     prepare.add_argument(
         "--keep-iou",
