@@ -16,12 +16,26 @@ import pytest
 from PIL import Image
 
 from thinkseg.answers import get_format
+from thinkseg.evaluation.benchmarks import BENCHMARKS
+from thinkseg.evaluation.plan import EvaluatedModel, EvaluationPlan
 from thinkseg.evaluation.protocols import apply_to_sample, settings_of
+from thinkseg.models.canvas import Canvas
 from thinkseg.models.checkpoint_config import KNOWN, CheckpointConfig
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.models.reasoner import TransformersReasoner
 from thinkseg.testing import tiny_qwen2_5_vl
-from thinkseg.types import Answer, Completion, Instruction, ObjectPrompt, Request, Sample, Segmentation, Size
+from thinkseg.types import (
+    Answer,
+    Box,
+    Completion,
+    Instruction,
+    ObjectPrompt,
+    Point,
+    Request,
+    Sample,
+    Segmentation,
+    Size,
+)
 
 CASES = json.loads(Path(__file__).with_name("published_pixels.json").read_text())
 CHECKPOINTS = {
@@ -113,7 +127,7 @@ def create_pipeline() -> Callable[[str], tuple[Pipeline, Writes, Ellipses]]:
         reasoner, segmenter = Writes(model, processor), Ellipses()
         reasoner.handed, reasoner.queries = [], []
         only_the_query = get_format(config.format, Instruction("{query}"))
-        return Pipeline(reasoner, segmenter, only_the_query, config), reasoner, segmenter
+        return Pipeline(reasoner, segmenter, only_the_query, config=config), reasoner, segmenter
 
     return create
 
@@ -142,3 +156,54 @@ def test_an_answer_lands_on_the_pixels_of_its_authors_evaluation(
     mask = prediction.mask
     assert int(mask.sum()) == case["area"]
     assert digest(np.packbits(mask)) == case["mask"]
+
+
+def test_only_a_model_that_is_shown_a_canvas_is_asked_by_the_canvas_length_and_decoding_of_a_protocol(
+    create_pipeline: Callable[[str], tuple[Pipeline, Writes, Ellipses]],
+) -> None:
+    pipeline, reasoner, segmenter = create_pipeline("seg-zero")
+    settings = CheckpointConfig(**settings_of("seg-r1", "referring"))
+    shown = pipeline.asked_as(settings, "seg-r1")
+    assert isinstance(shown.reasoner, Writes)
+    assert (shown.reasoner.canvas, shown.reasoner.max_new_tokens) == (Canvas(1024, "bicubic", jpeg=True), 512)
+    assert (shown.reasoner.decoding, shown.config.objects, shown.asked_by) == ("sampled", None, "seg-r1")
+    own = Pipeline(
+        reasoner, segmenter, pipeline.answer_format, config=CheckpointConfig(format="seg-r1", max_new_tokens=9)
+    )
+    asked: Any = own.asked_as(settings, "seg-r1")
+    assert asked.reasoner is reasoner
+    assert (asked.config.canvas, asked.config.max_new_tokens, asked.segmenter.side) == (None, 9, 1024)
+
+
+def test_what_the_caller_says_comes_before_the_protocol(
+    create_pipeline: Callable[[str], tuple[Pipeline, Writes, Ellipses]],
+) -> None:
+    plan = EvaluationPlan(
+        ["refcoco-testa"],
+        EvaluatedModel("geshang/Seg-R1-7B", CheckpointConfig(canvas=768, masks="best of three")),
+        protocol="seg-r1",
+    )
+    asked: Any = plan.asked(create_pipeline("seg-r1")[0], BENCHMARKS["refcoco-testa"])
+    assert (asked.config.canvas, asked.config.masks, asked.config.max_new_tokens) == (768, "best of three", 512)
+    assert asked.reasoner.canvas.side == 768
+    foreground: Any = plan.asked(create_pipeline("seg-r1")[0], BENCHMARKS["cod10k"])
+    assert foreground.config.max_new_tokens == 1024
+
+
+def test_by_seg_r1_phrases_are_put_in_lower_case_and_sentences_are_not_and_have_words_of_their_own() -> None:
+    image = Image.new("RGB", (8, 4))
+    phrase = Sample("a", image, "The Dog.", task="reasoning")
+    sentence = Sample("b", image, "What Barks?", task="reasoning", is_sentence=True)
+    form = get_format("seg-r1", Instruction("find {query}"), sentence_template=Instruction("{query} Find it."))
+    asked = [form.instruction_for(apply_to_sample(each, "seg-r1")).user for each in (phrase, sentence)]
+    assert asked == ["find the dog.", "What Barks? Find it."]
+    assert form.instruction_for(apply_to_sample(phrase, "default")).user == "find The Dog."
+
+
+def test_the_first_object_has_all_points_of_the_answer() -> None:
+    boxes = "<bbox>[0,0,4,4]</bbox><bbox>[5,5,8,8]</bbox>"
+    text = f"<think></think>{boxes}<points>[[1,1],[6,6],[9,0]]</points><labels>[1,1,0]</labels>"
+    answer = get_format("seg-r1").try_parse(text, Size(10, 10), first=True)
+    assert isinstance(answer, Answer)
+    points = (Point(1, 1), Point(6, 6), Point(9, 0, label=0))
+    assert answer.objects == (ObjectPrompt(Box(0, 0, 4, 4), points),)

@@ -103,8 +103,8 @@ class Measured:
 
 MEASURED_AS: Mapping[MeasuredAs, Measured] = {
     "masks": Measured(),
-    "foreground": Measured(FOREGROUND_MEASURES),
-    "dichotomous": Measured(DICHOTOMOUS_MEASURES),
+    "foreground": Measured(FOREGROUND_MEASURES, protocols=("default", "seg-r1")),
+    "dichotomous": Measured(DICHOTOMOUS_MEASURES, protocols=("default", "seg-r1")),
     "referring": Measured(REFERRING_MEASURES, protocols=tuple(PROTOCOLS)),
     "several": Measured(GENERAL_MEASURES),
     "reasoning": Measured(protocols=tuple(PROTOCOLS)),

@@ -191,8 +191,9 @@ def apply_to_prediction(sample: Sample, prediction: Prediction, protocol: str) -
     masks = prediction.masks
     if rules.first_object and sample.task == REASONING:
         masks = masks[:1]
-    if rules.side is not None and len(masks):
-        masks = np.stack([_through_square(mask, rules.side) for mask in masks])
+    side = settings_of(protocol, sample.task).get("segmenter_canvas", rules.side)
+    if side is not None and len(masks):
+        masks = np.stack([_through_square(mask, side) for mask in masks])
     return prediction if masks is prediction.masks else dataclasses.replace(prediction, masks=masks)
 
 
