@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from thinkseg.errors import InputError
+from thinkseg.imaging import load_image
 from thinkseg.models.checkpoint_config import CanvasFilter
 from thinkseg.types import Size
 
@@ -44,5 +45,4 @@ class Canvas:
             return square
         stored = io.BytesIO()
         square.save(stored, format="JPEG")
-        with Image.open(stored) as read:
-            return read.convert("RGB")
+        return load_image(stored)
