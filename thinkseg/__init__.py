@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from thinkseg.api.evaluate import evaluate
     from thinkseg.api.instruction import instruction
     from thinkseg.api.measure import measure, measure_folders
+    from thinkseg.api.reproduce import reproduce
     from thinkseg.api.score import score
     from thinkseg.api.segment import segment_files
     from thinkseg.api.train import train
@@ -65,6 +66,7 @@ __all__ = [
     "load",
     "measure",
     "measure_folders",
+    "reproduce",
     "reward",
     "score",
     "segment_files",
@@ -167,6 +169,7 @@ _HOMES = {
     "instruction": "thinkseg.api.instruction",
     "measure": "thinkseg.api.measure",
     "measure_folders": "thinkseg.api.measure",
+    "reproduce": "thinkseg.api.reproduce",
     "reward": "thinkseg.rewards.part",
     "score": "thinkseg.api.score",
     "segment_files": "thinkseg.api.segment",

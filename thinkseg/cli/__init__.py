@@ -31,6 +31,7 @@ VERBS = {
     "demo": "try a model in the browser",
     "train": "run a training stage from a recipe: sft or rl",
     "evaluate": "run a model on a benchmark",
+    "reproduce": "make a published number again, and put both side by side",
     "compare": "put two or more evaluations side by side, with how sure the differences are",
     "metrics": "compare a folder of masks, made by any system, with the true ones",
     "instruction": "fetch the sentences that published checkpoints were trained with, from their authors",

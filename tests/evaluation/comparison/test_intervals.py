@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thinkseg.errors import DataError
-from thinkseg.evaluation.comparison.intervals import ENOUGH, Gain, compare, differences
+from thinkseg.evaluation.comparison.intervals import ENOUGH, Gain, compare, differences, interval_of
 from thinkseg.evaluation.measures.registry import measure
 from thinkseg.evaluation.records import PredictionRecord
 
@@ -238,3 +238,12 @@ def test_every_task_has_its_own_gain(create_record: Callable[..., PredictionReco
     assert gains["salient"] == Gain(0, 0, 0, 40)
     assert gains["referring"].mean == pytest.approx(0.2)
     assert gains["all"].n == 80
+
+
+def test_the_interval_of_one_run_is_that_of_its_mean(create_records: CreateRecords) -> None:
+    """Of 400 samples, half of which score 1, the mean has a standard error of .025; 95 % are 1.96 of these."""
+    records = create_records([float(index % 2) for index in range(400)])
+    low, high = interval_of(["giou"], records)["giou"]
+    assert low == pytest.approx(0.5 - 1.96 * 0.025, abs=0.006)
+    assert high == pytest.approx(0.5 + 1.96 * 0.025, abs=0.006)
+    assert interval_of(["giou"], records[:1]) == {}

@@ -106,6 +106,27 @@ def compare(before: Records, after: Records, seed: int = 0) -> dict[str, Gain]:
     return {name: found["giou"] for name, found in gains.items() if found}
 
 
+def interval_of(names: Sequence[str], records: Records, *, seed: int = 0) -> dict[str, tuple[float, float]]:
+    """The 95 % interval of each named measure of one run, its samples drawn again with replacement.
+
+    Args:
+        names: of measures. One that is no ratio of sums, or has nothing to say about the records, is left out.
+        records: of the run.
+        seed: of the draws.
+
+    Returns:
+        The two ends by name; nothing with fewer than two records.
+    """
+    if len(records) < 2:
+        return {}
+    found = measure(counted_records(records), names)
+    hows = {name: get_measure(name).how for name in names if name in found}
+    ratios = {name: how for name, how in hows.items() if isinstance(how, RatioOfSums)}
+    after = [_counted(how.rows(records), records) for how in ratios.values()]
+    before = [rows * ([0.0] * (rows.shape[1] - 1) + [1.0]) for rows in after]  # whose measure is 0
+    return dict(zip(ratios, _intervals(before, after, seed, RESAMPLES), strict=True)) if ratios else {}
+
+
 def _closed(mean: float, low: float, high: float, n: int) -> Gain:
     """A gain whose interval is the difference itself where all draws gave the same."""
     return Gain(mean, mean, mean, n) if high - low < EQUAL else Gain(mean, low, high, n)
