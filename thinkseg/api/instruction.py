@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from thinkseg.arguments import FLAG, PATH, TEXT, instance, optional, takes
 from thinkseg.errors import InputError
 from thinkseg.models.published.store import InstructionStore
 from thinkseg.types import Instruction
 
 
+@takes(name=TEXT, fetch=FLAG, source=optional(PATH), store=optional(instance("an InstructionStore", InstructionStore)))
 def instruction(
     name: str,
     *,
@@ -35,6 +37,11 @@ def instruction(
     Raises:
         InputError: there is none of that name, it is not there, cannot be fetched or cannot be kept.
         DataError: what was fetched, given or kept is not what is on record.
+
+    >>> from thinkseg.testing.published_sentences import stand_in_store, write_repository
+    >>> clone = write_repository(Path("clone"))  # of a system that does not exist
+    >>> instruction("pointer/one", source=clone, store=stand_in_store(Path("cache"))).user
+    'Point at {query}!'
     """
     store = store or InstructionStore()
     found = {one: _one(one, store, fetch, source) for one in dict.fromkeys(store.by_kind(name).values())}

@@ -9,7 +9,7 @@ from thinkseg.errors import InputError
 from thinkseg.evaluation.load_options import LoadOptions
 from thinkseg.evaluation.provenance import command_line
 from thinkseg.evaluation.published_numbers import PUBLISHED
-from thinkseg.evaluation.reproduction import Need, Outcome, Reproduction
+from thinkseg.evaluation.reproduction import Need, Reproduced, Reproduction
 
 
 @takes(
@@ -36,7 +36,7 @@ def reproduce(
     batch_size: int = 16,
     processes: int = 1,
     progress: bool = True,
-) -> Outcome:
+) -> Reproduced:
     """Evaluate a published system as its authors did, and put the published number beside the one that is found.
 
     Args:
@@ -74,6 +74,9 @@ def reproduce(
 
 def needs(name: str, *, model: str | Path | None = None, data: str | Path | None = None) -> list[Need]:
     """What a published number needs, and what of that is not here; nothing is run.
+
+    >>> [need.what for need in needs("seg-r1/cod10k", model="pocket")]
+    ['model', 'data', 'GPU memory', 'hours']
 
     Raises:
         InputError: there is no such number.

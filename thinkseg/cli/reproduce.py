@@ -17,7 +17,7 @@ from thinkseg.errors import InputError
 from thinkseg.evaluation.published_numbers import PUBLISHED
 
 if TYPE_CHECKING:
-    from thinkseg.evaluation.reproduction import Need, Outcome
+    from thinkseg.evaluation.reproduction import Need, Reproduced
     from thinkseg.models.published.store import InstructionStore
 
 EXAMPLE = """\
@@ -121,7 +121,7 @@ def _needed(needs: Sequence[Need]) -> str:
     return "\n".join(lines)
 
 
-def _side_by_side(outcome: Outcome) -> str:
+def _side_by_side(outcome: Reproduced) -> str:
     rows = [("measure", "published", "found", "95 % interval", "the published value")]
     for row in outcome.rows:
         found = "–" if row.found is None else f"{row.found:.3f}"

@@ -146,7 +146,7 @@ class Reproduction:
     def _time(self) -> Need:
         return Need("hours", "not measured on a GPU; a run says at its end how long the whole would take")
 
-    def run(self, load: Callable[..., Any] | None = None, command: str = "", progress: bool = True) -> Outcome:
+    def run(self, load: Callable[..., Any] | None = None, command: str = "", progress: bool = True) -> Reproduced:
         """Evaluate and compare; `load` takes the place of what loads the models.
 
         Raises:
@@ -170,7 +170,9 @@ class Reproduction:
         )
         (evaluated,) = run_plan(plan)
         seconds = None if evaluated.report is None else evaluated.report["seconds"]["evaluate"]
-        outcome = Outcome(self.published, evaluated.run, self._rows(evaluated.run), self._notes(evaluated.run, seconds))
+        outcome = Reproduced(
+            self.published, evaluated.run, self._rows(evaluated.run), self._notes(evaluated.run, seconds)
+        )
         if self.out is not None:
             write_json(self.out / NAME, outcome.to_json())
         return outcome
@@ -230,7 +232,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Reproduced:
     """What came of it."""
 
     published: PublishedNumbers
