@@ -160,6 +160,10 @@ def test_referring_data_sets_tell_how_many_boxes_are_right(evaluate: Evaluate, t
     published = evaluate("refcoco-val", lambda _: said(corner, right), "--limit", "2", "--protocol", "vision-reasoner")
     assert value(published, "any_box_accuracy") == 1
     assert value(published, "any_box_or_hull_accuracy") == 1
+    told = {row["choice"]: row["run"] for row in published["published"]}
+    assert told["unit"] == told["right box"] == "as theirs"
+    assert told["canvas"] == "the image's own size"  # the tiny model is none of theirs
+    assert "published" not in report
     assert published["metrics"]["any_box_accuracy"]["count"] == 1  # one expression of the one object
 
 

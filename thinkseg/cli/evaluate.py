@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from thinkseg.cli.compare import listed
 from thinkseg.cli.model_flags import add_model_flags, config_from_flags, load_aloud
 from thinkseg.data.discovery.catalog import benchmark_splits
+from thinkseg.errors import InputError
 from thinkseg.evaluation.benchmarks import BENCHMARKS
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ examples:
   thinkseg evaluate my_benchmarks.py:corners --model runs/rl/final --out runs/corners
   thinkseg evaluate coco-detection --data data --model runs/rl/final --out runs/boxes
   thinkseg evaluate refcoco-testa --protocol seg-zero --data data --model runs/rl/final --out runs/as_seg_zero
-  thinkseg evaluate cod10k camo reasonseg-val --data data --model runs/rl/final --out runs/hidden"""
+  thinkseg evaluate cod10k camo reasonseg-val --data data --model runs/rl/final --out runs/hidden
+  thinkseg evaluate reasonseg-test --model geshang/Seg-R1-7B --protocol seg-r1 --explain"""
 
 DONE = 0
 NAMED = 10
@@ -103,7 +105,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of benchmarks that are composed, not read (default: 0)")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share the samples (default: 1)")
     parser.add_argument("--shard", metavar="I/N", help="only part I of N; the last part to end reports")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="only print which choices of the run are those behind the checkpoint's published numbers, and what gives "
+        "the others; nothing is loaded or run",
+    )
     parser.add_argument("--save-masks", action="store_true", help="write the predicted masks to DIR/masks, as PNG")
     parser.add_argument("--save-overlays", action="store_true", help="write images with their masks to DIR/overlays")
     parser.add_argument("--json", action="store_true", help="print the report as JSON in place of the table")
@@ -112,6 +120,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, load: Callable[..., Any] = load_aloud) -> int:
     """Evaluate every benchmark named and print a table, or JSON, for each; the models are loaded by `load`."""
+    if args.explain:
+        return _explain(plan_from_flags(args, load), as_json=args.json)
+    if args.out is None:
+        raise InputError("results need a folder: say --out DIR, or --explain to run nothing")
     from thinkseg.evaluation.job import run_plan
     from thinkseg.evaluation.reporting.run_report import read_in_words
     from thinkseg.evaluation.reporting.tables import text_table
@@ -134,6 +146,20 @@ def run(args: argparse.Namespace, load: Callable[..., Any] = load_aloud) -> int:
             print(told, file=sys.stderr)
     if args.json and printed:
         print(json_text(printed if len(evaluated) > 1 else next(iter(printed.values()))))
+    return DONE
+
+
+def _explain(plan: EvaluationPlan, *, as_json: bool) -> int:
+    """Print how the runs compare with published ones."""
+    from thinkseg.evaluation.explaining import explained_text
+    from thinkseg.writing import json_text
+
+    runs = plan.explained()
+    if as_json:
+        rows = {run.benchmark: run.rows() for run in runs}
+        print(json_text(rows if len(runs) > 1 else runs[0].rows()))
+    else:
+        print("\n\n".join(explained_text(run) for run in runs))
     return DONE
 
 

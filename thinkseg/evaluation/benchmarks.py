@@ -292,6 +292,16 @@ def _failure(what: str, cause: Exception) -> str:
     return f"{what} fails where it is called: {reason_of(cause)}"
 
 
+def check_protocol(benchmark: Benchmark, protocol: str) -> None:
+    """Refuse a protocol by which a benchmark's samples cannot be scored.
+
+    Raises:
+        InputError: the sentence says which ones there are.
+    """
+    if protocol not in benchmark.protocols:
+        raise InputError(f"'{benchmark.name}' has no protocol '{protocol}'; it has: {', '.join(benchmark.protocols)}")
+
+
 def load_benchmark(
     choice: BenchmarkChoice, options: LoadOptions, protocol: str = "default"
 ) -> tuple[Benchmark, Sequence[Sample]]:
@@ -302,9 +312,8 @@ def load_benchmark(
         DataError: the data are missing or damaged, or fewer or more than the benchmark has.
     """
     benchmark = find_benchmark(choice)
+    check_protocol(benchmark, protocol)
     name = benchmark.name
-    if protocol not in benchmark.protocols:
-        raise InputError(f"'{name}' has no protocol '{protocol}'; it has: {', '.join(benchmark.protocols)}")
     if options.limit is not None and options.limit < 1:
         raise InputError(f"expected a limit of at least 1 sample, found {options.limit}")
     if options.seed < 0:

@@ -13,8 +13,11 @@ from thinkseg.evaluation.benchmarks import (
     BenchmarkChoice,
     LoadOptions,
     benchmark_names,
+    check_protocol,
+    find_benchmark,
     load_benchmark,
 )
+from thinkseg.evaluation.explaining import ExplainedRun
 from thinkseg.evaluation.measures.registry import get_measure
 from thinkseg.evaluation.parallel.shards import Shard
 from thinkseg.evaluation.protocols import settings_of
@@ -156,6 +159,22 @@ class EvaluationPlan:
         if len(set(names)) < len(names):
             raise InputError(f"several benchmarks have the same name, so that one would replace the other: {names}")
         return loaded
+
+    def explained(self) -> list[ExplainedRun]:
+        """How each benchmark would be asked and scored, from names alone: neither data nor models are looked for.
+
+        Raises:
+            InputError: a benchmark or a protocol does not exist, or a benchmark has not this protocol.
+        """
+        names = benchmark_names([one for one in self.benchmarks if isinstance(one, str)])
+        found = [find_benchmark(one) for one in [*names, *(one for one in self.benchmarks if not isinstance(one, str))]]
+        for benchmark in found:
+            check_protocol(benchmark, self.protocol)
+        model = self.model
+        return [
+            ExplainedRun(one.name, one.task, self.protocol, model.name, model.config, dtype=model.dtype)
+            for one in found
+        ]
 
     def asked(self, pipeline: Predictor, benchmark: Benchmark) -> Predictor:
         """The pipeline as the protocol asks models in a benchmark; what the caller says comes before that."""

@@ -78,6 +78,9 @@ class ReportFile(BaseModel):
     seconds: dict[str, float] = Field(default_factory=dict)
     """How long each stage took."""
     settings: dict[str, JsonValue] = Field(default_factory=dict)
+    published: list[dict[str, str]] = Field(default_factory=list)
+    """Of a single run, a row for each choice of its evaluation: ``choice``, the ``authors``' value behind published
+    numbers, ours by ``default``, ``by`` what theirs is had, and this ``run``'s; empty where nothing was published."""
     gain: GainValue | None = None
     """Of all samples; of two runs only."""
     gain_by_task: dict[str, GainValue] = Field(default_factory=dict)

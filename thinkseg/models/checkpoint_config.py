@@ -35,6 +35,8 @@ Decoding = Literal["greedy", "penalised", "sampled"]
 MaskChoice = Literal["single", "best of three"]
 Rounding = Literal["half even", "half up"]
 
+_ON_CANVAS = ("frame", "canvas", "canvas_filter", "canvas_jpeg", "max_new_tokens", "decoding")
+"""Settings by which a protocol asks models that are shown a canvas, and no other ones."""
 _NEAR = 0.8
 """How alike a key of a file's own is to a setting's name, by `difflib`, where it is taken for a slip of the pen."""
 
@@ -126,6 +128,17 @@ class CheckpointConfig(Settings):
     def with_defaults(self, other: CheckpointConfig) -> CheckpointConfig:
         """This, with what it leaves open taken from the other one."""
         return CheckpointConfig(**{**other.said(), **self.said()})
+
+    def asked_as(self, settings: CheckpointConfig) -> CheckpointConfig:
+        """This checkpoint's settings where other ones take their place.
+
+        Those of the segmenter's prompts and masks always do; canvas, length and decoding do where the checkpoint is
+        shown a canvas, since another one is not asked so.
+        """
+        asked = settings.with_defaults(self)
+        return (
+            asked if self.canvas is not None else asked.replaced(**{name: getattr(self, name) for name in _ON_CANVAS})
+        )
 
     def answer_format(self) -> AnswerFormat:
         """The answer format, which has to be said."""

@@ -45,10 +45,6 @@ from thinkseg.types import (
 _log = logging.getLogger(__name__)
 
 
-_WITH_A_CANVAS = ("frame", "canvas", "canvas_filter", "canvas_jpeg", "max_new_tokens", "decoding")
-"""Settings by which a protocol asks models that are shown a canvas, and no other ones."""
-
-
 @dataclass(frozen=True)
 class Pipeline:
     """A reasoner, a segmenter, and the format in which the one tells the other where to look."""
@@ -67,15 +63,12 @@ class Pipeline:
         """The same models asked in another way, sharing their weights.
 
         Args:
-            settings: what takes the place of its own. Those of the segmenter's prompts and masks always do; canvas,
-                length and decoding do where the checkpoint is shown a canvas, since another one is not asked so.
+            settings: what takes the place of its own, see `CheckpointConfig.asked_as`.
             protocol: whose settings these are.
         """
-        config = settings.with_defaults(self.config)
+        config = self.config.asked_as(settings)
         reasoner, asked_as = self.reasoner, getattr(self.reasoner, "asked_as", None)
-        if self.config.canvas is None:
-            config = config.replaced(**{name: getattr(self.config, name) for name in _WITH_A_CANVAS})
-        elif asked_as is not None:
+        if self.config.canvas is not None and asked_as is not None:
             reasoner = asked_as(config)
         segmenter = prompted(self.segmenter, config)
         return replace(self, reasoner=reasoner, segmenter=segmenter, config=config, asked_by=protocol)

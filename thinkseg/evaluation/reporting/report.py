@@ -55,6 +55,8 @@ class ReportContext:
     seconds: Mapping[str, float] = field(default_factory=dict)
     """How long each stage took."""
     settings: Mapping[str, str | int | float] = field(default_factory=dict)
+    published: Sequence[Mapping[str, str]] = ()
+    """Of a single run, its choices beside those behind published numbers: see `ExplainedRun.rows`."""
     seed: int = 0
 
     @property
@@ -101,6 +103,8 @@ def report_file(context: ReportContext, gains: Mapping[str, Gain]) -> ReportFile
         content |= {run.name: RunNumbers.of(run.report) for run in context.runs}
     else:
         content |= dict(RunNumbers.of(last))
+    if context.published:
+        content["published"] = [dict(row) for row in context.published]
     return ReportFile.model_validate(content)
 
 
@@ -130,6 +134,7 @@ def report_html(context: ReportContext, gains: Mapping[str, Gain]) -> str:
         failures=[_failures(run) for run in context.runs],
         command=context.command,
         facts=_facts(context, first, last),
+        published=context.published,
     )
 
 

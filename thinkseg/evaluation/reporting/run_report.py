@@ -11,11 +11,13 @@ from tqdm import tqdm
 
 from thinkseg.answers.base import TOLERANT
 from thinkseg.evaluation.benchmarks import Benchmark
+from thinkseg.evaluation.explaining import ExplainedRun
 from thinkseg.evaluation.provenance import machine
 from thinkseg.evaluation.reporting.export import save_masks, save_overlays
 from thinkseg.evaluation.reporting.latex_tables import rows_of, write_rows
 from thinkseg.evaluation.reporting.report import ReportContext, write_report
 from thinkseg.evaluation.run import Run
+from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.types import Sample
 
 
@@ -43,6 +45,7 @@ def write_run_report(run: Run, benchmark: Benchmark, samples: Sequence[Sample], 
         command=made.command,
         machine=machine(made.device),
         seconds={"evaluate": made.seconds},
+        published=_explained(run, benchmark).rows(),
         settings={
             "segmenter": run.header.segmenter,
             "answer format": run.header.answer_format,
@@ -60,6 +63,15 @@ def read_in_words(answer_format: str) -> list[str]:
     if not answer_format.endswith(TOLERANT):
         return []
     return [f"Answers were read tolerantly ({answer_format}), as models write them that were never tuned."]
+
+
+def _explained(run: Run, benchmark: Benchmark) -> ExplainedRun:
+    """The run as it is held against published ones."""
+    header = run.header
+    asked = {name: value for name, value in header.asked.items() if name in CheckpointConfig.model_fields}
+    return ExplainedRun(
+        benchmark.name, benchmark.task, header.protocol, header.model, CheckpointConfig(**asked), header.dtype
+    )
 
 
 def draw_images(run: Run, samples: Sequence[Sample], wanted: Collection[str], progress: bool = True) -> None:
