@@ -166,7 +166,7 @@ def test_what_is_wrong_is_named(folders, capsys, broken):
         sentence = "nowhere"
     else:
         words[-1] = -1
-        sentence = "processes should be at least 1, found -1"
+        sentence = "'processes' of measure_folders should be a whole number from 1 or None, found -1"
     code, _, err = run(capsys, *words)
     assert code == 2
     assert sentence in err
