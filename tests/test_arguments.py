@@ -3,7 +3,8 @@
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from PIL import Image
 
 import thinkseg
 from thinkseg.answers import get_format
-from thinkseg.arguments import COUNT, FLAG, NAMES, PATH, TEXT, many, optional, takes
+from thinkseg.arguments import COUNT, FLAG, NAMES, PATH, TEXT, instance, many, optional, read_one_by_one, takes
 from thinkseg.errors import CheckpointError, InputError
 from thinkseg.inputs import check_sample
 from thinkseg.models.pipeline import Pipeline
@@ -240,6 +241,34 @@ def test_a_sample_of_the_caller_s_own_is_looked_at(name, value, told):
         check_sample(sample)
     with pytest.raises(InputError, match=re.escape(told)):
         thinkseg.evaluate([sample], PIPELINE, progress=False)
+
+
+class Lazy(Sequence[thinkseg.Sample]):
+    """Samples that are made when they are asked for, each of which is counted."""
+
+    def __init__(self) -> None:
+        self.read: list[int] = []
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> Any:
+        self.read.append(index)
+        return replace(SAMPLE, id=str(index))
+
+
+def test_samples_that_are_read_one_by_one_are_not_read_beforehand():
+    @takes(samples=read_one_by_one(instance("a sample", thinkseg.Sample), "a list of samples"))
+    def call(samples):
+        return samples
+
+    samples = Lazy()
+    assert call(samples) is samples
+    assert samples.read == []
+    for wrong in (3, "abc", {}, [3], None):
+        with pytest.raises(InputError, match="'samples' of call should be a list of samples"):
+            call(wrong)
+    assert len(thinkseg.evaluate(samples, PIPELINE, progress=False).records) == 3
 
 
 def test_a_record_that_lacks_something_is_told():

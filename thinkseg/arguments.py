@@ -65,6 +65,21 @@ def many(kind: Kind, words: str) -> Kind:
     return Kind(words, holds)
 
 
+def read_one_by_one(kind: Kind, words: str) -> Kind:
+    """A list or tuple of values of this kind, or what else has a length and gives its values by their places.
+
+    The values of the latter are not asked for: each may be a file that is read.
+    """
+
+    def holds(value: Any) -> bool:
+        if isinstance(value, list | tuple):
+            return all(kind.holds(item) for item in value)
+        gives = all(hasattr(type(value), name) for name in ("__len__", "__getitem__"))
+        return gives and not isinstance(value, str | bytes | Mapping)
+
+    return Kind(words, holds)
+
+
 def _is_path(value: Any) -> bool:
     if isinstance(value, PathLike):
         value = value.__fspath__()

@@ -172,7 +172,9 @@ def test_folders_are_measured_with_a_count_and_with_measures_of_ones_own(
     assert np.isnan(scores.values["n_acc"])
     assert scores.to_json()["metrics"]["n_acc"] is None  # type: ignore[index]
     assert told == [(2, 2)]
-    with pytest.raises(InputError, match="'processes' of measure_folders should be a whole number from 1 or None, found 0"):
+    with pytest.raises(
+        InputError, match="'processes' of measure_folders should be a whole number from 1 or None, found 0"
+    ):
         thinkseg.measure_folders(*folders, processes=0)
 
 

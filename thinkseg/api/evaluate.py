@@ -6,7 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thinkseg.arguments import COUNT, FLAG, FROM_0, NAMES, PATH, TEXT, having, instance, many, optional, takes
+from thinkseg.arguments import (
+    COUNT,
+    FLAG,
+    FROM_0,
+    NAMES,
+    PATH,
+    TEXT,
+    having,
+    instance,
+    optional,
+    read_one_by_one,
+    takes,
+)
 from thinkseg.errors import InputError
 from thinkseg.evaluation.benchmarks import Benchmark, LoadOptions, benchmark_names
 from thinkseg.evaluation.job import run_plan
@@ -22,7 +34,9 @@ if TYPE_CHECKING:
 
 
 @takes(
-    benchmark=TEXT | instance("a benchmark", Benchmark) | many(instance("a sample", Sample), "a list of samples"),
+    benchmark=TEXT
+    | instance("a benchmark", Benchmark)
+    | read_one_by_one(instance("a sample", Sample), "a list of samples"),
     model=PATH | having("a pipeline", "predict"),
     out=optional(PATH),
     data=optional(PATH),

@@ -212,7 +212,7 @@ def _record(
 def _take_ids(taken: set[str], batch: Sequence[Sample | UnknownTruth]) -> None:
     """Refuse samples of one id: masks are named by it, and comparisons match by it."""
     for sample in batch:
-        if isinstance(sample, Sample):
+        if not isinstance(sample, UnknownTruth):
             check_sample(sample)
         if sample.id in taken:
             raise DataError(f"two samples have the id '{sample.id}', by which results are kept: give each its own")

@@ -116,10 +116,10 @@ def test_half_written_files_of_one_that_was_killed_are_removed_and_no_others(tmp
 
 
 def test_a_seed_below_zero_is_refused_everywhere() -> None:
-    with pytest.raises(InputError, match="expected a seed of at least 0, found -1"):
+    with pytest.raises(InputError, match="'seed' of evaluate should be a whole number from 0, found -1"):
         thinkseg.evaluate("scenes", Filler(), seed=-1, limit=2, progress=False)
     run = thinkseg.evaluate(Squares(3), Filler(), progress=False)
-    with pytest.raises(InputError, match="expected a seed of at least 0, found -5"):
+    with pytest.raises(InputError, match="'seed' of compare should be a whole number from 0, found -5"):
         thinkseg.compare([replace(run, name="a"), replace(run, name="b")], seed=-5)
     with pytest.raises(InputError, match="--seed should be 0 or more, found -1"):
         QuickstartOptions(seed=-1).check()
