@@ -34,6 +34,14 @@ class SegR1Published(SegR1):
 
     name = "seg-r1-published"
 
+    def canonical(self, answer: Answer) -> Answer:
+        """The answer as the plain format expresses it.
+
+        Raises:
+            ValueError: that cannot express it, or the thinking holds what the published reader takes for an answer.
+        """
+        return _with_plain_thinking(SegR1.canonical(self, answer), "<")
+
     def parse(self, text: str, frame: Size) -> Answer:
         """Read a completion: every box with the points in it, or the points alone where there is no box.
 
@@ -85,6 +93,14 @@ class SegZeroPublished(SegZero):
     name = "seg-zero-published"
     can_be_tolerant = False
 
+    def canonical(self, answer: Answer) -> Answer:
+        """The answer as the plain format expresses it.
+
+        Raises:
+            ValueError: that cannot express it, or the thinking holds what the published reader takes for an answer.
+        """
+        return _with_plain_thinking(SegZero.canonical(self, answer), "{<")
+
     def parse(self, text: str, frame: Size) -> Answer:
         """Read a completion.
 
@@ -116,6 +132,14 @@ class VisionReasonerPublished(VisionReasoner):
     name = "vision-reasoner-published"
     can_be_tolerant = False
 
+    def canonical(self, answer: Answer) -> Answer:
+        """The answer as the plain format expresses it.
+
+        Raises:
+            ValueError: that cannot express it, or the thinking holds what the published reader takes for an answer.
+        """
+        return _with_plain_thinking(VisionReasoner.canonical(self, answer), "<")
+
     def parse(self, text: str, frame: Size) -> Answer:
         """Read a completion.
 
@@ -136,6 +160,13 @@ class VisionReasonerPublished(VisionReasoner):
         except _UNREADABLE as error:
             raise MalformedAnswer("the published reader finds an item without four and two numbers") from error
         return Answer(frame, objects, _think(text))
+
+
+def _with_plain_thinking(answer: Answer, held: str) -> Answer:
+    """An answer whose thinking has none of some characters."""
+    if any(character in answer.think for character in held):
+        raise ValueError(f"thinking in a published format cannot hold {' or '.join(held)}: an answer begins there")
+    return answer
 
 
 def _nothing(text: str, frame: Size, plain: SegR1 | SegR1Points | SegZero) -> Answer | None:
