@@ -216,6 +216,22 @@ def test_the_images_of_a_folder_are_found_in_any_letter_case(tmp_path):
     assert list(find_images(tmp_path)) == ["a", "b", "c", "d", "e"]
 
 
+def test_a_link_that_leads_nowhere_is_found_as_an_image_that_cannot_be_read(tmp_path):
+    """Passed over, it would be a target that nobody misses."""
+    (tmp_path / "a.png").symlink_to("nowhere.png")
+    (tmp_path / "b.png").mkdir()
+    found = find_images(tmp_path)
+    assert list(found) == ["a"]
+    with pytest.raises(ImageError, match=r"a\.png"):
+        load_mask(found["a"])
+
+
+def test_what_is_no_finite_number_in_an_image_of_fractions_is_black(tmp_path):
+    values = np.array([[0, 0.5, 1], [np.nan, np.inf, -np.inf]], np.float32)
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    assert np.asarray(load_image(tmp_path / "a.tiff"))[..., 0].tolist() == [[0, 128, 255], [0, 0, 0]]
+
+
 def test_two_images_of_one_name_and_a_missing_folder_are_refused(tmp_path):
     for name in ("a.jpg", "a.png"):
         grey(0, 255).save(tmp_path / name)

@@ -14,6 +14,8 @@
 Every message is one sentence, or two, that say what was expected, what was found and what to do.
 """
 
+import re
+
 
 def reason_of(error: BaseException) -> str:
     r"""What somebody else's error says, for a sentence of ours: its kind and its message, on one line.
@@ -24,8 +26,40 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
+def one_line(text: str) -> str:
+    r"""Text that any file and one line takes, whatever names of files and values of others stand in it.
+
+    What ends a line or turns the order of letters is written as an escape, as is half a surrogate pair, which has no
+    UTF-8; a byte of a name that is not UTF-8 becomes ``\xe9``.
+
+    >>> print(one_line("caf\udce9\n.png"))
+    caf\xe9\n.png
+    """
+    return _UNPRINTABLE.sub(_escaped, text)
+
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Controls, ends of lines, turns of the direction of writing, half surrogate pairs."""
+
+
+_LONGEST = 4000
+"""Letters of a message; what is longer quotes something endless, and loses its middle."""
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if 0xDC80 <= code <= 0xDCFF:  # so Python keeps a byte of a file's name that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return found[0].encode("unicode_escape").decode()
+
+
 class ThinkSegError(Exception):
-    """Base class of every error that ThinkSeg raises on purpose."""
+    """Base class of every error that ThinkSeg raises on purpose; its message is one line, of a length to be read."""
+
+    def __init__(self, message: str = "") -> None:
+        if len(message) > _LONGEST:
+            message = f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 2 :]}"
+        super().__init__(one_line(message))
 
 
 class InputError(ThinkSegError):

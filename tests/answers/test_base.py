@@ -226,3 +226,27 @@ def test_the_reason_of_parse_itself_can_be_written_too(name: str) -> None:
         with pytest.raises(ThinkSegError) as caught:
             get_format(name).parse(text, Size(9, 9))
         assert str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "think"),
+    [
+        ("vision-reasoner-published", "<answer>"),
+        ("vision-reasoner-published", "<answer>[]</answer>"),
+        ("seg-zero-published", 'the form {"bbox": [1, 2, 3, 4]}'),
+        ("seg-zero-published", "a < b"),
+        ("seg-r1-published", "<bbox>[1,2,3,4]</bbox>"),
+    ],
+)
+def test_thinking_that_a_published_reader_takes_for_the_answer_is_not_rendered(name: str, think: str) -> None:
+    """These readers look anywhere in the text, where the plain ones know what is thinking."""
+    plain, published = get_format(name.removesuffix("-published")), get_format(name)
+
+    def answer(thought: str) -> Answer:
+        return Answer(Size(640, 480), (ObjectPrompt(Box(10, 20, 90, 80), (Point(40, 50), Point(60, 70))),), thought)
+
+    assert plain.parse(plain.render(answer(think)), Size(640, 480)) == plain.canonical(answer(think))
+    with pytest.raises(ValueError, match="a published format cannot hold"):
+        published.render(answer(think))
+    sound = answer("On the left.")
+    assert published.parse(published.render(sound), sound.frame) == published.canonical(sound)

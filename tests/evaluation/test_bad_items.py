@@ -86,6 +86,20 @@ def test_a_damaged_image_in_the_middle_is_a_failure_that_names_its_file(tmp_path
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are always Unicode")
+@pytest.mark.parametrize(("stem", "written"), [(b"caf\xe9", r"caf\xe9"), (b"two\nlines", r"two\nlines")])
+def test_a_damaged_image_of_an_odd_name_is_named_once_in_letters_that_a_file_takes(
+    tmp_path: Path, stem: bytes, written: str
+) -> None:
+    root = folder_of(tmp_path / "data", {stem: (60, 60), b"zz": (60, 60)})
+    broken = root / "images" / os.fsdecode(stem + b".png")
+    broken.write_bytes(b"")
+    run = thinkseg.evaluate("folder", pipeline(), data=root, progress=False)
+    (detail,) = (record.failure_detail for record in run.records if record.failure is not None)
+    assert detail.encode().splitlines() == [detail.encode()]
+    assert detail.count(f"{written}.png'") == 1
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are always Unicode")
 def test_a_file_whose_name_is_not_utf8_is_evaluated_as_any_other(tmp_path: Path) -> None:
     root = folder_of(tmp_path / "data", {b"\xcd\xbc\xc6\xac": (60, 60), b"zz": (60, 60)})
     out = tmp_path / "out"

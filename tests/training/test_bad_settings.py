@@ -34,6 +34,7 @@ BAD = [
     ("data.size", 10**6, "at most"),
     ("data.count", 10**12, "at most"),
     ("data.tasks.salient", -1, "at least 0"),
+    ("trl.learning_rate", 10**400, "finite number"),
     ("data.tasks.salient", INF, "finite number"),
     ("rewards.segment", INF, "finite number"),
     ("rewards.segment", -INF, "finite number"),

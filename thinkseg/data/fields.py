@@ -129,9 +129,20 @@ class Fields:
         raise self.wrong(name, "a whole number")
 
     def _number(self, value: object, name: str) -> float:
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
-        raise self.wrong(name, "a finite number")
+        number = finite(value)
+        if number is None:
+            raise self.wrong(name, "a finite number")
+        return number
+
+
+def finite(value: object) -> float | None:
+    """A number of JSON as a fraction; None where it is none, not finite, or a whole number that no fraction can be."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def objects(content: Any, name: str, file: object) -> Iterator[Fields]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from thinkseg.answers.codec import prompt_to_json
-from thinkseg.errors import DataError, ImageError, InputError
+from thinkseg.errors import DataError, ImageError, InputError, one_line
 from thinkseg.evaluation.measures.base import ExtraMetric
 from thinkseg.evaluation.measures.pairs import score_pair
 from thinkseg.evaluation.records import PredictionRecord, boxes_to_json
@@ -73,7 +73,7 @@ def failed_prediction(sample: Sample, error: InputError) -> Prediction:
         size = Size(*load_image(sample.image).size)
     except ImageError as reason:
         failure, detail = Failure.UNREADABLE_IMAGE, str(reason)
-    name = str(sample.image) if isinstance(sample.image, Path | str) else sample.id
+    name = one_line(str(sample.image)) if isinstance(sample.image, Path | str) else sample.id
     if sample.target is not None:
         height, width = sample.target.shape
         size = Size(width, height)

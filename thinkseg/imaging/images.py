@@ -21,8 +21,8 @@ def load_image(source: Source, name: str | None = None) -> Image.Image:
         name: what an error calls it; its path when None.
 
     Returns:
-        RGB, turned as its EXIF says. Transparency is laid on white, 16 bits are scaled to 8; of several frames, the
-        first.
+        RGB, turned as its EXIF says. Transparency is laid on white, 16 bits are scaled to 8, what is no finite
+        number is black; of several frames, the first.
 
     Raises:
         ImageError: missing, not an image, truncated, or larger than `MAX_PIXELS`.
@@ -37,6 +37,8 @@ def load_image(source: Source, name: str | None = None) -> Image.Image:
 def find_images(folder: Path | str) -> dict[str, Path]:
     """The images directly in a folder by their stems, sorted; hidden files are passed over.
 
+    What is no plain file, such as a pipe or a link that leads nowhere, is an image that cannot be read.
+
     Raises:
         ImageError: the folder is missing, or two images share a stem and it is not clear which one is meant.
     """
@@ -45,7 +47,7 @@ def find_images(folder: Path | str) -> dict[str, Path]:
         raise ImageError(f"expected a folder of images, found none at '{folder}'")
     images: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith(".") or not path.is_file():
+        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith(".") or path.is_dir():
             continue
         if path.stem in images:
             raise ImageError(f"'{images[path.stem]}' and '{path}' share a name: keep only the one that is meant")
@@ -55,7 +57,7 @@ def find_images(folder: Path | str) -> dict[str, Path]:
 
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        grey = np.asarray(image, dtype=np.float64)
+        grey = np.nan_to_num(np.asarray(image, dtype=np.float64), nan=0, posinf=0, neginf=0)
         limit = 65535.0 if image.mode.startswith("I;16") else range_of(float(grey.max(initial=0)))
         return Image.fromarray((grey.clip(0, limit) * (255 / limit)).round().astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib.util
-import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from importlib.machinery import ModuleSpec
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
+from thinkseg.data.fields import finite, shown
 from thinkseg.errors import RecipeError
 from thinkseg.settings import kind_of
 
@@ -212,8 +212,8 @@ def _check_value(stage: Stage, field: dataclasses.Field[Any], value: Any) -> Non
     name = field.name
     kinds = get_args(field.type) or (field.type,)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and not math.isfinite(value):
-        raise RecipeError(f"'trl.{name}' should be a finite number, found {value}")
+    if is_number and finite(value) is None:
+        raise RecipeError(f"'trl.{name}' should be a finite number, found {shown(value)}")
     if isinstance(value, float) and int in kinds and float not in kinds:
         raise RecipeError(f"'trl.{name}' should be a whole number, found {value}")
     if value is not None and not is_number and name in RANGES:

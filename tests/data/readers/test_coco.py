@@ -180,6 +180,7 @@ def first(**values):
         (first(bbox=["1", 2, 3, 4]), "'bbox' of .* should be a finite number"),
         (first(bbox=[5, 5, -3, 4]), "'bbox' of .* not negative"),
         (first(area=float("nan")), "'area' of .* should be a finite number"),
+        (first(area=10**400), "'area' of .* should be a finite number"),
         (lambda content: content["images"][1].update(id=1), r"the id 1 of images\[1\]"),
         (lambda content: content["images"][1].update(width=40.5), r"'width' of images\[1\]"),
         (lambda content: content["images"][1].update(height=0), r"'height' of images\[1\] .* at least 1"),

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float64, Int32, UInt8
 from PIL import Image, ImageDraw
 
-from thinkseg.data.fields import shown
+from thinkseg.data.fields import finite, shown
 from thinkseg.data.listing import Entry, Fault, FaultKind, Listing
 from thinkseg.data.names import images_below, tell_passed_over
 from thinkseg.data.text import decoded, is_whole
@@ -251,7 +251,7 @@ _COUNTS: Mapping[str, tuple[int, int]] = {
 
 def _points(told: object) -> Points:
     pairs = [pair for pair in told if isinstance(pair, list) and len(pair) == 2] if isinstance(told, list) else []
-    numbers = [value for pair in pairs for value in pair if isinstance(value, int | float) and math.isfinite(value)]
+    numbers = [number for pair in pairs for value in pair if (number := finite(value)) is not None]
     if not isinstance(told, list) or not told or len(numbers) != 2 * len(told):
         raise ValueError(f"its points should be pairs of finite numbers, found {shown(told)}")
     return np.array(numbers, dtype=np.float64).reshape(-1, 2).clip(-1e6, 1e6)
