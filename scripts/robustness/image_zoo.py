@@ -4,18 +4,17 @@
 
     python scripts/robustness/image_zoo.py --out runs/zoo
 
-The animals (`strange_images.py`) lie in a folder of images and one of masks. Each file is read by itself; then
-`thinkseg data check`, `segment`, `evaluate` and `metrics` are each run once over all of them. Every file has to be
-accounted for by every run: it was read, or refused in one sentence that names it. What is broken: a traceback, a file
-of which nothing is said, a reading that takes longer than `MOST_SECONDS` or a run that takes more memory than
-`MOST_BYTES`, a sound image that is refused, a damaged one that is read as another, a file that a run refuses and
+The animals (`strange_images.py`, `strange_masks.py`) lie in a folder of images and one of masks. Each file is read by
+itself; then `thinkseg data check`, `segment`, `evaluate` and `metrics` are each run once over all of them. Every file
+has to be accounted for by every run: it was read, or refused in one sentence that names it. What is broken: a
+traceback, a file of which nothing is said, a reading that takes longer than 20 seconds or a run that takes more memory
+than `MOST_BYTES`, a sound image that is refused, a damaged one that is read as another, a file that a run refuses and
 `data check` has not found. A table of counts is printed; where something is broken the exit code is 1.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import signal
@@ -23,21 +22,17 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
-from strange_images import Animal, place, saved, strange_images, true_mask
+from animals import Animal
+from strange_images import strange_images
+from zoo_verdicts import Verdicts, Zoo, is_of_other_size, read_each, shown, write_zoo
 
 from thinkseg.data.text import printable
-from thinkseg.errors import ImageError, one_line
-from thinkseg.imaging import IMAGE_SUFFIXES, load_image, load_map, load_mask, read_header
 
-MOST_SECONDS = 20.0
-"""One reading, on a busy machine. The largest image that is read takes the longest."""
 MOST_BYTES = 4 << 30
 """A run with its models. The largest image that is read takes 268 MB as RGB, and is held several times."""
 RUN_SECONDS = 300.0
@@ -46,175 +41,7 @@ FAULTS_OF_THE_FILE = frozenset(
     {"missing-mask", "missing-image", "bad-record", "unreadable", "truncated", "too-large", "wrong-size", "not-a-mask"}
 )
 """Kinds of faults that `data check` finds in what cannot be used; the others are remarks."""
-PILLOWS = (UserWarning, Image.DecompressionBombWarning)
-"""What Pillow warns of before ThinkSeg has its say."""
 QUERY = "the bright square"
-
-
-@dataclass
-class Verdicts:
-    """What became of the animals in one run."""
-
-    read: set[str] = field(default_factory=set)
-    refused: dict[str, str] = field(default_factory=dict)
-    """The sentence for each."""
-    passed: set[str] = field(default_factory=set)
-    """Told to be of a kind that is not taken in folders."""
-    broken: dict[str, str] = field(default_factory=dict)
-    """What is broken; the run itself under its own name."""
-    seconds: float = 0.0
-    bytes: int = 0
-
-    def account_for(self, animals: Iterable[Animal]) -> None:
-        """Count as broken of what nothing is known, and what came to another end than it has to."""
-        for animal in animals:
-            name, refused = animal.name, self.refused.get(animal.name)
-            if name in self.read and refused is not None:
-                self.broken.setdefault(name, f"read and refused: {refused}")
-            elif name not in self.read and refused is None and name not in self.passed:
-                self.broken.setdefault(name, "nothing is said of it")
-            elif refused is not None and animal.expected == "read":
-                self.broken.setdefault(name, f"it is sound, and refused: {refused}")
-            elif name in self.read and animal.expected == "refused":
-                self.broken.setdefault(name, "it was read, though it is damaged or no image")
-            elif refused is not None and (trouble := trouble_with(refused, shown(_file_of(animal)))):
-                self.broken.setdefault(name, f"{trouble}: {refused!r}")
-
-
-@dataclass(frozen=True)
-class Zoo:
-    """The folders, and what is in them."""
-
-    folder: Path
-    animals: Sequence[Animal]
-
-    @property
-    def images(self) -> Path:
-        """Of all animals."""
-        return self.folder / "images"
-
-    @property
-    def masks(self) -> Path:
-        """Their true masks."""
-        return self.folder / "masks"
-
-    @property
-    def taken(self) -> list[Animal]:
-        """What a folder of images is taken to hold."""
-        return [animal for animal in self.animals if animal.mask is not None]
-
-    @property
-    def passed_over(self) -> list[Animal]:
-        """Images of a kind that is not taken from folders."""
-        return [one for one in self.animals if os.path.splitext(one.name)[1].lower() not in IMAGE_SUFFIXES]
-
-
-def write_zoo(folder: Path, animals: Sequence[Animal]) -> Zoo:
-    """Put all animals into a new folder, with a sound prediction for each mask."""
-    zoo = Zoo(folder, animals)
-    for name in ("images", "masks", "predictions"):
-        (folder / name).mkdir(parents=True)
-    sound = saved(true_mask(), "PNG")
-    for animal in animals:
-        place(animal.image, zoo.images / animal.name)
-        if animal.mask is not None:
-            place(animal.mask, zoo.masks / animal.mask_name)
-            (folder / "predictions" / animal.mask_name).write_bytes(sound)
-    return zoo
-
-
-def shown(name: str) -> str:
-    """How a sentence writes a file's name: in letters that any file and any line takes."""
-    return one_line(name)
-
-
-def trouble_with(sentence: str, name: str) -> str:
-    """What is wrong with the sentence of an error about a file; empty where nothing is."""
-    if name not in sentence:
-        return "the sentence does not name the file"
-    if len(sentence.splitlines()) != 1 or len(sentence) > 2000:
-        return "it is no sentence"
-    try:
-        sentence.encode()
-    except UnicodeEncodeError:
-        return "the sentence cannot be written"
-    return ""
-
-
-def _file_of(animal: Animal) -> str:
-    return animal.mask_name if animal.about_mask else animal.name
-
-
-# Each file by itself
-
-
-def read_each(zoo: Zoo) -> Verdicts:
-    """Read every file in this process: its pixels, its header, and what a damaged one shows if it can be read."""
-    found, pixels, whole = Verdicts(), {}, set()
-    began = time.monotonic()
-    for animal in zoo.animals:
-        if isinstance(animal.image, bytes) or animal.expected == "refused" or animal.same_as:
-            path = zoo.masks / animal.mask_name if animal.about_mask else zoo.images / animal.name
-            readers = (read_header, load_mask, load_map) if animal.about_mask else (read_header, load_image)
-            pixels[animal.name] = _read(animal.name, path, readers, found)
-            whole.add(animal)
-        else:
-            found.passed.add(animal.name)
-    for animal in zoo.animals:
-        if animal.name in found.read and animal.same_as and pixels[animal.name] != pixels.get(animal.same_as):
-            found.broken.setdefault(animal.name, f"it is read, and shows other pixels than '{animal.same_as}'")
-    found.seconds = time.monotonic() - began
-    found.account_for(animal for animal in whole if not _is_of_other_size(animal))
-    return found
-
-
-def _is_of_other_size(animal: Animal) -> bool:
-    """Whether a mask is sound and only does not fit its image."""
-    return animal.name in ("mask-other-size.png", "mask-turned.png")
-
-
-def _read(name: str, path: Path, readers: Sequence[Callable[[Path], object]], found: Verdicts) -> str:
-    """Let readers read a file; the digest of the pixels, empty where it is refused."""
-    values: list[object] = []
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
-        for reader in readers:
-            began, outcome = time.monotonic(), _timed(reader, path)
-            if time.monotonic() - began > MOST_SECONDS:
-                found.broken.setdefault(name, f"{reader.__name__} takes more than {MOST_SECONDS:g} seconds")
-            elif isinstance(outcome, ImageError):
-                found.refused[name] = str(outcome)
-            elif isinstance(outcome, BaseException):
-                found.broken.setdefault(name, f"{reader.__name__}: {outcome!r}")
-            else:
-                values.append(outcome)
-    own = [str(one.message) for one in warned if not issubclass(one.category, PILLOWS)]
-    if own:
-        found.broken.setdefault(name, f"warned: {own[0]}")
-    if name in found.refused or len(values) < len(readers):
-        return ""
-    found.read.add(name)
-    last = values[-1]
-    return hashlib.sha256(getattr(last, "tobytes", lambda: b"")()).hexdigest() + str(getattr(last, "size", ""))
-
-
-def _timed(reader: Callable[[Path], object], path: Path) -> object:
-    """What a reader returns or raises; it is left alone where it takes too long."""
-    outcome: list[object] = [TimeoutError()]
-
-    def read() -> None:
-        try:
-            outcome[0] = reader(path)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is what is looked for
-            outcome[0] = error
-
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
-    thread.join(MOST_SECONDS)
-    return outcome[0]
-
-
-# The verbs
 
 
 @dataclass(frozen=True)
@@ -333,7 +160,7 @@ def _expected_of(name: str, animal: Animal) -> Animal:
     if name == "segment" and animal.about_mask:
         return replace(animal, expected="read")
     if name == "metrics":
-        return animal if animal.about_mask and not _is_of_other_size(animal) else replace(animal, expected="read")
+        return animal if animal.about_mask and not is_of_other_size(animal) else replace(animal, expected="read")
     if name in ("segment", "evaluate") and _is_narrow(animal):
         return replace(animal, expected="either")
     return animal

@@ -10,63 +10,20 @@ import random
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
+from animals import SIZE, TOO_WIDE, Animal, Content, Special, chunk, png, saved, scene, true_mask, with_nan
 from PIL import Image
+from strange_masks import strange_masks
 
 from thinkseg.imaging import IMAGE_SUFFIXES
 
-SIZE = (48, 36)
-"""Width and height of the scene."""
 LONG_SIDE = 65_500
 """The longest that JPEG can be."""
-TOO_WIDE = 50_000
-"""A square of this side has 28 times as many pixels as are read."""
 LONGEST_NAME = 255
 """Bytes of a file's name that file systems take."""
-
-Expected = Literal["read", "refused", "either"]
-
-
-@dataclass(frozen=True)
-class Special:
-    """Something in a folder that is no plain file."""
-
-    kind: Literal["folder", "pipe", "link"]
-    target: str = ""
-    """Of a link."""
-
-
-Content = bytes | Special | None
-"""What stands under a name; None for nothing."""
-
-
-@dataclass(frozen=True)
-class Animal:
-    """An image and its mask, one of which is out of the ordinary."""
-
-    name: str
-    """Of the image's file; bytes that are not UTF-8 stand in it as `os.fsdecode` has them."""
-    image: Content
-    mask: Content = None
-    expected: Expected = "read"
-    """What has to become of its image, or where it is sound, of its mask."""
-    same_as: str = ""
-    """The name of an animal whose image has the same pixels, if it can be read."""
-
-    @property
-    def mask_name(self) -> str:
-        """Of the mask's file."""
-        return f"{os.path.splitext(self.name)[0]}.png"
-
-    @property
-    def about_mask(self) -> bool:
-        """Whether it is the mask that is out of the ordinary."""
-        return self.name.startswith("mask-")
 
 
 def strange_images(seed: int = 0, *, heavy: bool = True) -> Iterator[Animal]:
@@ -89,54 +46,7 @@ def strange_images(seed: int = 0, *, heavy: bool = True) -> Iterator[Animal]:
     ):
         taken = os.path.splitext(animal.name)[1].lower() in IMAGE_SUFFIXES and animal.image != Special("folder")
         yield replace(animal, mask=_mask_of(animal.image)) if taken else animal
-    yield from _masks(rng)
-
-
-def scene(width: int = SIZE[0], height: int = SIZE[1]) -> Image.Image:
-    """A bright object on a dark slope of colours, the same for the same size."""
-    rows, columns = np.mgrid[:height, :width]
-    pixels = np.stack([columns * 255 // width, rows * 255 // height, (columns + rows) % 64], axis=-1) // 2
-    pixels[_object(width, height)] = (230, 200, 40)
-    return Image.fromarray(pixels.astype(np.uint8))
-
-
-def true_mask(width: int = SIZE[0], height: int = SIZE[1]) -> Image.Image:
-    """White on the scene's object."""
-    return Image.fromarray(_object(width, height).astype(np.uint8) * 255)
-
-
-def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """An image as a file's content."""
-    content = BytesIO()
-    image.save(content, format=kind, **options)
-    return content.getvalue()
-
-
-def png(size: tuple[int, int], depth: int, colours: int, rows: bytes, extra: bytes = b"") -> bytes:
-    """A PNG from its parts, whether they fit each other or not.
-
-    Args:
-        size: width and height that its header tells.
-        depth: bits of a channel.
-        colours: kind of pixels, as the format numbers it.
-        rows: of pixels, each behind a 0.
-        extra: chunks between header and pixels.
-    """
-    header = struct.pack(">IIBBBBB", *size, depth, colours, 0, 0, 0)
-    return b"".join([
-        b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", header), extra, chunk(b"IDAT", zlib.compress(rows, 9)), chunk(b"IEND", b"")
-    ])  # fmt: skip
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    """A part of a PNG."""
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def _object(width: int, height: int) -> np.ndarray:
-    found = np.zeros((height, width), dtype=bool)
-    found[height // 4 : max(1, height * 3 // 4), width // 4 : max(1, width * 3 // 4)] = True
-    return found
+    yield from strange_masks(rng)
 
 
 def _mask_of(content: Content) -> bytes:
@@ -180,7 +90,7 @@ def _formats() -> Iterator[Animal]:
         "32-bit-tiff.png", saved(Image.fromarray(np.asarray(grey).astype(np.int32)), "TIFF"), same_as="plain-grey.png"
     )
     yield Animal("fractions-tiff.png", saved(fraction, "TIFF"), same_as="plain-grey.png")
-    yield Animal("not-a-number-tiff.png", saved(_with_nan(fraction), "TIFF"), expected="either")
+    yield Animal("not-a-number-tiff.png", saved(with_nan(fraction), "TIFF"), expected="either")
     yield Animal("16-bit-colour.png", _deep_colour(base), same_as="plain.png")
     yield Animal("plain-grey.png", saved(grey, "PNG"))
     yield Animal("1-bit.png", saved(true_mask().convert("1"), "PNG"))
@@ -384,67 +294,6 @@ def _shapes() -> Iterator[Animal]:
     yield Animal(f"{LONG_SIDE}x1.jpg.jpg", saved(scene(LONG_SIDE, 1), "JPEG"))
 
 
-def _masks(rng: random.Random) -> Iterator[Animal]:
-    """Sound images with masks that are none, or rare ones."""
-    image, mask = saved(scene(), "PNG"), np.asarray(true_mask())
-    found = mask > 0
-    classes = found.astype(np.uint8)
-    classes[:9, :9] = 2
-    trimap = mask.copy()
-    trimap[:9] = 128
-    colours = np.zeros((*mask.shape, 3), np.uint8)
-    colours[found], colours[:9, :9] = (200, 30, 40), (20, 180, 60)
-    cut_out = scene().copy()
-    cut_out.putalpha(true_mask())
-    dark = Image.new("RGB", SIZE, (40, 40, 40))
-    dark.putalpha(true_mask())
-    palette = Image.fromarray(found.astype(np.uint8)).convert("P")
-    palette.putpalette([0, 0, 0, 128, 0, 0])
-    soft = true_mask().resize((480, 360), Image.Resampling.BILINEAR).resize(SIZE, Image.Resampling.BILINEAR)
-    content = saved(true_mask(), "PNG")
-    sound: dict[str, Content] = {
-        "ones": saved(Image.fromarray(found.astype(np.uint8)), "PNG"),
-        "1-bit": saved(true_mask().convert("1"), "PNG"),
-        "16-bit": saved(Image.fromarray(mask.astype(np.uint16) * 257), "PNG"),
-        "fractions": saved(Image.fromarray(found.astype(np.float32)), "TIFF"),
-        "palette": saved(palette, "PNG"),
-        "one-colour": saved(Image.fromarray(np.where(found[..., None], (200, 30, 40), 0).astype(np.uint8)), "PNG"),
-        "cut-out": saved(cut_out, "PNG"),
-        "dark-cut-out": saved(dark, "PNG"),
-        "soft": saved(soft, "PNG"),
-        "jpeg": saved(true_mask(), "JPEG"),
-        "empty": saved(Image.new("L", SIZE), "PNG"),
-        "full": saved(Image.new("L", SIZE, 255), "PNG"),
-    }
-    refused: dict[str, Content] = {
-        "classes": saved(Image.fromarray(classes), "PNG"),
-        "trimap": saved(Image.fromarray(trimap), "PNG"),
-        "colours": saved(Image.fromarray(colours), "PNG"),
-        "colours-jpeg": saved(Image.fromarray(colours).resize((480, 360), Image.Resampling.NEAREST), "JPEG"),
-        "photograph": saved(
-            Image.fromarray(np.linspace(60, 190, mask.size).reshape(mask.shape).astype(np.uint8)), "PNG"
-        ),
-        "not-a-number": saved(_with_nan(Image.fromarray(found.astype(np.float32))), "TIFF"),
-        "other-size": saved(true_mask(20, 30), "PNG"),
-        "turned": saved(true_mask(SIZE[1], SIZE[0]), "PNG"),
-        "bomb": png((TOO_WIDE, TOO_WIDE), 1, 0, bytes(99)),
-        "no-bytes": b"",
-        "text": b"mask",
-        "noise": rng.randbytes(500),
-        "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 30\n%%EndComments\n{} loop\n",
-        "pipe": Special("pipe"),
-        "loop": Special("link", "mask-loop.png"),
-        "zero": Special("link", "/dev/zero"),
-    }
-    for name, drawn in sound.items():
-        yield Animal(f"mask-{name}.png", image, drawn)
-    for name, drawn in refused.items():
-        yield Animal(f"mask-{name}.png", image, drawn, expected="refused")
-    for tenth in range(1, 10):
-        cut = content[: len(content) * tenth // 10]
-        yield Animal(f"mask-cut-at-{tenth}.png", image, cut, expected="either")
-
-
 def _rows(image: Image.Image) -> bytes:
     """The rows of an RGB image, each behind the 0 that PNG wants."""
     return b"".join(b"\0" + row.tobytes() for row in np.asarray(image))
@@ -472,26 +321,7 @@ def _ycck(cmyk: bytes) -> bytes:
     return cmyk[:at] + b"\2" + cmyk[at + 1 :]
 
 
-def _with_nan(image: Image.Image) -> Image.Image:
-    values = np.array(image)
-    values[3, 3] = np.nan
-    return Image.fromarray(values)
-
-
 def _tags(*entries: tuple[int, int, int, bytes]) -> bytes:
     """A block of EXIF data: its tags as number, type, count and four bytes."""
     listed = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in entries)
     return b"II*\0" + struct.pack("<IH", 8, len(entries)) + listed + bytes(4)
-
-
-def place(content: Content, path: Path) -> None:
-    """Put something under a name."""
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif content is not None:
-        if content.kind == "folder":
-            path.mkdir()
-        elif content.kind == "pipe":
-            os.mkfifo(path)
-        else:
-            path.symlink_to(content.target)

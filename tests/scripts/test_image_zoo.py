@@ -82,10 +82,11 @@ def test_a_reader_that_lingers_or_raises_what_it_does_not_document_is_broken(
 
         time.sleep(2)
 
-    monkeypatch.setattr(script, "MOST_SECONDS", 0.2)
+    verdicts = importlib.import_module("zoo_verdicts")
+    monkeypatch.setattr(verdicts, "MOST_SECONDS", 0.2)
     for reader in (fails, lingers):
         found = script.Verdicts()
-        script._read("a.png", tmp_path / "a.png", [reader], found)
+        verdicts.read_with("a.png", tmp_path / "a.png", [reader], found)
         assert (list(found.broken), found.read) == (["a.png"], set())
 
 
