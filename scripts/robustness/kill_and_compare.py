@@ -1,30 +1,31 @@
-"""Kills evaluations and calls of `thinkseg segment` at random moments, goes on, and compares with a whole run.
+"""Kills evaluations, `thinkseg segment` and trainings at random moments, goes on, and compares with a whole run.
 
 ::
 
-    python scripts/robustness/kill_and_compare.py --work evaluate segment --rounds 10 --out runs/killed
+    python scripts/robustness/kill_and_compare.py --work evaluate segment sft --rounds 10 --out runs/killed
 
 Each round starts the command in a new folder, kills it and all that it has started with SIGKILL after a random time,
 up to as long as the whole run took, and does so again until the command has ended by itself; the last start is not
-killed. The files that the work promises have to be those of a run that nobody killed, letter by letter. The counts are
-printed, and the exit code is 1 where a folder differs. The work is done by the pocket models on a few images that are
-drawn here.
+killed. Every second start of a training is killed at a moment at which a checkpoint is being written. The files that
+the work promises have to be those of a run that nobody killed, byte by byte; of a training these are the trained model
+and the log, but for the times in it. The counts are printed, and the exit code is 1 where a folder differs. The work is
+done by the pocket models on a few images that are drawn here, or on scenes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import psutil
 from PIL import Image
 
 IMAGES = 12
@@ -33,24 +34,58 @@ STARTS = 5
 SIDE = 64
 
 
+def has_checkpoint(out: Path) -> bool:
+    """Whether a training has written a checkpoint to its end, so that it is to be resumed."""
+    return any(out.glob("checkpoint-*/manifest.json"))
+
+
+def is_saving(out: Path, since: float = 0.0) -> bool:
+    """Whether a training has begun to write a checkpoint since a moment, and not written it to its end."""
+    newest = max(out.glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+    # Older ones go while the newest is whole; that one stays.
+    return newest is not None and not (newest / "manifest.json").exists() and newest.stat().st_mtime >= since
+
+
 @dataclass(frozen=True)
 class Work:
     """A command that can be gone on with, and which of its files have to be the same."""
 
     words: Sequence[str]
     """After ``thinkseg``; OUT stands for the folder, DATA for that of the images."""
-    compared: str
-    """Pattern of the files that are compared, from the folder on."""
+    compared: Sequence[str]
+    """Patterns of the files that are compared, from the folder on."""
+    processes: int = 1
+    """How many a launcher starts; the command starts those of its own itself."""
+    is_training: bool = False
+    """Whether it writes checkpoints, from which it goes on only with ``--resume``."""
+
+
+def _training(stage: str, *words: str, processes: int = 1) -> Work:
+    """A few steps of a pocket recipe, with a checkpoint after each."""
+    recipe = str(Path(__file__).parents[2] / "recipes" / "pocket" / f"{stage}.yaml")
+    small = ("--steps", "4", "--save_every", "1", "--log_every", "1", "--data.size", "64", "--trl.warmup_steps", "0")
+    given = ("train", stage, recipe, *small, *words, "--device", "cpu", "--output", "OUT")
+    return Work(given, ("final/*", "log.jsonl"), processes, is_training=True)
 
 
 EVALUATE = ("evaluate", "folder", "--data", "DATA", "--batch-size", "1", "--out", "OUT")
 SEGMENT = ("segment", "DATA/images", "--query", "the red square", "--batch-size", "1", "--instances", "--out", "OUT")
+SFT = ("sft", "--trl.per_device_train_batch_size", "2")
+RL = ("rl", "--generation.max_new_tokens", "16", "--segmenter", "grabcut", "--trl.num_generations", "2")
+RL = (*RL, "--trl.per_device_train_batch_size", "4")
 WORKS: Mapping[str, Work] = {
-    "evaluate": Work(EVALUATE, "predictions.jsonl"),
-    "processes": Work((*EVALUATE, "--processes", "2"), "predictions.jsonl"),
-    "segment": Work(SEGMENT, "[!.]*"),
+    "evaluate": Work(EVALUATE, ("predictions.jsonl",)),
+    "processes": Work((*EVALUATE, "--processes", "2"), ("predictions.jsonl",)),
+    "segment": Work(SEGMENT, ("[!.]*",)),
+    "sft": _training(*SFT),
+    "rl": _training(*RL),
+    "sft-processes": _training(*SFT, processes=2),
+    "rl-processes": _training(*RL, processes=2),
 }
 """By the name that it is asked for by."""
+
+TIMES = ("seconds", "elapsed", "step_time")
+"""What a log says that is another in every run."""
 
 
 @dataclass
@@ -59,12 +94,15 @@ class Counts:
 
     rounds: int = 0
     killed: int = 0
+    saving: int = 0
+    """Kills that left a checkpoint behind which was not written to its end."""
     same: int = 0
     differing: list[str] = field(default_factory=list)
 
     def in_words(self, name: str) -> str:
         """A line for people."""
-        told = f"{name}: {self.rounds} rounds, {self.killed} kills, {self.same} ended the same"
+        torn = f" ({self.saving} while a checkpoint was written)" if self.saving else ""
+        told = f"{name}: {self.rounds} rounds, {self.killed} kills{torn}, {self.same} ended the same"
         return told + "".join(f"\n  differs: {where}" for where in self.differing)
 
 
@@ -85,32 +123,86 @@ def write_images(folder: Path, count: int = IMAGES) -> None:
 def command_of(work: Work, data: Path, out: Path) -> list[str]:
     """The words that start a work, or go on with it."""
     words = [word.replace("DATA", str(data)).replace("OUT", str(out)) for word in work.words]
-    return [sys.executable, "-m", "thinkseg", *words]
+    resume = ["--resume"] if work.is_training and has_checkpoint(out) else []
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(work.processes), "-m"]
+    return [sys.executable, "-m", *(launcher if work.processes > 1 else []), "thinkseg", *words, *resume]
 
 
-def run(words: Sequence[str], seconds: float | None, log: Path) -> bool:
-    """Let a command run, and kill it with all that it has started when its time is over; tell whether it was killed.
+def run(words: Sequence[str], is_over: Callable[[], bool], log: Path) -> bool:
+    """Let a command run, and kill it with all that it has started when it is time; tell whether it was killed.
+
+    Args:
+        words: the command.
+        is_over: whether it is time.
+        log: where all goes that it prints.
 
     Raises:
         RuntimeError: it ended by itself, and with an error.
     """
+    # With one thread a sum is always taken in the same order, and several runs do not wait for each other.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     with log.open("ab") as file:
-        process = subprocess.Popen(words, stdout=file, stderr=file, start_new_session=True)
-        try:
-            code = process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return True
-    if code != 0:
-        raise RuntimeError(f"'{' '.join(words)}' ended with {code}; see {log}")
+        process = psutil.Popen(words, stdout=file, stderr=file, env=environment)
+        while process.poll() is None:
+            if is_over():
+                kill_all(process)
+                return True
+            time.sleep(0.002)
+    if process.returncode != 0:
+        raise RuntimeError(f"'{' '.join(words)}' ended with {process.returncode}; see {log}")
     return False
 
 
-def contents(folder: Path, pattern: str) -> dict[str, bytes]:
-    """What the files that are compared hold, but for the name of the folder."""
-    files = sorted(path for path in folder.glob(pattern) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes().replace(str(folder).encode(), b"OUT") for path in files}
+def kill_all(process: psutil.Popen) -> None:
+    """Kill a process, and all that it has started, wherever a launcher has put them."""
+    every = [process, *process.children(recursive=True)]
+    for one in every:
+        try:
+            one.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(every)
+
+
+def contents(folder: Path, patterns: Sequence[str]) -> dict[str, bytes]:
+    """What the files that are compared hold, but for the name of the folder and the times in a log."""
+    files = sorted(path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
+    return {str(path.relative_to(folder)): _timeless(path).replace(str(folder).encode(), b"OUT") for path in files}
+
+
+def _timeless(path: Path) -> bytes:
+    content = path.read_bytes()
+    if path.name != "log.jsonl":
+        return content
+    records = [json.loads(line) for line in content.splitlines()]
+    return "".join(
+        json.dumps({name: value for name, value in record.items() if name not in TIMES}) + "\n" for record in records
+    ).encode()
+
+
+def moment(work: Work, out: Path, start: int, seconds: float, rng: random.Random) -> Callable[[], bool]:
+    """When a start is killed.
+
+    Args:
+        work: what is started.
+        out: its folder.
+        start: its number in the round, from 0 on; the one after `STARTS` others is let end.
+        seconds: that the whole work takes.
+        rng: draws the moment.
+    """
+    if start == STARTS:
+        return lambda: False
+    began, share = time.time(), rng.uniform(0.2, 1.0)
+    if not work.is_training or start % 2 == 0:
+        return lambda: time.time() - began > share * seconds
+    wait, first = rng.uniform(0, 0.1), []  # somewhere within the writing, not always at its beginning
+
+    def is_within_saving() -> bool:
+        if is_saving(out, since=began):
+            first.append(time.time())
+        return bool(first) and time.time() - first[0] > wait
+
+    return is_within_saving
 
 
 def kill_and_compare(name: str, rounds: int, folder: Path, rng: random.Random) -> Counts:
@@ -120,17 +212,17 @@ def kill_and_compare(name: str, rounds: int, folder: Path, rng: random.Random) -
     began = time.monotonic()
     whole = folder / name / "whole"
     whole.parent.mkdir(parents=True, exist_ok=True)
-    run(command_of(work, data, whole), None, folder / name / "whole.log")
+    run(command_of(work, data, whole), lambda: False, folder / name / "whole.log")
     seconds = time.monotonic() - began
     expected = contents(whole, work.compared)
-    assert expected, f"'{name}' has written no {work.compared}"
+    assert expected, f"'{name}' has written no {' or '.join(work.compared)}"
     for number in range(1, rounds + 1):
         out, log = folder / name / f"round-{number}", folder / name / f"round-{number}.log"
         for start in range(STARTS + 1):
-            limit = None if start == STARTS else rng.uniform(0.2, 1.0) * seconds
-            if not run(command_of(work, data, out), limit, log):
+            if not run(command_of(work, data, out), moment(work, out, start, seconds, rng), log):
                 break
             counts.killed += 1
+            counts.saving += work.is_training and is_saving(out)
         counts.rounds += 1
         found = contents(out, work.compared)
         wrong = sorted(file for file in expected.keys() | found.keys() if expected.get(file) != found.get(file))
