@@ -4,12 +4,12 @@
 
     python scripts/robustness/kill_and_compare.py --work evaluate segment sft --rounds 10 --out runs/killed
 
-Each round starts the command in a new folder, kills it and all that it has started with SIGKILL after a random time,
-up to as long as the whole run took, and does so again until the command has ended by itself; the last start is not
-killed. Every second start of a training is killed at a moment at which a checkpoint is being written. The files that
-the work promises have to be those of a run that nobody killed, byte by byte; of a training these are the trained model
-and the log, but for the times in it. The counts are printed, and the exit code is 1 where a folder differs. The work is
-done by the pocket models on a few images that are drawn here, or on scenes.
+Each round starts the command in a new folder, kills it and all that it has started with SIGKILL after a random share of
+the processor time that the whole run took, and does so again until the command has ended by itself; the last start is
+not killed. Every second start of a training is killed at a moment at which a checkpoint is being written. The files
+that the work promises have to be those of a run that nobody killed, byte by byte; of a training these are the trained
+model and the log, but for the times in it. The counts are printed, and the exit code is 1 where a folder differs. The
+work is done by the pocket models on a few images that are drawn here, or on scenes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -128,7 +129,11 @@ def command_of(work: Work, data: Path, out: Path) -> list[str]:
     return [sys.executable, "-m", *(launcher if work.processes > 1 else []), "thinkseg", *words, *resume]
 
 
-def run(words: Sequence[str], is_over: Callable[[], bool], log: Path) -> bool:
+IsOver = Callable[[psutil.Popen], bool]
+"""Says of a command whether it is to be killed."""
+
+
+def run(words: Sequence[str], is_over: IsOver, log: Path) -> bool:
     """Let a command run, and kill it with all that it has started when it is time; tell whether it was killed.
 
     Args:
@@ -144,10 +149,10 @@ def run(words: Sequence[str], is_over: Callable[[], bool], log: Path) -> bool:
     with log.open("ab") as file:
         process = psutil.Popen(words, stdout=file, stderr=file, env=environment)
         while process.poll() is None:
-            if is_over():
+            if is_over(process):
                 kill_all(process)
                 return True
-            time.sleep(0.002)
+            time.sleep(0.005)
     if process.returncode != 0:
         raise RuntimeError(f"'{' '.join(words)}' ended with {process.returncode}; see {log}")
     return False
@@ -180,24 +185,33 @@ def _timeless(path: Path) -> bytes:
     ).encode()
 
 
-def moment(work: Work, out: Path, start: int, seconds: float, rng: random.Random) -> Callable[[], bool]:
+def processor_seconds(process: psutil.Popen) -> float:
+    """What a command and all that it has started have used up to now, however busy the machine is."""
+    try:
+        times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return 0.0  # one has just ended
+    return sum(used.user + used.system for used in times)
+
+
+def moment(work: Work, out: Path, start: int, seconds: float, rng: random.Random) -> IsOver:
     """When a start is killed.
 
     Args:
         work: what is started.
         out: its folder.
         start: its number in the round, from 0 on; the one after `STARTS` others is let end.
-        seconds: that the whole work takes.
+        seconds: of processor time that the whole work takes.
         rng: draws the moment.
     """
     if start == STARTS:
-        return lambda: False
-    began, share = time.time(), rng.uniform(0.2, 1.0)
+        return lambda _: False
+    limit = rng.uniform(0.2, 0.9) * seconds
     if not work.is_training or start % 2 == 0:
-        return lambda: time.time() - began > share * seconds
-    wait, first = rng.uniform(0, 0.1), []  # somewhere within the writing, not always at its beginning
+        return lambda process: processor_seconds(process) > limit
+    began, wait, first = time.time(), rng.uniform(0, 0.1), []  # within the writing, not always at its beginning
 
-    def is_within_saving() -> bool:
+    def is_within_saving(_: psutil.Popen) -> bool:
         if is_saving(out, since=began):
             first.append(time.time())
         return bool(first) and time.time() - first[0] > wait
@@ -209,11 +223,12 @@ def kill_and_compare(name: str, rounds: int, folder: Path, rng: random.Random) -
     """Do the rounds of one work."""
     work, data, counts = WORKS[name], folder / "data", Counts()
     write_images(data)
-    began = time.monotonic()
     whole = folder / name / "whole"
     whole.parent.mkdir(parents=True, exist_ok=True)
-    run(command_of(work, data, whole), lambda: False, folder / name / "whole.log")
-    seconds = time.monotonic() - began
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run(command_of(work, data, whole), lambda _: False, folder / name / "whole.log")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     expected = contents(whole, work.compared)
     assert expected, f"'{name}' has written no {' or '.join(work.compared)}"
     for number in range(1, rounds + 1):

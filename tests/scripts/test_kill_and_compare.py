@@ -73,14 +73,14 @@ def test_what_a_launcher_has_put_into_a_session_of_its_own_is_killed_with_it(
     script: ModuleType, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    assert script.run([sys.executable, "-c", SPAWNS], lambda: log.read_bytes().endswith(b"\n"), log)
+    assert script.run([sys.executable, "-c", SPAWNS], lambda _: log.read_bytes().endswith(b"\n"), log)
     child = int(log.read_text())
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_work_that_fails_is_not_taken_for_one_that_was_done(script: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="ended with 3"):
-        script.run([sys.executable, "-c", "raise SystemExit(3)"], lambda: False, tmp_path / "log")
+        script.run([sys.executable, "-c", "raise SystemExit(3)"], lambda _: False, tmp_path / "log")
 
 
 @pytest.mark.slow

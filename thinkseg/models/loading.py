@@ -130,22 +130,23 @@ def check_finite(tensors: Mapping[str, Any], what: str) -> None:
     Raises:
         CheckpointError: a value is infinite or NaN.
     """
-    import torch
-
-    # A sum is finite only where every addend is; one that overflows is looked at value by value.
-    bad = [
-        name
-        for name, tensor in tensors.items()
-        if tensor.is_floating_point()
-        and tensor.device.type != "meta"
-        and not bool(torch.isfinite(tensor.detach().sum(dtype=torch.float32)))
-        and not bool(torch.isfinite(tensor.detach()).all())
-    ]
+    bad = [name for name, tensor in tensors.items() if not is_finite(tensor)]
     if bad:
         raise CheckpointError(
             f"{what} holds values that are not finite (NaN or infinite) in {len(bad)} of {len(tensors)} weights, the "
             f"first is {bad[0]}: its training diverged or the file is damaged; take an earlier checkpoint"
         )
+
+
+def is_finite(tensor: Any) -> bool:
+    """Whether no value of a tensor is infinite or NaN; of one without values in memory nothing is known."""
+    import torch
+
+    if not tensor.is_floating_point() or tensor.device.type == "meta":
+        return True
+    values = tensor.detach()
+    # A sum is finite only where every addend is; one that overflows is looked at value by value.
+    return bool(torch.isfinite(values.sum(dtype=torch.float32))) or bool(torch.isfinite(values).all())
 
 
 @contextmanager

@@ -89,19 +89,22 @@ def finished_checkpoints(folder: Path) -> list[tuple[int, Path]]:
     return [(step, path) for step, path in all_checkpoints(folder) if (path / MANIFEST).is_file()]
 
 
-def newest_checkpoint(folder: Path, warn: Warn = warn) -> Path | None:
+def newest_checkpoint(
+    folder: Path, warn: Warn = warn, fault: Callable[[Path], str | None] = lambda _: None
+) -> Path | None:
     """The checkpoint of the latest step that is whole, or None where none was ever written to its end.
 
     Args:
         folder: of the run.
         warn: is told of each later one that is not whole.
+        fault: why one whose files are all what was written cannot be used, in words that stand behind its name.
 
     Raises:
-        RecipeError: there were whole ones, and all are damaged.
+        RecipeError: there were whole ones, and none can be used.
     """
     passed_over: list[str] = []
     for _, path in all_checkpoints(folder):
-        damage = damage_of(path)
+        damage = damage_of(path) or fault(path)
         if damage is None:
             for sentence in passed_over:
                 warn(f"{sentence}; going on from '{path.name}', the one before it")

@@ -19,9 +19,11 @@ from typing import Any
 from thinkseg.errors import InputError, RecipeError
 from thinkseg.evaluation.provenance import code_digests
 from thinkseg.models.families import Family
+from thinkseg.models.loading import explained, load_weights
 from thinkseg.training.callbacks import Beginning, CheckpointFiles, DeadReward, OnStep, OrderlyStop, RunLog, StepBar
 from thinkseg.training.checkpoints import complete, finished_checkpoints, newest_checkpoint, write_whole
 from thinkseg.training.config import Lora, Recipe
+from thinkseg.training.contents import fault_of
 from thinkseg.training.divergence import FiniteOnly
 from thinkseg.training.policy import Policy
 from thinkseg.training.resuming import CODE, Layout, go_on, write_record
@@ -159,7 +161,7 @@ def open_run(recipe: Recipe, resume: bool, allow: Collection[str] = (), layout: 
             f"'{recipe.output}' holds a run already ({finished[0][1].name}); add --resume to go on with it, or choose "
             "another folder with --output"
         )
-    checkpoint = newest_checkpoint(recipe.output) if resume else None
+    checkpoint = newest_checkpoint(recipe.output, fault=fault_of) if resume else None
     if resume and checkpoint is None:
         raise RecipeError(
             f"there is no checkpoint in '{recipe.output}' to resume from; leave out --resume to start anew"
@@ -297,7 +299,9 @@ def _mend_resuming(trainer: Any) -> None:
         return  # these have files of their own, whose names are those in memory
 
     def restore(checkpoint: str, *_: Any) -> None:
-        model.load_state_dict(type(model).from_pretrained(checkpoint, dtype=model.dtype).state_dict())
+        with explained(checkpoint):
+            restored = load_weights(type(model), checkpoint, dtype=model.dtype)
+        model.load_state_dict(restored.state_dict())
 
     trainer._load_from_checkpoint = restore
 
