@@ -206,7 +206,7 @@ def moment(work: Work, out: Path, start: int, seconds: float, rng: random.Random
     """
     if start == STARTS:
         return lambda _: False
-    limit = rng.uniform(0.2, 0.9) * seconds
+    limit = rng.uniform(0.1, 0.7) * seconds
     if not work.is_training or start % 2 == 0:
         return lambda process: processor_seconds(process) > limit
     began, wait, first = time.time(), rng.uniform(0, 0.1), []  # within the writing, not always at its beginning
