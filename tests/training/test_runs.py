@@ -12,6 +12,7 @@ from transformers import AutoModelForImageTextToText
 from transformers.utils import logging
 
 from thinkseg.errors import CheckpointError, RecipeError
+from thinkseg.models.canvas import Canvas
 from thinkseg.models.families import FAMILIES
 from thinkseg.models.merging import merge
 from thinkseg.testing import save, tiny_qwen2_5_vl
@@ -65,7 +66,7 @@ def test_another_format_brings_its_own_words(rl_recipe):
 
 def test_what_the_recipe_says_about_images_reaches_the_model_and_its_files(rl_recipe, tmp_path):
     policy = load_policy(rl_recipe(images={"max_pixels": 64 * 64, "canvas": 56}))
-    assert policy.reasoner.canvas == 56
+    assert policy.reasoner.canvas == Canvas(56)
     assert policy.reasoner.processor.image_processor.size["longest_edge"] == 64 * 64
     policy.write_config(tmp_path)
     assert written_settings(tmp_path)["canvas"] == 56
