@@ -72,7 +72,7 @@ def _training(stage: str, *words: str, processes: int = 1) -> Work:
 EVALUATE = ("evaluate", "folder", "--data", "DATA", "--batch-size", "1", "--out", "OUT")
 SEGMENT = ("segment", "DATA/images", "--query", "the red square", "--batch-size", "1", "--instances", "--out", "OUT")
 SFT = ("sft", "--trl.per_device_train_batch_size", "2")
-RL = ("rl", "--generation.max_new_tokens", "16", "--segmenter", "grabcut", "--trl.num_generations", "2")
+RL = ("rl", "--generation.max_new_tokens", "24", "--segmenter", "grabcut", "--trl.num_generations", "2")
 RL = (*RL, "--trl.per_device_train_batch_size", "4")
 WORKS: Mapping[str, Work] = {
     "evaluate": Work(EVALUATE, ("predictions.jsonl",)),
