@@ -35,7 +35,7 @@ from thinkseg.data.text import printable
 
 MOST_BYTES = 4 << 30
 """A run with its models. The largest image that is read takes 268 MB as RGB, and is held several times."""
-RUN_SECONDS = 300.0
+RUN_SECONDS = 1200.0
 """What a run may take besides a second for each animal."""
 FAULTS_OF_THE_FILE = frozenset(
     {"missing-mask", "missing-image", "bad-record", "unreadable", "truncated", "too-large", "wrong-size", "not-a-mask"}
