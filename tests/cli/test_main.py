@@ -199,7 +199,7 @@ def test_verbose_shows_the_traceback_before_the_sentence(verb, words, capsys):
 
 def test_a_missing_package_is_named_with_the_way_to_get_it(verb, capsys):
     verb(raise_error(ModuleNotFoundError("No module named 'trl'", name="trl")))
-    assert cli.main(["probe"]) == 1
+    assert cli.main(["probe"]) == 2
     assert "the package 'trl' is not installed; 'thinkseg doctor'" in capsys.readouterr().err
 
 

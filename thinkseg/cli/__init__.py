@@ -70,6 +70,9 @@ def main(argv: Sequence[str] | None = None, **parts: Any) -> int:
         return _reader_gone()
     except InputError as error:
         return _complain(str(error), WRONG_INPUT, verbose)
+    except ModuleNotFoundError as error:  # an extra that is absent is the user's to install
+        missing = f"the package '{error.name}' is not installed; 'thinkseg doctor' says what is missing and how to get it"
+        return _complain(missing, WRONG_INPUT, verbose)
     except Exception as error:  # noqa: BLE001 - the last place where an error can become a sentence
         return _complain(_sentence(error), FAILED, verbose)
     return code
@@ -130,8 +133,6 @@ def _dispatch(words: list[str], parts: Mapping[str, Any]) -> int:
 
 def _sentence(error: Exception) -> str:
     """An error that nobody foresaw, as one line that says what it is and how to report it."""
-    if isinstance(error, ModuleNotFoundError):
-        return f"the package '{error.name}' is not installed; 'thinkseg doctor' says what is missing and how to get it"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     if isinstance(error, OSError | MemoryError) or type(error).__name__ == "OutOfMemoryError":  # of the machine

@@ -88,7 +88,7 @@ def _measured(title: str, of: ExtraMetric, mask: Mask, target: Mask, name: str) 
     """An extra metric of a pair, which is a finite number."""
     try:
         value = of(mask, target)
-    except ThinkSegError:
+    except (ThinkSegError, ModuleNotFoundError):  # a package that is missing is told by its own name
         raise
     except Exception as error:
         raise InputError(f"the extra metric '{title}' fails for '{name}': {reason_of(error)}") from error
