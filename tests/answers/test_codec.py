@@ -95,3 +95,30 @@ def test_thinking_and_points_may_be_missing():
 def test_what_is_no_answer_is_refused_with_a_sentence(told, sentence):
     with pytest.raises(DataError, match=sentence):
         answer_from_json(told)
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"box": [4, 4, 12]}, r"\[4, 4, 12\] for a box of 4 numbers"),
+        ({"box": "1234"}, "'1234' for a box of 4 numbers"),
+        ({"box": [4, 4, 12, 10**400]}, "for a box of 4 numbers"),
+        ({"box": [4, 4, 12, "12"]}, "for a box of 4 numbers"),
+        ({"points": [[1]]}, r"\[1\] for a point of 2 numbers"),
+        ({"points": [[1, 2, 0.5]]}, "label is 1 .* found 0.5"),
+        ({"points": [[1, 2]], "labels": [2]}, "label is 1 .* found 2"),
+        ({"points": [[1, 2]], "labels": [1, 1]}, "1 points with labels"),
+        ({"points": "xy"}, "'xy' for points"),
+        ({}, "needs a box or at least one point"),
+        (5, "found something else: 5"),
+    ],
+)
+def test_an_object_that_is_not_read_is_shown_in_words_about_it(told, said):
+    with pytest.raises(DataError, match=f"expected object 1 as 'box' .*{said}"):
+        prompt_from_json(told, "object 1")
+
+
+@pytest.mark.parametrize("frame", ["96", [24.9, 16], [24], None, [10**400, 1], [0, 4]])
+def test_a_frame_that_would_be_cut_or_taken_apart_is_refused(frame):
+    with pytest.raises(DataError, match="expected 'frame' as"):
+        answer_from_json({"frame": frame, "objects": []})

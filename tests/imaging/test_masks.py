@@ -58,6 +58,9 @@ TWO = DISC | OTHER
     [
         pytest.param(painted((DISC, 1)), DISC, id="0 and 1"),
         pytest.param(painted((DISC, 2)), DISC, id="0 and 2, a class alone"),
+        pytest.param(
+            through_jpeg(painted((DISC, (255, 120, 0)), background=(0, 0, 0)), 90), DISC, id="one colour, JPEG"
+        ),
         pytest.param(painted((DISC, 38)), DISC, id="0 and 38, faint"),
         pytest.param(painted((DISC, 127)), DISC, id="0 and 127"),
         pytest.param(painted((DISC, (48, 112, 32)), background=(0, 0, 0)), DISC, id="a dark green on black"),
@@ -133,6 +136,20 @@ def test_a_mask_that_was_made_smaller_is_a_mask(factor):
             through_jpeg(painted((DISC, (255, 0, 0)), background=(255, 255, 255)), 80), "white", id="red on white, JPEG"
         ),
         pytest.param(indexed(DISC, (128, 0, 0), (0, 0, 0)), "index 1", id="a palette that is the other way round"),
+        pytest.param(
+            indexed(1 + DISC + 2 * RING, (0, 0, 0), (128, 0, 0), (0, 128, 0), (0, 0, 128)),
+            "indices 1, 2, 3, and not 0",
+            id="a trimap in a palette",
+        ),
+        pytest.param(
+            through_jpeg(painted((DISC, (255, 0, 0)), background=(0, 0, 255)), 90), "different", id="red on blue, JPEG"
+        ),
+        pytest.param(
+            through_jpeg(painted((DISC, (255, 0, 0)), (OTHER, (0, 255, 0)), background=(0, 0, 0)), 75),
+            "different",
+            id="colours, JPEG",
+        ),
+        pytest.param(Image.fromarray(DISC * np.float32(-1)), "down to -1", id="below zero"),
         pytest.param(
             painted((DISC, (9, 9, 9, 0)), (OTHER, (90, 0, 0, 0)), background=(0, 0, 0, 0)), "transparent", id="unseen"
         ),

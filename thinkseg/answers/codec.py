@@ -10,8 +10,11 @@ apart, under ``labels``. Readers take both, points without labels (which lie on 
 ``bbox_2d`` with ``point_2d``.
 """
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from thinkseg.answers.reading import attempt, read_object
 from thinkseg.errors import DataError, MalformedAnswer
@@ -46,17 +49,22 @@ def prompt_from_json(told: object, what: str = "the object") -> ObjectPrompt:
     """
     try:
         if not isinstance(told, Mapping):
-            raise TypeError(f"found {type(told).__name__}")
+            raise ValueError(f"{told!r:.60}")
         if "bbox_2d" in told:
             prompt = attempt(read_object, told, None, what)
             if isinstance(prompt, MalformedAnswer):
                 raise ValueError(prompt.reason)
             return prompt
-        box = None if told.get("box") is None else Box(*map(float, told["box"]))
-        points = told["points"] if box is None else told.get("points") or ()
+        box = None if told.get("box") is None else Box(*_numbers(told["box"], (4,), "a box of 4 numbers"))
+        points = told.get("points") or ()
+        if isinstance(points, str | Mapping) or not isinstance(points, Iterable):
+            raise ValueError(f"{points!r:.60} for points")
+        points = list(points)
         labels = told.get("labels", [None] * len(points))
-        return ObjectPrompt(box, tuple(_point(*pair) for pair in zip(points, labels, strict=True)))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        if not isinstance(labels, list | tuple) or len(labels) != len(points):
+            raise ValueError(f"{len(points)} points with labels {labels!r:.60}")
+        return ObjectPrompt(box, tuple(map(_point, points, labels)))
+    except ValueError as error:
         raise DataError(
             f"expected {what} as 'box' [x_min, y_min, x_max, y_max] with 'points' [[x, y], …], or as 'bbox_2d' with "
             f"'point_2d', found something else: {str(error)[:200]}"
@@ -91,15 +99,33 @@ def _prompts(items: object) -> tuple[ObjectPrompt, ...]:
 
 def _frame(wh: object) -> Size:
     try:
-        return Size(*map(int, wh))  # type: ignore[call-overload]
-    except (TypeError, ValueError, OverflowError) as error:
+        width, height = _numbers(wh, (2,), "two numbers")
+        if not (width.is_integer() and height.is_integer()):
+            raise ValueError("parts of a pixel")
+        return Size(int(width), int(height))
+    except ValueError as error:
         raise DataError(f"expected 'frame' as [width, height], found {wh!r:.60}") from error
 
 
-def _point(coordinates: Sequence[float], label: int | None) -> Point:
+def _point(coordinates: object, label: object) -> Point:
     """A point whose label stands beside it, within it, or nowhere."""
-    if label is None and len(coordinates) == 3:
-        label = int(coordinates[2])
-        coordinates = coordinates[:2]
-    x, y = coordinates
-    return Point(float(x), float(y), 1 if label is None else label)
+    x, y, *within = _numbers(
+        coordinates, (2, 3) if label is None else (2,), "a point of 2 numbers, or 3 with its label"
+    )
+    said = within[0] if within else 1 if label is None else label
+    if said not in (0, 1):
+        raise ValueError(f"a point's label is 1 on the object and 0 beside it, found {said!r:.20}")
+    return Point(x, y, 1 if said else 0)
+
+
+def _numbers(told: object, counts: Sequence[int], expected: str) -> list[float]:
+    """So many finite numbers, in a list or an array."""
+    values: list[Any] = [] if isinstance(told, str | Mapping) or not isinstance(told, Iterable) else list(told)
+    if len(values) not in counts or not all(map(_is_number, values)):
+        raise ValueError(f"{told!r:.60} for {expected}")
+    return list(map(float, values))
+
+
+def _is_number(value: Any) -> bool:
+    kind = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return kind and bool(abs(value) <= sys.float_info.max)

@@ -71,7 +71,9 @@ def main(argv: Sequence[str] | None = None, **parts: Any) -> int:
     except InputError as error:
         return _complain(str(error), WRONG_INPUT, verbose)
     except ModuleNotFoundError as error:  # an extra that is absent is the user's to install
-        missing = f"the package '{error.name}' is not installed; 'thinkseg doctor' says what is missing and how to get it"
+        missing = (
+            f"the package '{error.name}' is not installed; 'thinkseg doctor' says what is missing and how to get it"
+        )
         return _complain(missing, WRONG_INPUT, verbose)
     except Exception as error:  # noqa: BLE001 - the last place where an error can become a sentence
         return _complain(_sentence(error), FAILED, verbose)

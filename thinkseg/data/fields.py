@@ -15,6 +15,8 @@ from thinkseg.errors import DataError
 
 _DIGITS = re.compile(r"-?[0-9]+", re.ASCII)
 _MISSING = object()
+_MOST_DIGITS = 4300
+"""Python reads no whole number of more from text, nor does JSON."""
 _MOST_SHOWN = 60
 """Characters of a value that a message shows."""
 
@@ -122,7 +124,7 @@ class Fields:
     def _whole(self, value: object, name: str) -> int:
         if isinstance(value, float) and value.is_integer():
             return int(value)
-        if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
+        if isinstance(value, str) and len(value) <= _MOST_DIGITS and _DIGITS.fullmatch(value.strip()):
             return int(value)
         if isinstance(value, int) and not isinstance(value, bool):
             return value

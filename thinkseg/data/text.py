@@ -136,19 +136,19 @@ def printable(name: str) -> str:
     return name
 
 
-_IMAGE_WORDS = ("<image>", "<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
+IMAGE_WORD = "<image>"
+_IMAGE_WORDS = (IMAGE_WORD, "<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
 """What stands for the image in the text of a request of a published row."""
+_IMAGE = re.compile("|".join(map(re.escape, _IMAGE_WORDS)))
 
 
 def plain_query(text: str) -> str:
     r"""A request of a published row without the words that stand for its image.
 
-    >>> plain_query("<image>\nthe cup")
-    'the cup'
+    >>> plain_query("<image>\nthe cup"), plain_query("the cup<image>on the left")
+    ('the cup', 'the cup on the left')
     """
-    for word in _IMAGE_WORDS:
-        text = text.replace(word, "")
-    return text.strip()
+    return " ".join(filter(None, map(str.strip, _IMAGE.split(text))))
 
 
 def is_whole(text: str) -> bool:

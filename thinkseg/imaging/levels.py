@@ -2,8 +2,9 @@
 
 Of several channels the largest counts. Where transparency varies it is the mask, as in a cut-out, unless the opaque
 part is itself black and one other colour. In a file with a palette of colours index 0 is the background and every
-other index the object. In a file of colours without a palette black is the background and one other colour the object;
-where several colours cover areas it cannot be told which is meant, and the file is refused.
+other index the object; several indices without 0 are refused. In a file of colours without a palette black is the
+background and one other colour the object; where several colours cover areas it cannot be told which is meant, and the
+file is refused.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Shaped, UInt8, UInt16
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageFilter
 
 from thinkseg.errors import ImageError
 
@@ -21,6 +22,8 @@ FEW = 64
 """A file of so many values or colours was painted; one of more was computed or went through JPEG."""
 _BLACK = 8
 """A colour is black up to this, of 255."""
+_EVEN = 48
+"""So far a channel spreads between neighbours, at most, where JPEG has gone over one colour, of 255."""
 
 Numbers = UInt8[np.ndarray, "height width"] | UInt16[np.ndarray, "height width"]
 
@@ -79,6 +82,8 @@ def _deep(values: Shaped[np.ndarray, "height width"], name: str) -> Levels:
     least, most = float(values.min(initial=0)), float(values.max(initial=0))
     if not np.isfinite([least, most]).all():
         raise NotAMaskError(f"{name} has pixels that are no finite numbers: write 1 on the object and 0 elsewhere")
+    if least < 0:
+        raise NotAMaskError(f"{name} has pixels down to {least:g}, while none of a mask is below 0, {_ADVICE}")
     limit = range_of(most)
     if values.dtype.kind in "iu" and limit <= 65535:
         return Levels(values.clip(0, None).astype(np.uint16), int(limit))
@@ -96,6 +101,11 @@ def _by_palette(indices: Image.Image, image: Image.Image, name: str) -> Levels:
     colours = {index: tuple((flat + [0] * 768)[3 * index : 3 * index + 3]) for index in used}
     if len(set(colours.values())) == len(used) and all(len(set(colour)) == 1 for colour in colours.values()):
         return _bytes_of(image.convert("L"))
+    if 0 not in used and len(used) > 1:
+        raise NotAMaskError(
+            f"{name} has a palette of which it uses the indices {', '.join(map(str, used[:6]))}, and not 0, the "
+            f"background, {_ADVICE}"
+        )
     black = [index for index, colour in colours.items() if max(colour) <= _BLACK]
     if 0 in used and black and 0 not in black:
         raise NotAMaskError(
@@ -114,6 +124,7 @@ def _by_colour(image: Image.Image, name: str) -> Levels:
     found = image.getcolors(FEW)
     if found is None:
         _refuse_white_and_colours(image, largest, name)
+        _refuse_several_hues(image, largest, name)
         return _bytes_of(largest)
     colours = {tuple(colour): count for count, colour in found if isinstance(colour, tuple)}
     areas = _areas(image, colours) if len(colours) > 2 else colours
@@ -170,6 +181,27 @@ def _refuse_white_and_colours(image: Image.Image, largest: Image.Image, name: st
     coloured = sum(ImageChops.difference(largest, least).histogram()[127:])
     if min(white, coloured) > 0.01 * pixels:
         raise NotAMaskError(f"{name} has {white:,} pixels of white and {coloured:,} of other colours, {_ADVICE}")
+
+
+def _refuse_several_hues(image: Image.Image, largest: Image.Image, name: str) -> None:
+    """Labels in colours that went through JPEG: even areas of more than one hue, each of channels near 0 or the top."""
+    spread = Image.new("L", image.size)
+    for band in image.split():
+        edges = ImageChops.difference(band.filter(ImageFilter.MaxFilter(3)), band.filter(ImageFilter.MinFilter(3)))
+        spread = ImageChops.lighter(spread, edges)
+    pixels, tops, spreads = np.asarray(image), np.asarray(largest), np.asarray(spread)
+    counts = np.zeros(8, np.int64)
+    rows = max(1, BAND // max(1, image.width))
+    for start in range(0, image.height, rows):
+        part = slice(start, start + rows)
+        even = (tops[part] > 127) & (spreads[part] <= _EVEN)
+        shares = pixels[part][even] / tops[part][even][:, None]
+        plain = ((shares < 0.35) | (shares > 0.65)).all(axis=1)
+        counts += np.bincount((shares[plain] > 0.5) @ np.array([4, 2, 1]), minlength=8)
+    several = [int(count) for count in sorted(counts, reverse=True) if count > 0.01 * image.width * image.height]
+    if len(several) > 1:
+        told = " and ".join(f"{count:,}" for count in several)
+        raise NotAMaskError(f"{name} has even areas of {told} pixels of different colours, {_ADVICE}")
 
 
 def _by_transparency(layers: Image.Image, name: str) -> Image.Image | None:

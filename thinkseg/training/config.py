@@ -384,8 +384,10 @@ def _read_settings(path: Path | str) -> dict[str, Any]:
     file = find_recipe(path)
     try:
         text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"the recipe '{file}' cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"the recipe '{file}' should be text in UTF-8 and is not: is it a recipe?") from error
+    except OSError as error:
+        raise RecipeError(f"the recipe '{file}' cannot be read ({error.strerror or error})") from error
     settings = parse_yaml(text, f"the recipe '{file}'")
     if not isinstance(settings, dict):
         raise RecipeError(f"the recipe '{file}' should be a mapping of settings, found {kind_of(settings)}")

@@ -255,3 +255,34 @@ def test_memory_holds_a_few_groups_of_rows_however_many_files_there_are(tmp_path
     kept = {id(table._latest) for table in listing._tables}
     assert len(kept) == 1
     assert len(listing._tables[0]._latest._groups) == 2
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("query", None, "'query' of row 0 .* should be text, found nothing"),
+        ("query", " ", "'query' of row 0 .* should be text"),
+        ("id", None, "'id' of row 0 .* should be text, found nothing"),
+        ("width", None, "'width' of row 0 .* should be a whole number, found nothing"),
+        ("instances", 5, "'instances' of row 0 .* should be a list of masks, found 5"),
+        ("reference", "[]", "'reference' of row 0 .* should be an answer as a JSON object"),
+        ("reference", 5, "'reference' of row 0 .* should be text, found 5"),
+        ("image", {"bytes": None, "path": "no.png"}, r"no\.png', the image of row 0"),
+    ],
+)
+def test_a_value_of_another_kind_in_a_prepared_row_is_named(table, tmp_path, column, value, said):
+    prepare(table, tmp_path / "rows")
+    (file,) = (tmp_path / "rows").rglob("*.parquet")
+    row = pq.read_table(file).to_pylist()[0] | {column: value}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "bad.parquet")
+    with pytest.raises(InputError, match=said) as caught:
+        list_rows(tmp_path / "bad.parquet")[0]
+    assert "object" not in str(caught.value) or "JSON object" in str(caught.value)
+
+
+def test_a_published_request_that_is_the_image_alone_is_refused(tmp_path):
+    write_published(tmp_path, "[]")
+    row = pq.read_table(tmp_path / "data/train-00000-of-00001.parquet").to_pylist()[0] | {"problem": "<image>"}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "bad.parquet")
+    with pytest.raises(DataError, match=r"'problem' of row 0 .* a request beside"):
+        list_rows(tmp_path / "bad.parquet")[0]

@@ -9,6 +9,7 @@ import pytest
 from thinkseg.data.discovery.load import find_datasets, load_dataset
 from thinkseg.data.listing import BrokenFile, FaultKind
 from thinkseg.data.readers.coco import list_coco
+from thinkseg.data.validation.inspection import inspect_sample
 from thinkseg.errors import DataError
 from thinkseg.testing.data_sets import scene_samples, write_coco, write_lvis
 
@@ -181,6 +182,10 @@ def first(**values):
         (first(bbox=[5, 5, -3, 4]), "'bbox' of .* not negative"),
         (first(area=float("nan")), "'area' of .* should be a finite number"),
         (first(area=10**400), "'area' of .* should be a finite number"),
+        (first(area=-1), "'area' of .* not negative, found -1"),
+        (first(id="9" * 5000), "'id' of .* should be a whole number"),
+        (first(bbox=[5, 5, 3, 10**400]), "'bbox' of .* should be a finite number"),
+        (first(bbox=[1e308, 5, 1e308, 3]), "'bbox' of .* at most 100,000 pixels"),
         (lambda content: content["images"][1].update(id=1), r"the id 1 of images\[1\]"),
         (lambda content: content["images"][1].update(width=40.5), r"'width' of images\[1\]"),
         (lambda content: content["images"][1].update(height=0), r"'height' of images\[1\] .* at least 1"),
@@ -274,3 +279,24 @@ def test_one_object_without_a_mask_leaves_the_mask_of_all_unknown(cups):
     sample = list_coco(*cups(change))[0]
     assert sample.target is None
     assert len(sample.boxes) == 2
+
+
+def test_a_name_longer_than_any_files_is_an_image_that_is_missing(cups):
+    for name in (f"{'x' * 300}.png", f"{'x' * 300}/a.png"):
+        listing = list_coco(*cups(lambda content, name=name: content["images"][0].update(file_name=name)))
+        assert [fault.kind for fault in listing.faults] == [FaultKind.MISSING_IMAGE]
+        assert FaultKind.MISSING_IMAGE in {fault.kind for fault in inspect_sample(listing, 0).faults}
+
+
+def test_two_categories_of_one_name_are_refused_where_both_have_objects(cups):
+    def second(content):
+        content["categories"].append({"id": 2, "name": "cup"})
+
+    assert len(list_coco(*cups(second))) == 2
+
+    def both(content):
+        second(content)
+        content["annotations"][1].update(category_id=2, image_id=1)
+
+    with pytest.raises(BrokenFile, match=r"categories 1 and 2 in .*a\.json' are both called 'cup'"):
+        list_coco(*cups(both))

@@ -112,7 +112,7 @@ def test_a_file_that_is_missing_of_another_kind_or_damaged_is_said_in_a_sentence
     with pytest.raises(DataError, match=r"should be a Parquet file"):
         list_counts(tmp_path / "test.parquet")
     (tmp_path / "test.jsonl").write_text("[1]\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"line 1 of .* should be a JSON object, found list"):
+    with pytest.raises(DataError, match=r"line 1 of .* should be a JSON object, found \[1\]"):
         list_counts(tmp_path / "test.jsonl")
 
 

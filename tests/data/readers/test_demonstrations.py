@@ -139,6 +139,21 @@ def test_nothing_there_is_an_answer_too(tmp_path):
         (ROW | {"problem": " "}, "has no request"),
         (ROW | {"image": None}, "has no 'image'"),
         ([1], "should be a JSON object"),
+        (ROW | {"problem": "<image><image>the dog"}, "row 0 .* asks about 2 images"),
+        (
+            {
+                "image": "dog.png",
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [{"type": "image"}, {"type": "image"}, {"type": "text", "text": "the dog"}],
+                    },
+                    {"role": "assistant", "content": TAGS},
+                ],
+            },
+            "turn 0 of row 0 .* asks about 2 images",
+        ),
+        ({"image": "dog.png", "messages": [], "conversations": [{}]}, "both 'messages' and 'conversations'"),
     ],
 )
 def test_a_row_that_lacks_something_is_named(tmp_path, row, sentence):
@@ -150,7 +165,7 @@ def test_a_row_that_lacks_something_is_named(tmp_path, row, sentence):
     ("raw", "sentence"),
     [
         (b"{}\n\n{", r"line 3 of '.*' is no JSON"),
-        (b"[1]\n", r"line 1 of '.*' should be a JSON object, found list"),
+        (b"[1]\n", r"line 1 of '.*' should be a JSON object, found \[1\]"),
         ('{"problem": "é"}\n'.encode("latin-1"), r"rows\.jsonl' should be text in UTF-8 and is not"),
     ],
 )
@@ -197,3 +212,11 @@ def test_an_image_that_a_row_of_parquet_only_names_lies_beside_it(tmp_path):
     Image.new("RGB", (100, 100)).save(tmp_path / "dog.png")
     pq.write_table(pa.Table.from_pylist([ROW | {"image": {"bytes": None, "path": "dog.png"}}]), tmp_path / "a.parquet")
     check(load_worked(tmp_path)[0])
+
+
+def test_words_before_and_behind_the_image_stay_apart(tmp_path):
+    parts = [{"type": "text", "text": "the dog"}, {"type": "image"}, {"type": "text", "text": "on the left"}]
+    for content in (parts, "the dog<image>on the left", "the dog <image> on the left"):
+        talk = [{"role": "user", "content": content}, {"role": "assistant", "content": f"<think>a</think>{TAGS}"}]
+        (sample,) = load_worked(write_lines(tmp_path, {"image": "dog.png", "messages": talk}))
+        assert sample.query == "the dog on the left"

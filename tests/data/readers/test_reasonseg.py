@@ -167,7 +167,7 @@ def test_a_shape_without_a_kind_is_a_polygon():
         ({"points": [1, 2, 3, 4]}, "pairs of finite numbers"),
         ({}, "lacks 'points'"),
         ({"points": [[1], [2, 3]]}, "pairs of finite numbers"),
-        ({"label": None, "points": []}, "finite"),
+        ({"points": []}, "finite"),
     ],
 )
 def test_a_shape_that_cannot_be_drawn_is_named(shape, said):
@@ -194,3 +194,36 @@ def test_questions_that_are_no_text_are_told(folder, text):
     (folder / "0_a.b.json").write_text(json.dumps({"text": text, "shapes": []}))
     (fault,) = list_reasonseg(folder).faults
     assert "'text'" in fault.detail
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        (None, "should be a JSON object, found nothing"),
+        ([], "should be a JSON object, found \\[\\]"),
+        ("cup", "should be a JSON object, found 'cup'"),
+        ({"label": None, "points": [[1, 1]]}, "'label' of it should be text, found nothing"),
+        ({"label": "cup"}, "it lacks 'points'"),
+        ({"label": "cup", "points": [[10**400, 1], [2, 3], [4, 5]]}, "pairs of finite numbers"),
+        ({"label": "cup", "points": [[True, 1], [2, 3], [4, 5]]}, "pairs of finite numbers"),
+    ],
+)
+def test_a_shape_of_another_kind_is_told_in_words_about_the_file(shape, said):
+    with pytest.raises(DataError, match=f"shape 0 in 'a.json' cannot be drawn: .*{said}"):
+        draw_shapes([shape], Size(9, 9), "a.json")
+
+
+def test_a_circle_as_large_as_it_may_be_is_drawn_without_a_walk_along_its_rim():
+    """PIL takes minutes for a rim of a million pixels; the right half of this image lies in the circle."""
+    circle = {"label": "cup", "shape_type": "circle", "points": [[500_020, 20], [20, 20]]}
+    target, _ = draw_shapes([circle], Size(40, 40), "a.json")
+    expected = np.hypot(np.arange(40)[None] - 500_020, np.arange(40)[:, None] - 20) <= 500_000
+    assert (target == expected).all()
+    assert target[20].sum() == 20
+
+
+@pytest.mark.parametrize("content", [b"[]", b"5", b"null", b'"text"'])
+def test_json_that_is_no_object_is_named(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.json' should be a JSON object, found"):
+        read_annotation(tmp_path / "a.json")

@@ -148,3 +148,9 @@ def test_a_corner_past_what_a_float_holds_is_far_away():
 def test_half_an_emoji_in_run_lengths_is_no_character_of_theirs():
     with pytest.raises(ImageError, match="written in the characters"):
         mask_from_run_lengths({"size": [4, 4], "counts": "\ud83d"})
+
+
+@pytest.mark.parametrize("size", [[10**5, 10**5], [10**4000, 10**4000], [0, 10**300]])
+def test_run_lengths_for_more_than_an_image_may_have_are_refused_by_their_size(size):
+    with pytest.raises(ImageError, match=r"more than 89,478,485 pixels are not read, found the size \["):
+        mask_from_run_lengths({"size": size, "counts": []})

@@ -83,7 +83,7 @@ def test_jsonl_takes_lists_and_run_lengths(folder):
         ("a.csv", "image,query\na.jpg,\n", "line 2 of '.*' has no 'query'"),
         ("a.csv", "id,image,query\n1,a,b\n1,a,b\n", "id '1' in line 3 .* taken by line 2"),
         ("a.jsonl", '{"image": "a", "query": "b"}\n{', "line 2 of '.*' is no JSON"),
-        ("a.jsonl", "[]", "line 1 .* should be a JSON object, found list"),
+        ("a.jsonl", "[]", "line 1 .* should be a JSON object, found \\[\\]"),
         ("a.jsonl", '{"image": "a", "query": "b", "masks": [3]}', "a mask in line 1"),
         ("a.txt", "", "a table is a file"),
     ],

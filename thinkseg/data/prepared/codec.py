@@ -39,7 +39,7 @@ def sample_from_row(row: Mapping[str, Any], where: str = "this row", folder: Pat
     try:
         return _from_published(row, where, folder) if "solution" in row else _from_own(row, where, folder)
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{where} does not hold what a prepared row holds ({type(error).__name__}: {error})") from error
+        raise DataError(f"{where} does not hold what a prepared row holds ({error})") from error
 
 
 def original_size(row: Mapping[str, Any]) -> Size | None:
@@ -96,27 +96,47 @@ def published_row(
 
 
 def _from_own(row: Mapping[str, Any], where: str, folder: Path | None) -> Sample:
-    instances = row["instances"]
-    size = Size(row["width"], row["height"])
+    fields = Fields(dict(row), where)
+    instances = fields.raw("instances")
+    if not isinstance(instances, list | None):
+        raise fields.wrong("instances", "a list of masks")
+    size = Size(fields.whole("width"), fields.whole("height"))
     masks = [_decoded_mask(mask, where) for mask in instances or ()]
     return Sample(
-        id=row["id"],
-        image=load_image(image_source(row["image"], folder, where), f"the image of {where}"),
-        query=row["query"],
+        id=fields.name("id"),
+        image=_image(row, where, folder),
+        query=fields.text("query"),
         target=_decoded_mask(row["target"], where) if row["target"] else None,
         ignore=_decoded_mask(row["ignore"], where) if row["ignore"] else None,
         instances=None if instances is None else np.stack(masks) if masks else np.zeros((0, *size.hw), dtype=bool),
-        reference=answer_from_json(json.loads(row["reference"])) if row.get("reference") else None,
-        task=row["task"],
+        reference=_reference(fields) if row.get("reference") else None,
+        task=fields.text("task") if fields.says("task") else "",
+    )
+
+
+def _reference(fields: Fields) -> Answer:
+    told = json.loads(fields.text("reference"))
+    if not isinstance(told, dict):
+        raise fields.wrong("reference", "an answer as a JSON object")
+    return answer_from_json(told)
+
+
+def _image(row: Mapping[str, Any], where: str, folder: Path | None) -> Image.Image:
+    """A row's image; a file that is only named is called by its name in an error."""
+    source = image_source(row["image"], folder, where)
+    return load_image(
+        source, f"'{source}', the image of {where}" if isinstance(source, Path) else f"the image of {where}"
     )
 
 
 def _from_published(row: Mapping[str, Any], where: str, folder: Path | None) -> Sample:
     fields = Fields(dict(row), where)
-    image = load_image(image_source(fields.raw("image"), folder, where), f"the image of {where}")
+    image = _image(row, where, folder)
     reference = read_solution(fields.text("solution"), Size(*image.size), where)
     query = plain_query(fields.text("problem"))
-    return Sample(id=str(row["id"]), image=image, query=query, reference=reference, task="referring")
+    if not query:
+        raise fields.wrong("problem", "a request beside the word that stands for the image")
+    return Sample(id=fields.name("id"), image=image, query=query, reference=reference, task="referring")
 
 
 def _encoded_image(sample: Sample, image: Image.Image, size: Size) -> bytes:

@@ -21,7 +21,7 @@ import numpy as np
 from thinkseg.data.fields import FieldError, Fields, list_in
 from thinkseg.data.listing import BadRows, BrokenFile, Entry, Fault, FaultKind, Listing
 from thinkseg.data.names import name_below
-from thinkseg.data.readers.segmentations import Segmentation, mask_from_segmentation, stacked
+from thinkseg.data.readers.segmentations import FARTHEST, Segmentation, mask_from_segmentation, stacked
 from thinkseg.data.text import read_text
 from thinkseg.errors import DataError, ImageError
 from thinkseg.types import Box, Mask, Sample, Size, TrueBox
@@ -171,6 +171,7 @@ def list_coco(
         DataError: the file or the folder is missing or not as expected.
     """
     instances = load_instances(Path(annotations), encoding)
+    _refuse_shared_names(instances)
     faults = [
         Fault(FaultKind.BAD_RECORD, f"{instances.file}: annotation {number}", f"its {what} is not in the file")
         for number, instance in instances.objects.items()
@@ -184,6 +185,19 @@ def list_coco(
     instances = replace(instances, images=located)
     faults += missing
     return CocoListing(name or Path(annotations).stem, Path(images), instances, query, faults, absent=absent)
+
+
+def _refuse_shared_names(instances: Instances) -> None:
+    """See that no name stands for two categories with objects: a request would have half of what it asks for."""
+    used = {instance.category for instance in instances.objects.values()}
+    first: dict[str, int] = {}
+    for number, name in instances.categories.items():
+        if number in used and first.setdefault(name, number) != number:
+            message = (
+                f"the categories {first[name]} and {number} in '{instances.file}' are both called '{name}' and both "
+                "have objects, so that a request for it would look for half of them: give them one id, or two names"
+            )
+            raise BrokenFile(FaultKind.BAD_RECORD, instances.file, message)
 
 
 def load_instances(file: Path, encoding: str = "") -> Instances:
@@ -259,8 +273,13 @@ def _box(row: Fields, crowd: bool) -> TrueBox | None:
     left, top, width, height = row.numbers("bbox", 4)
     if width < 0 or height < 0:
         raise row.wrong("bbox", "x, y, width and height, the last two of which are not negative")
+    if max(abs(left), abs(top), width, height) > FARTHEST:
+        raise row.wrong("bbox", f"x, y, width and height of at most {FARTHEST:,.0f} pixels")
+    area = row.number("area") if row.has("area") else width * height
+    if area < 0:
+        raise row.wrong("area", "a number of pixels, which is not negative")
     edges = Box(max(left, 0.0), max(top, 0.0), max(left + width, 0.0), max(top + height, 0.0))
-    return TrueBox(edges, row.number("area") if row.has("area") else width * height, crowd)
+    return TrueBox(edges, area, crowd)
 
 
 def _image(row: Fields) -> Image:
@@ -310,7 +329,7 @@ def find_images(folder: Path, images: Mapping[int, Image]) -> tuple[dict[int, Im
         below, _, name = file.rpartition("/")
         if below not in present:
             inside = folder / below
-            present[below] = set(os.listdir(inside)) if inside.is_dir() else set()
+            present[below] = set(os.listdir(inside)) if os.path.isdir(inside) else set()  # the name may be too long
         return name in present[below]
 
     found, faults = dict(images), []

@@ -24,7 +24,7 @@ from thinkseg.data.fields import Fields, shown
 from thinkseg.data.names import file_below, in_order, path_in
 from thinkseg.data.readers.tables import jsonl_rows
 from thinkseg.data.samples import LazySamples
-from thinkseg.data.text import is_whole, plain_query
+from thinkseg.data.text import IMAGE_WORD, is_whole, plain_query
 from thinkseg.errors import DataError, MalformedAnswer
 from thinkseg.imaging import Source, load_image
 from thinkseg.types import Answer, Sample, Size
@@ -145,6 +145,7 @@ def _worked(
         query, text = _talk(fields)
     if not isinstance(query, str) or not is_whole(query) or not plain_query(query):
         raise DataError(f"{where} has no request: 'problem' or the turn of a user should hold it, found {shown(query)}")
+    _refuse_images(query.count(IMAGE_WORD), where)
     answer = SegR1().try_parse(text, ANY_FRAME)
     if isinstance(answer, MalformedAnswer):
         raise DataError(
@@ -166,7 +167,10 @@ def _talk(fields: Fields) -> tuple[str, str]:
     answer to the first.
     """
     where = fields.where
-    turns = next((fields.raw(name) for name in ("messages", "conversations") if fields.has(name)), None)
+    talks = [fields.raw(name) for name in ("messages", "conversations") if fields.has(name)]
+    if len(talks) == 2 and talks[0] != talks[1]:
+        raise DataError(f"{where} has both 'messages' and 'conversations', which differ: leave one out")
+    turns = talks[0] if talks else None
     turns = turns if isinstance(turns, list) else []
     told = [Fields(turn, f"turn {place} of {where}") for place, turn in enumerate(turns)]
     roles = [_role(turn) for turn in told]
@@ -183,7 +187,7 @@ def _talk(fields: Fields) -> tuple[str, str]:
             f"{where} should have 'problem', 'thinking' and 'solution', or 'messages' that begin with a user's request "
             f"and end with the assistant's answer; {found}"
         )
-    return _said(told[0]), _said(told[1])
+    return _request(told[0]), _said(told[1])
 
 
 _ROLES = {"human": "user", "gpt": "assistant"}
@@ -194,14 +198,36 @@ def _role(turn: Fields) -> str:
     return _ROLES.get(role, role)
 
 
-def _said(turn: Fields) -> str:
+def _request(turn: Fields) -> str:
+    """What a user asks, about one image; parts of it that stand before and behind the image are two words apart."""
+    parts = _parts(turn)
+    _refuse_images(len([part for part in parts if part.get("type") in ("image", "image_url")]), turn.where)
+    return _said(turn, " ")
+
+
+def _refuse_images(count: int, where: str) -> None:
+    if count > 1:
+        raise DataError(
+            f"{where} asks about {count} images, while a row is about one: take the row apart, or leave it out"
+        )
+
+
+def _said(turn: Fields, between: str = "") -> str:
     """The words of a turn; its images are passed over."""
-    name = "content" if turn.has("content") else "value"
-    content = turn.raw(name)
-    if isinstance(content, list):
-        parts = [Fields(part, f"a part of {turn.where}") for part in content]
-        return "".join(part.text("text") for part in parts if part.says("text"))
-    return turn.text(name)
+    parts = _parts(turn)
+    if parts:
+        return between.join(part.text("text") for part in parts if part.says("text"))
+    return turn.text(_content(turn))
+
+
+def _parts(turn: Fields) -> list[Fields]:
+    """The parts of what is said in a turn; none where it is plain text."""
+    content = turn.raw(_content(turn))
+    return [Fields(part, f"a part of {turn.where}") for part in content] if isinstance(content, list) else []
+
+
+def _content(turn: Fields) -> str:
+    return "content" if turn.has("content") else "value"
 
 
 def _refuse_other_frame(row: Worked, frame: Size) -> None:

@@ -23,11 +23,11 @@ import numpy as np
 from jaxtyping import Float64, Int32, UInt8
 from PIL import Image, ImageDraw
 
-from thinkseg.data.fields import finite, shown
+from thinkseg.data.fields import Fields, finite, shown
 from thinkseg.data.listing import Entry, Fault, FaultKind, Listing
 from thinkseg.data.names import images_below, tell_passed_over
 from thinkseg.data.text import decoded, is_whole
-from thinkseg.errors import DataError, ImageError
+from thinkseg.errors import DataError, InputError
 from thinkseg.imaging import load_mask, read_header
 from thinkseg.types import Mask, Sample, Size
 
@@ -39,6 +39,9 @@ Drawer = Callable[[Canvas, int], None]
 
 LINE_WIDTH, POINT_RADIUS = 10, 5
 """Of labelme's lines and points, in pixels."""
+
+_LARGEST_DRAWN = 10_000
+"""Pixels: PIL walks along the rim of a circle, however far from the image; a larger one is reckoned."""
 
 _TARGET, _IGNORE = 1, 2
 
@@ -167,11 +170,12 @@ def read_annotation(file: Path, encoding: str = "") -> dict[str, Any]:
         raise DataError(f"expected an annotation at '{file}', found none") from error
     try:
         content = json.loads(_text(raw, file, encoding))
-        if isinstance(content["text"], str):
-            content["text"] = [content["text"]]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"'{file}' should be JSON with 'text' and 'shapes', and is not ({error})") from error
-    if not (isinstance(content["text"], list) and isinstance(content.get("shapes"), list)):
+    told = Fields(content, f"'{file}'")
+    if isinstance(told.raw("text"), str):
+        content["text"] = [content["text"]]
+    if not (isinstance(content["text"], list) and isinstance(told.raw("shapes"), list)):
         raise DataError(f"'text' and 'shapes' in '{file}' should be lists")
     for text in content["text"]:
         if not isinstance(text, str) or not is_whole(text):
@@ -205,26 +209,34 @@ def draw_shapes(shapes: Sequence[Any], size: Size, where: str) -> tuple[Mask, Ma
     drawers: list[tuple[int, int, Drawer, int]] = []
     for number, shape in enumerate(shapes):
         try:
-            label = str(shape["label"]).lower()
+            told = Fields(shape, "it")
+            label = _label(told)
             if label != "flag":
-                draw = _drawer(shape)
+                draw = _drawer(told)
                 canvas = np.zeros(size.hw, dtype=np.uint8)
                 draw(canvas, 1)
                 area = int(np.count_nonzero(canvas))
                 drawers.append((area, number, draw, _IGNORE if "ignore" in label else _TARGET))
-        except (ImageError, KeyError, TypeError, ValueError, IndexError) as error:
-            told = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise DataError(f"shape {number} in '{where}' cannot be drawn: {told}") from error
+        except (InputError, ValueError) as error:
+            raise DataError(f"shape {number} in '{where}' cannot be drawn: {error}") from error
     canvas = np.zeros(size.hw, dtype=np.uint8)
     for _, _, draw, value in sorted(drawers, key=lambda drawer: drawer[:2], reverse=True):
         draw(canvas, value)
     return canvas == _TARGET, canvas == _IGNORE
 
 
-def _drawer(shape: Mapping[str, Any]) -> Drawer:
+def _label(shape: Fields) -> str:
+    """Text, which may be empty, or a number, as some tools write."""
+    label = shape.raw("label")
+    if not isinstance(label, str) and type(label) is not int:
+        raise shape.wrong("label", "text")
+    return str(label).lower()
+
+
+def _drawer(shape: Fields) -> Drawer:
     """How a shape is drawn."""
     kind = shape.get("shape_type") or "polygon"
-    points = _points(shape["points"])
+    points = _points(shape.raw("points"))
     if kind == "polygon":
         return lambda canvas, value: _fill(canvas, points.astype(np.int32), value)
     if not isinstance(kind, str) or kind not in _COUNTS:
@@ -265,6 +277,11 @@ def _fill(canvas: Canvas, corners: Corners, value: int) -> None:
 
 def _paint(canvas: Canvas, kind: str, points: Sequence[tuple[float, float]], value: int) -> None:
     """A shape as labelme's `shape_to_mask` draws it: with PIL, outlines included."""
+    radius = POINT_RADIUS if kind == "point" else math.hypot(*np.subtract(points[0], points[-1]))
+    if kind == "circle" and radius > _LARGEST_DRAWN:
+        rows, columns = np.ogrid[: canvas.shape[0], : canvas.shape[1]]
+        canvas[np.hypot(columns - points[0][0], rows - points[0][1]) <= radius] = value
+        return
     layer = Image.new("1", (canvas.shape[1], canvas.shape[0]))
     draw = ImageDraw.Draw(layer)
     (x, y), (last_x, last_y) = points[0], points[-1]
@@ -273,7 +290,6 @@ def _paint(canvas: Canvas, kind: str, points: Sequence[tuple[float, float]], val
     elif kind in ("line", "linestrip"):
         draw.line(list(points), fill=1, width=LINE_WIDTH)
     else:  # a circle has its centre and a point on it, a point its place
-        radius = POINT_RADIUS if kind == "point" else math.hypot(x - last_x, y - last_y)
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=1, fill=1)
     canvas[np.asarray(layer)] = value
 
@@ -283,7 +299,7 @@ def _stamp(encoded: object, points: Points) -> Drawer:
     if not isinstance(encoded, str):
         raise ValueError(f"a mask should have its PNG in base64 as 'mask', found {shown(encoded)}")
     try:
-        mask = load_mask(BytesIO(base64.b64decode(encoded, validate=True)))
+        mask = load_mask(BytesIO(base64.b64decode(encoded, validate=True)), "its 'mask'")
     except binascii.Error as error:
         raise ValueError(f"its 'mask' is no base64 ({error})") from error
     (left, top), (right, bottom) = points.astype(np.int64).tolist()

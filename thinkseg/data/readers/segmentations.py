@@ -60,6 +60,8 @@ def mask_from_run_lengths(told: object) -> Mask:
     size, counts = told["size"], told["counts"]
     if not (isinstance(size, list | tuple) and len(size) == 2 and all(map(_is_length, size))):
         raise ImageError(f"the 'size' of run lengths should be [height, width], found {shown(size)}")
+    if max(size) * max(1, min(size)) > MAX_PIXELS:
+        raise ImageError(f"run lengths of more than {MAX_PIXELS:,} pixels are not read, found the size {shown(size)}")
     height, width = map(int, size)
     if isinstance(counts, bytes):
         counts = counts.decode("latin-1")
@@ -68,8 +70,10 @@ def mask_from_run_lengths(told: object) -> Mask:
     if not isinstance(counts, list) or not all(map(_is_length, counts)):
         raise ImageError(f"the 'counts' of run lengths should be text or a list of lengths, found {shown(counts)}")
     total = sum(map(int, counts))
-    if height * width > MAX_PIXELS or total != height * width:
-        raise ImageError(f"run lengths of {height}×{width} pixels must add up to {height * width}, found {total}")
+    if total != height * width:
+        raise ImageError(
+            f"run lengths of {height}×{width} pixels must add up to {height * width}, found {shown(total)}"
+        )
     runs = np.array(counts, dtype=np.int64)
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape((height, width), order="F")
 

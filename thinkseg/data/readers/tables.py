@@ -276,7 +276,7 @@ def _object(text: str, where: str) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where} is no JSON ({error})") from error
     if not isinstance(fields, dict):
-        raise DataError(f"{where} should be a JSON object, found {type(fields).__name__}")
+        raise DataError(f"{where} should be a JSON object, found {shown(fields)}")
     return fields
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def went_through_jpeg(values: Float64[np.ndarray, "height width"]) -> bool:
 
 
 def _header(file: Path, missing: FaultKind) -> tuple[ImageFile | None, Fault | None]:
-    if not file.exists():
+    if not os.path.exists(file):  # which a name longer than any file's does not
         return None, Fault(missing, str(file))
     try:
         return read_header(file), None
