@@ -36,7 +36,7 @@ OF_HEADER: dict[str, Callable[[bytes], bytes]] = {
     "a list for a name": lambda content: content.replace(b'"filler"', b'["filler"]'),
     "true for the seed": lambda content: content.replace(b'"seed": 0', b'"seed": true'),
     "text for what was asked": lambda content: content.replace(b'"asked": {}', b'"asked": "{"'),
-    "no model": lambda content: content.replace(b'"model"', b'"modle"'),
+    "no model": lambda content: content.replace(b'"model"', b'"kind of model"'),
 }
 
 
