@@ -150,7 +150,7 @@ def test_a_malformed_answer_is_caught_in_one_place_only(repository):
 def test_what_is_rendered_can_be_parsed_up_to_the_limits_and_is_refused_beyond_them(name: str) -> None:
     form, frame = get_format(name), Size(1000, 1000)
 
-    def answer(objects: int, points: int = 2, think: str = "") -> Answer:
+    def answer(objects: int, points: int = 2, think: str = "a") -> Answer:
         spots = iter((x, y) for y in range(101, 900) for x in range(101, 900))
         box = Box(100, 100, 900, 900)
         return Answer(
@@ -183,8 +183,8 @@ def test_what_is_rendered_can_be_parsed_up_to_the_limits_and_is_refused_beyond_t
         assert written(answer(1, MAX_POINTS))
         assert not written(answer(1, MAX_POINTS + 1))
     empty = len(form.render(answer(1)))
-    assert written(answer(1, think="a" * (MAX_TEXT - empty)))
-    assert not written(answer(1, think="a" * (MAX_TEXT - empty + 1)))
+    assert written(answer(1, think="a" * (MAX_TEXT - empty + 1)))
+    assert not written(answer(1, think="a" * (MAX_TEXT - empty + 2)))
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -209,7 +209,7 @@ def test_coordinates_that_cannot_be_read_are_not_rendered(name: str) -> None:
     last, first = 999_999_999.0, 1_000_000_000.0
     for side in (last, first):
         points = (Point(side, 1.0), Point(1.0, 1.0))
-        answer = Answer(Size(2_000_000_000, 10), (ObjectPrompt(Box(0.0, 0.0, side, 2.0), points),))
+        answer = Answer(Size(2_000_000_000, 10), (ObjectPrompt(Box(0.0, 0.0, side, 2.0), points),), "Right.")
         if side == last:
             assert answer_format.parse(answer_format.render(answer), answer.frame) == answer_format.canonical(answer)
         else:

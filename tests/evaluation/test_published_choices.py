@@ -12,7 +12,7 @@ import pytest
 from thinkseg.cli import main
 from thinkseg.evaluation.benchmarks import BENCHMARKS
 from thinkseg.evaluation.explaining import AS_THEIRS, ExplainedRun, explained_text
-from thinkseg.evaluation.protocols import PROTOCOLS, Protocol, settings_of
+from thinkseg.evaluation.protocols import PROTOCOLS, Protocol, reader_of, settings_of
 from thinkseg.evaluation.published_choices import (
     CHECKPOINT,
     PROTOCOL,
@@ -53,6 +53,11 @@ def test_what_a_protocol_gives_is_in_the_protocol_and_not_in_the_default(
         assert not plain.measures
     elif choice.key in RULES:
         assert getattr(rules, choice.key) == choice.value != getattr(plain, choice.key)
+    elif choice.key == "format":
+        for name in table.checkpoints:
+            own = KNOWN[name].format or ""
+            assert reader_of(table.protocol, task, own) == choice.value != own
+            assert reader_of("default", task, own) == own
     else:
         assert settings_of(table.protocol, task)[choice.key] == choice.value
         assert all(getattr(KNOWN[name], choice.key) != choice.value for name in table.checkpoints)
@@ -65,8 +70,9 @@ def test_every_rule_and_setting_of_a_protocol_has_a_row(protocol: str) -> None:
     plain = Protocol()
     changed = {name for name in RULES if getattr(PROTOCOLS[protocol], name) != getattr(plain, name)}
     # 'side' and 'first_object' are what a predictor gets that cannot be asked by the settings; their rows are those of
-    # 'segmenter_canvas' and 'objects'.
-    assert changed - {"asks", "side", "first_object"} <= keys
+    # 'segmenter_canvas' and 'objects'; the row of 'readers' is that of 'format'.
+    assert changed - {"asks", "readers", "side", "first_object"} <= keys
+    assert "format" in keys
     for table in tables:
         for task in table.tasks:
             assert set(settings_of(protocol, task)) <= {choice.key for choice in table.choices}
@@ -118,6 +124,11 @@ def test_what_the_caller_says_comes_before_the_protocol() -> None:
     assert rows["decoding"] == AS_THEIRS
 
 
+def test_a_format_that_the_caller_says_is_read_by_itself() -> None:
+    run = ExplainedRun("a", "reasoning", "seg-r1", "geshang/Seg-R1-7B", CheckpointConfig(format="seg-r1"))
+    assert rows_of(run)["reader of an answer"] == "seg-r1"
+
+
 def test_a_checkpoint_without_a_canvas_is_not_asked_with_one() -> None:
     rows = rows_of(ExplainedRun("a", "reasoning", "seg-r1", "pocket"))
     assert rows["canvas"] == "the image's own size"
@@ -137,7 +148,7 @@ def test_a_run_is_explained_on_the_command_line_without_data_or_model(capsys: py
     told = capsys.readouterr().out
     assert "reasonseg-test, protocol seg-r1, geshang/Seg-R1-7B" in told
     assert "red and blue swapped before SAM 2" in told
-    assert "choices are the authors'; the others: sentences, weights, reader of an answer, coordinates beyond" in told
+    assert "choices are the authors'; the others: sentences, weights, labels above 1, reversed" in told
     assert main([*words, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {"choice", "authors", "default", "by", "run"} == set(rows[0])

@@ -5,6 +5,7 @@ images and answers below, with stand-ins for both models: what was handed to the
 prompted with, and the mask. The segmenter's stand-in is the one of this file.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thinkseg.answers import get_format
+from thinkseg.answers import SegR1, get_format
 from thinkseg.evaluation.benchmarks import BENCHMARKS
 from thinkseg.evaluation.plan import EvaluatedModel, EvaluationPlan
 from thinkseg.evaluation.protocols import apply_to_sample, settings_of
@@ -188,6 +189,47 @@ def test_what_the_caller_says_comes_before_the_protocol(
     assert asked.reasoner.canvas.side == 768
     foreground: Any = plan.asked(create_pipeline("seg-r1")[0], BENCHMARKS["cod10k"])
     assert foreground.config.max_new_tokens == 1024
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "text", "boxes"),
+    [
+        ("reasonseg-val", "<bbox>[10,20,500,600] and <bbox>[30,40,50,60]</bbox>", [(10, 20, 500, 600)]),
+        ("refcoco-testa", "<bbox>[10,20,500,600] and <bbox>[30,40,1100,60]</bbox>", [(30, 40, 1100, 60)]),
+    ],
+)
+def test_by_a_protocol_of_authors_their_evaluation_reads_what_is_asked_in_the_same_words(
+    create_pipeline: Callable[[str], tuple[Pipeline, Writes, Ellipses]],
+    benchmark: str,
+    text: str,
+    boxes: list[tuple[int, ...]],
+) -> None:
+    pipeline, reasoner, _ = create_pipeline("seg-r1")
+    reasoner.text = text
+    sample = Sample("it", image_of(64, 48), "the left one", task=BENCHMARKS[benchmark].task)
+    plan = EvaluationPlan([benchmark], EvaluatedModel("geshang/Seg-R1-7B"), protocol="seg-r1")
+    asked: Any = plan.asked(pipeline, BENCHMARKS[benchmark])
+    (prediction,) = asked.predict([sample], batch_size=1)
+    assert [one.box and one.box.xyxy for one in prediction.answer.objects] == boxes
+    assert reasoner.queries == ["the left one"]
+    assert asked.answer_format.name == "seg-r1-published"
+    said = EvaluatedModel("geshang/Seg-R1-7B", CheckpointConfig(format="seg-r1"))
+    own: Any = EvaluationPlan([benchmark], said, protocol="seg-r1").asked(pipeline, BENCHMARKS[benchmark])
+    (prediction,) = own.predict([sample], batch_size=1)
+    assert (own.answer_format.name, prediction.answer) == ("seg-r1", None)
+
+
+def test_a_format_that_a_protocol_does_not_name_reads_its_own_answers(
+    create_pipeline: Callable[[str], tuple[Pipeline, Writes, Ellipses]],
+) -> None:
+    class Own(SegR1):
+        pass
+
+    pipeline = create_pipeline("seg-r1")[0]
+    for kept in (get_format("seg-zero"), get_format("vision-reasoner-tolerant"), Own()):
+        plan = EvaluationPlan(["refcoco-testa"], EvaluatedModel("geshang/Seg-R1-7B"), protocol="seg-r1")
+        asked: Any = plan.asked(dataclasses.replace(pipeline, answer_format=kept), BENCHMARKS["refcoco-testa"])
+        assert asked.answer_format is kept
 
 
 def test_by_seg_r1_phrases_are_put_in_lower_case_and_sentences_are_not_and_have_words_of_their_own() -> None:

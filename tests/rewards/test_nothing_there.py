@@ -26,6 +26,7 @@ WAYS_TO_SAY_IT = {
     "vision-reasoner": "<think>No cat.</think><answer>[]</answer>",
 }
 WAYS_TO_SAY_IT |= {f"{name}-published": text for name, text in WAYS_TO_SAY_IT.items() if f"{name}-published" in FORMATS}
+WAYS_TO_SAY_IT["vision-reasoner-boxes-published"] = WAYS_TO_SAY_IT["vision-reasoner"]
 ACCURACIES = {
     "published": {"segment": 1, "box_iou": 1, "box_l1": 1, "points": 1, "point": 1, "accuracy": 3},
     "soft": {"soft_box_iou": 1, "soft_box_l1": 1, "soft_points": 1, "soft_point": 1, "soft_accuracy": 3},

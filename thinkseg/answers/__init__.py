@@ -4,6 +4,7 @@ from thinkseg.answers.as_published import (
     SegR1PointsPublished,
     SegR1Published,
     SegZeroPublished,
+    VisionReasonerBoxesPublished,
     VisionReasonerPublished,
 )
 from thinkseg.answers.base import TOLERANT, AnswerFormat
@@ -23,6 +24,7 @@ FORMATS: dict[str, type[AnswerFormat]] = {
     SegR1PointsPublished.name: SegR1PointsPublished,
     SegZeroPublished.name: SegZeroPublished,
     VisionReasonerPublished.name: VisionReasonerPublished,
+    VisionReasonerBoxesPublished.name: VisionReasonerBoxesPublished,
 }
 """By name, as recipes and the command line know them."""
 

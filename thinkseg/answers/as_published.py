@@ -1,7 +1,7 @@
 """The published formats, read as the authors' evaluations read them; what ThinkSeg asks stays the same.
 
-``seg-r1-published``, ``seg-r1-points-published``, ``seg-zero-published`` and ``vision-reasoner-published`` are for
-numbers that are to be held against published ones. `docs/answers.md` says where they differ from the plain formats.
+The names of the formats end in ``-published``; they are for numbers that are to be held against published ones, and the
+protocols of the authors read known formats by them. `docs/answers.md` says where they differ from the plain formats.
 
 A box or point keeps its place beyond the frame. What an `Answer` cannot hold is made to fit: a negative coordinate
 becomes 0, the corners of a reversed box are put in order, and a label above 1 becomes 1.
@@ -15,7 +15,7 @@ from typing import Any
 
 from thinkseg.answers.json_objects import SegZero, VisionReasoner
 from thinkseg.answers.published_json import first_answer, first_braces
-from thinkseg.answers.published_tags import TagsFound, find_tags
+from thinkseg.answers.published_tags import TagsFound, find_tags, find_tags_with_first_box
 from thinkseg.answers.reading import MAX_OBJECTS, MAX_POINTS, check_length
 from thinkseg.answers.tags import SegR1, SegR1Points
 from thinkseg.errors import MalformedAnswer
@@ -51,14 +51,26 @@ class SegR1Published(SegR1):
         if (nothing := _nothing(text, frame, SegR1())) is not None:
             return nothing
         check_length(text)
-        found = _found(text)
-        points = [_point(x, y, label) for (x, y), label in zip(found.points or (), found.labels or (), strict=False)]
+        found = _within_limits(find_tags(text))
+        points = _points(found)
         if found.boxes:
             objects = (ObjectPrompt(_box(each), tuple(p for p in points if _holds(each, p))) for each in found.boxes)
             return Answer(frame, tuple(objects), _think(text))
-        if not points:
-            raise MalformedAnswer("the published reader finds neither a box nor points with as many labels")
-        return Answer(frame, (ObjectPrompt(None, tuple(points)),), _think(text))
+        return Answer(frame, (_without_box(points),), _think(text))
+
+    def parse_first(self, text: str, frame: Size) -> Answer:
+        """Read a completion as the authors' evaluation on ReasonSeg: the first box, closed or not, with all points.
+
+        Raises:
+            MalformedAnswer: as `parse`.
+        """
+        if (nothing := _nothing(text, frame, SegR1())) is not None:
+            return nothing
+        check_length(text)
+        found = _within_limits(find_tags_with_first_box(text))
+        points = _points(found)
+        prompt = ObjectPrompt(_box(found.boxes[0]), points) if found.boxes else _without_box(points)
+        return Answer(frame, (prompt,), _think(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +88,7 @@ class SegR1PointsPublished(SegR1Points):
         if (nothing := _nothing(text, frame, SegR1Points())) is not None:
             return nothing
         check_length(text)
-        found = _found(text)
+        found = _within_limits(find_tags(text))
         if not found.points or not found.labels:
             raise MalformedAnswer("the published reader finds no points with as many labels")
         points = (_point(x, y, label) for (x, y), label in zip(found.points, found.labels, strict=True))
@@ -87,7 +99,7 @@ class SegR1PointsPublished(SegR1Points):
 class SegZeroPublished(SegZero):
     """`seg-zero` read by the first braces anywhere, coordinates cut to whole numbers.
 
-    Without thinking in its tags it is no answer; thinking that is empty is taken, and is none there.
+    Without thinking in its tags, or with none between them, it is no answer.
     """
 
     name = "seg-zero-published"
@@ -97,9 +109,13 @@ class SegZeroPublished(SegZero):
         """The answer as the plain format expresses it.
 
         Raises:
-            ValueError: that cannot express it, or the thinking holds what the published reader takes for an answer.
+            ValueError: that cannot express it, or the thinking is empty or holds what the published reader takes for
+                an answer.
         """
-        return _with_plain_thinking(SegZero.canonical(self, answer), "{<")
+        expressed = _with_plain_thinking(SegZero.canonical(self, answer), "{<")
+        if expressed.objects and not expressed.think:
+            raise ValueError(f"the format {self.name} needs thinking: the published reader finds no answer without")
+        return expressed
 
     def parse(self, text: str, frame: Size) -> Answer:
         """Read a completion.
@@ -110,7 +126,7 @@ class SegZeroPublished(SegZero):
         if (nothing := _nothing(text, frame, SegZero())) is not None:
             return nothing
         check_length(text)
-        data, thought = first_braces(text), _THOUGHT.search(text) or "<think></think>" in text
+        data, thought = first_braces(text), _THOUGHT.search(text)
         if data is None or not thought:
             raise MalformedAnswer(f"the published reader finds no {'JSON in braces' if data is None else 'thinking'}")
         try:
@@ -153,13 +169,34 @@ class VisionReasonerPublished(VisionReasoner):
         if len(data) > MAX_OBJECTS:
             raise MalformedAnswer(f"there are {len(data)} objects, more than the {MAX_OBJECTS} that are read")
         try:
-            objects = tuple(
-                ObjectPrompt(_box([item["bbox_2d"][at] for at in range(4)]), (_point(*_two(item["point_2d"])),))
-                for item in data
-            )
+            boxes = [_box([_finite(item["bbox_2d"][at]) for at in range(4)]) for item in data]
         except _UNREADABLE as error:
-            raise MalformedAnswer("the published reader finds an item without four and two numbers") from error
-        return Answer(frame, objects, _think(text))
+            raise MalformedAnswer("the published reader finds an item without a box of four numbers") from error
+        return Answer(frame, tuple(map(ObjectPrompt, boxes, self._points_of(data))), _think(text))
+
+    def _points_of(self, data: list[Any]) -> list[tuple[Point, ...]]:
+        """The point of each item, alone.
+
+        Raises:
+            MalformedAnswer: one has none.
+        """
+        points = _point_of_each(data)
+        if points is None:
+            raise MalformedAnswer("the published reader finds an item without a point of two numbers")
+        return points
+
+
+@dataclass(frozen=True, slots=True)
+class VisionReasonerBoxesPublished(VisionReasonerPublished):
+    """`vision-reasoner-published` where boxes are what counts: without a point of one item all are boxes alone.
+
+    So do the authors' evaluations of detection and counting; of such an answer they make no mask.
+    """
+
+    name = "vision-reasoner-boxes-published"
+
+    def _points_of(self, data: list[Any]) -> list[tuple[Point, ...]]:
+        return _point_of_each(data) or [()] * len(data)
 
 
 def _with_plain_thinking(answer: Answer, held: str) -> Answer:
@@ -175,11 +212,22 @@ def _nothing(text: str, frame: Size, plain: SegR1 | SegR1Points | SegZero) -> An
     return answer if isinstance(answer, Answer) and not answer.objects else None
 
 
-def _found(text: str) -> TagsFound:
-    found = find_tags(text)
+def _within_limits(found: TagsFound) -> TagsFound:
     if len(found.boxes or ()) > MAX_OBJECTS or len(found.points or ()) > MAX_POINTS:
         raise MalformedAnswer(f"there are more than the {MAX_OBJECTS} boxes or the {MAX_POINTS} points that are read")
     return found
+
+
+def _points(found: TagsFound) -> tuple[Point, ...]:
+    """The points with their labels; none where one of the two is missing."""
+    pairs = zip(found.points or (), found.labels or (), strict=False)
+    return tuple(_point(x, y, label) for (x, y), label in pairs)
+
+
+def _without_box(points: tuple[Point, ...]) -> ObjectPrompt:
+    if not points:
+        raise MalformedAnswer("the published reader finds neither a box nor points with as many labels")
+    return ObjectPrompt(None, points)
 
 
 def _think(text: str) -> str:
@@ -194,8 +242,19 @@ def _holds(corners: Sequence[int], point: Point) -> bool:
     return left <= point.x <= right and top <= point.y <= bottom
 
 
-def _two(value: Any) -> tuple[Any, Any]:
-    return value[0], value[1]
+def _point_of_each(data: list[Any]) -> list[tuple[Point, ...]] | None:
+    """The point of each item, alone; None where one has none."""
+    try:
+        return [(_point(_finite(item["point_2d"][0]), _finite(item["point_2d"][1])),) for item in data]
+    except _UNREADABLE:
+        return None
+
+
+def _finite(value: Any) -> Any:
+    """A number that is not infinite: those evaluations cut it to a whole number, which fails."""
+    if isinstance(value, float) and math.isinf(value):
+        raise ValueError("not finite")
+    return value
 
 
 def _point(x: Any, y: Any, label: int = 1) -> Point:

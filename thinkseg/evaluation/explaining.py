@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thinkseg.evaluation.protocols import PROTOCOLS, Protocol, settings_of
+from thinkseg.evaluation.protocols import PROTOCOLS, Protocol, reader_of, settings_of
 from thinkseg.evaluation.published_choices import PROTOCOL, SAME, Choice, Table, find_table
 from thinkseg.models.checkpoint_config import KNOWN, CheckpointConfig, read_config
 
@@ -51,7 +51,10 @@ class ExplainedRun:
         found = read_config(self.checkpoint) if Path(self.checkpoint).is_dir() else CheckpointConfig()
         own = self.given.with_defaults(found).with_defaults(KNOWN.get(self.checkpoint, CheckpointConfig()))
         settings = settings_of(self.protocol, self.task)
-        return own.asked_as(self.given.with_defaults(CheckpointConfig(**settings))) if settings else own
+        asked = own.asked_as(self.given.with_defaults(CheckpointConfig(**settings))) if settings else own
+        if self.given.format is not None or asked.format is None or asked.tolerant:
+            return asked
+        return asked.replaced(format=reader_of(self.protocol, self.task, asked.format))
 
     def rows(self) -> list[dict[str, str]]:
         """A row for each choice: its name, the authors' value, ours by default, what gives theirs, and this run's."""

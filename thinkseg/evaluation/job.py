@@ -90,12 +90,13 @@ def _predict(
     runs = []
     for one in benchmarks:
         _refuse_unnamed(plan, one, shard)
+        asked = plan.asked(pipeline, one.benchmark)
         with open_progress(one.benchmark.name) as progress:
             run = evaluate(
-                plan.asked(pipeline, one.benchmark),
+                asked,
                 one.samples,
                 one.out,
-                plan.header(one, pipeline),
+                plan.header(one, asked),
                 batch_size=plan.batch_size,
                 shard=shard,
                 progress=progress,

@@ -20,7 +20,7 @@ from thinkseg.evaluation.benchmarks import (
 from thinkseg.evaluation.explaining import ExplainedRun
 from thinkseg.evaluation.measures.registry import get_measure
 from thinkseg.evaluation.parallel.shards import Shard
-from thinkseg.evaluation.protocols import settings_of
+from thinkseg.evaluation.protocols import reader_of, settings_of
 from thinkseg.evaluation.provenance import (
     code_digests,
     device_kind,
@@ -181,7 +181,11 @@ class EvaluationPlan:
         settings = settings_of(self.protocol, benchmark.task)
         if not settings or not isinstance(pipeline, Pipeline):
             return pipeline
-        return pipeline.asked_as(self.model.config.with_defaults(CheckpointConfig(**settings)), self.protocol)
+        given = self.model.config
+        asked = pipeline.asked_as(given.with_defaults(CheckpointConfig(**settings)), self.protocol)
+        if given.format is not None:
+            return asked
+        return asked.read_by(reader_of(self.protocol, benchmark.task, asked.answer_format.reader_name))
 
     def header(self, loaded: LoadedBenchmark, pipeline: Predictor) -> RunHeader:
         """What is run, with digests of the checkpoint and of the user's own code, so that nothing is mixed."""

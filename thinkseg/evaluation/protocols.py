@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # so that the command line can list the protocols at once
 
 REASONING, REFERRING = "reasoning", "referring"
 FOREGROUND = ("salient", "camouflaged", "dichotomous")
+BOXES = ("instances", "counting")
+"""Tasks whose numbers are about boxes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,9 @@ class Protocol:
     asks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By the task of a benchmark, or by "" for all others, settings of the `CheckpointConfig` by which models are
     asked, in place of the checkpoint's own: see `Pipeline.asked_as`."""
+    readers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By the task, or by "" for all others, and by the name of an answer format the one that reads its answers as the
+    authors' evaluation does; formats that are not named read their own."""
 
 
 _SEG_R1: Mapping[str, Any] = {
@@ -84,6 +89,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         empty=None,
         stripped=".",
         asks={"": {**_SEG_ZERO, "max_new_tokens": 1024, "whole_pixels": "half even"}},
+        readers={"": {"seg-zero": "seg-zero-published"}},
     ),
     "vision-reasoner": Protocol(
         ignored="object",
@@ -97,6 +103,10 @@ PROTOCOLS: Mapping[str, Protocol] = {
             "ap75": ("ap75_by_area",),
         },
         asks={"": {**_SEG_ZERO, "max_new_tokens": 2048, "whole_pixels": "half up"}},
+        readers={
+            "": {"vision-reasoner": "vision-reasoner-published"},
+            **{task: {"vision-reasoner": "vision-reasoner-boxes-published"} for task in BOXES},
+        },
     ),
     "seg-r1": Protocol(
         ignored="background",
@@ -111,6 +121,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
             REASONING: {**_SEG_R1, "objects": "first with all points"},
             **dict.fromkeys(FOREGROUND, _SEG_R1_FOREGROUND),
         },
+        readers={"": {"seg-r1": "seg-r1-published"}},
     ),
 }
 """The protocols by their names."""
@@ -131,6 +142,12 @@ def settings_of(protocol: str, task: str) -> Mapping[str, Any]:
     """The settings of the `CheckpointConfig` by which a protocol asks models, in a benchmark of this task."""
     asks = PROTOCOLS[protocol].asks
     return asks.get(task, asks.get("", {}))
+
+
+def reader_of(protocol: str, task: str, answer_format: str) -> str:
+    """The name of the format that reads the answers of another one, by a protocol and in a benchmark of this task."""
+    readers = PROTOCOLS[protocol].readers
+    return readers.get(task, readers.get("", {})).get(answer_format, answer_format)
 
 
 def select(samples: Sequence[Sample], protocol: str, task: str, seed: int) -> Sequence[int]:

@@ -90,18 +90,15 @@ _FIRST_QUERY = Choice("query of an image", "the first of its queries", "the same
 _DATA = Choice("true mask", "polygons, the largest first, with their outlines", "the same", SAME)
 _SPLIT = Choice("short and long queries", "not told apart", "the same", SAME)
 _NUMBERS = Choice("numbers", "gIoU: mean IoU; cIoU: sum over sum", "the same, and more", SAME)
-_READER = Choice(
-    "reader of an answer",
-    "patterns of their own",
-    "one reader of a format",
-    "nothing: docs/answers.md has the differences",
-)
-_BEYOND = Choice(
-    "coordinates beyond the canvas",
-    "go to the segmenter",
-    "are clipped",
-    "nothing: a point beyond the image says nothing",
-)
+
+
+def _reader(theirs: str, ours: str, answer_format: str, beyond: str = "go to the segmenter") -> tuple[Choice, ...]:
+    return (
+        Choice("reader of an answer", theirs, ours, PROTOCOL, "format", answer_format),
+        Choice("coordinates beyond the canvas", beyond, "are clipped", PROTOCOL),
+    )
+
+
 _WEIGHTS = Choice("weights", "bfloat16", "as they are stored", "--dtype bfloat16")
 
 _SEG_R1_SENTENCES = Choice("sentences", "theirs, with a system message", "ours, until theirs are fetched", SENTENCES)
@@ -128,15 +125,24 @@ _GRID = Choice(
 _FAILURE_ZERO = Choice("parse failure", "empty mask, counted", "the same", SAME)
 
 
-def _seg_r1(side: int, tokens: int) -> tuple[Choice, ...]:
+_LABELS = Choice(
+    "labels above 1, reversed boxes",
+    "go to the segmenter",
+    "are no answer",
+    "nothing: by the protocol they become 1, and are put in order",
+)
+_FIRST_TAGS = "the first points and labels, every closed box"
+
+
+def _seg_r1(side: int, tokens: int, reads: str = _FIRST_TAGS) -> tuple[Choice, ...]:
     return (
         *_square(side, 768, "bicubic", jpeg=True),
         _SEG_R1_SENTENCES,
         _SEG_R1_DECODING,
         Choice("length limit", f"{tokens:,} tokens", "400, as in training", PROTOCOL, "max_new_tokens", tokens),
         _WEIGHTS,
-        _READER,
-        _BEYOND,
+        *_reader(reads, "tags alone, each in full", "seg-r1-published"),
+        _LABELS,
         *_SEG_R1_MASKS,
         Choice(
             "image of the segmenter",
@@ -186,7 +192,7 @@ _SEG_R1_REFERRING = (
     _NUMBERS,
 )
 _SEG_R1_REASONING = (
-    *_seg_r1(1024, 512),
+    *_seg_r1(1024, 512, "the first points and labels, the first box, closed or not"),
     _GRID,
     Choice(
         "objects of an answer",
@@ -223,7 +229,9 @@ _SEG_R1_REASONING = (
 )
 
 
-def _seg_zero(words: str, rounding: str, how_rounded: str, evaluated: int, trained: int) -> tuple[Choice, ...]:
+def _seg_zero(
+    words: str, rounding: str, how_rounded: str, evaluated: int, trained: int, reader: tuple[Choice, ...]
+) -> tuple[Choice, ...]:
     return (
         *_square(840, 840, "bilinear", jpeg=False),
         Choice(
@@ -253,8 +261,7 @@ def _seg_zero(words: str, rounding: str, how_rounded: str, evaluated: int, train
             evaluated,
         ),
         _WEIGHTS,
-        _READER,
-        _BEYOND,
+        *reader,
         Choice("segmenter", "SAM 2 large", "the same", CHECKPOINT, "segmenter", "facebook/sam2-hiera-large"),
         Choice(
             "masks of an object",
@@ -270,6 +277,14 @@ def _seg_zero(words: str, rounding: str, how_rounded: str, evaluated: int, train
     )
 
 
+_JSON = "the answer tag behind the thinking"
+_NEGATIVE = Choice(
+    "negative coordinates, reversed boxes",
+    "go to the segmenter",
+    "are no answer",
+    "nothing: by the protocol they become 0, and are put in order",
+)
+_MOST = Choice("more than 120 objects", "all", "parse failure", "nothing: a text of a model has its limits")
 _OBJECT = Choice("pixels to ignore", "are the object", "count neither way", PROTOCOL, "ignored", "object")
 _PER_OBJECT = Choice(
     "unit",
@@ -280,12 +295,39 @@ _PER_OBJECT = Choice(
     "one per object",
 )
 _ZERO = (
-    *_seg_zero(".", "half even", "a half to the even number", 1024, 1300),
+    *_seg_zero(
+        ".",
+        "half even",
+        "a half to the even number",
+        1024,
+        1300,
+        _reader(
+            "the first braces anywhere, numbers cut to whole ones; thinking is needed", _JSON, "seg-zero-published"
+        ),
+    ),
+    _NEGATIVE,
     Choice("precision of the segmenter", "bfloat16 in products", "float32", "nothing: it costs nothing to be exact"),
 )
 _ONE_OBJECT = Choice("objects of an answer", "one, with two points", "the same", SAME)
 _DROPPED = Choice("empty mask, empty target", "left out", "IoU 1", PROTOCOL, "empty", None)
-_REASONER = _seg_zero('."?!', "half up", "a half upwards", 2048, 2000)
+
+
+def _vision_reasoner(reader: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    return (*_seg_zero('."?!', "half up", "a half upwards", 2048, 2000, reader), _NEGATIVE, _MOST)
+
+
+_MASKS_OF_REASONER = _vision_reasoner(
+    _reader("the first answer tag; without a point of one object no mask", _JSON, "vision-reasoner-published")
+)
+_BOXES_OF_REASONER = _vision_reasoner(
+    _reader("the first answer tag; boxes need no points", _JSON, "vision-reasoner-boxes-published")
+)
+_NO_POINT = Choice(
+    "boxes without a point of one object",
+    "no mask, but a right box counts",
+    "parse failure",
+    "nothing: who makes no mask of an answer has not read it",
+)
 _EACH_POINT = Choice("objects of an answer", "all, each with its point, added up", "the same", SAME)
 _BOXES = Choice(
     "right box",
@@ -325,14 +367,14 @@ TABLES: tuple[Table, ...] = (
         VISION_REASONER,
         "vision-reasoner",
         (REFERRING,),
-        (*_REASONER, _EACH_POINT, _PER_OBJECT, _EMPTY_ZERO, _BOXES, _NUMBERS),
+        (*_MASKS_OF_REASONER, _EACH_POINT, _NO_POINT, _PER_OBJECT, _EMPTY_ZERO, _BOXES, _NUMBERS),
     ),
     Table(
         "VisionReasoner, reasoning: ReasonSeg",
         VISION_REASONER,
         "vision-reasoner",
         (REASONING,),
-        (*_REASONER, _EACH_POINT, _FIRST_QUERY, _OBJECT, _DATA, _SPLIT, _EMPTY_ZERO, _NUMBERS),
+        (*_MASKS_OF_REASONER, _EACH_POINT, _FIRST_QUERY, _OBJECT, _DATA, _SPLIT, _EMPTY_ZERO, _NUMBERS),
     ),
     Table(
         "VisionReasoner, detection: COCO",
@@ -340,7 +382,7 @@ TABLES: tuple[Table, ...] = (
         "vision-reasoner",
         ("instances",),
         (
-            *_REASONER,
+            *_BOXES_OF_REASONER,
             Choice("images", "of each category those that show one", "the same", SAME),
             Choice(
                 "rank of a box",
@@ -359,7 +401,7 @@ TABLES: tuple[Table, ...] = (
         "vision-reasoner",
         ("counting",),
         (
-            *_REASONER,
+            *_BOXES_OF_REASONER,
             Choice("count", "the number of boxes", "the number of objects, which is the same", SAME),
             Choice(
                 "numbers",

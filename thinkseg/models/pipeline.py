@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from thinkseg.answers import FORMATS, get_format
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.arguments import COUNT, FLAG, ITERABLE, TEXT, takes
 from thinkseg.errors import CheckpointError, InputError, MalformedAnswer
@@ -72,6 +73,17 @@ class Pipeline:
             reasoner = asked_as(config)
         segmenter = prompted(self.segmenter, config)
         return replace(self, reasoner=reasoner, segmenter=segmenter, config=config, asked_by=protocol)
+
+    def read_by(self, name: str) -> Pipeline:
+        """The same, asked in the same words, with completions read by another answer format.
+
+        Args:
+            name: of the format, in `thinkseg.answers.FORMATS`; the pipeline's own, or one of the user's own, stays.
+        """
+        own = self.answer_format
+        if name == own.reader_name or FORMATS.get(own.name) is not type(own):
+            return self
+        return replace(self, answer_format=get_format(name), wording=self.wording or Wording(own))
 
     @takes(query=TEXT, allow_url=FLAG)
     def segment(self, image: ImageInput, query: str, *, allow_url: bool = False) -> Result:
