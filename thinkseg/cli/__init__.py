@@ -14,6 +14,7 @@ wrong; 130 interrupted; 141 the reader of the output went away.
 
 import argparse
 import difflib
+import errno
 import io
 import os
 import sys
@@ -68,15 +69,9 @@ def main(argv: Sequence[str] | None = None, **parts: Any) -> int:
         return _complain("interrupted", INTERRUPTED, verbose)
     except BrokenPipeError:
         return _reader_gone()
-    except InputError as error:
-        return _complain(str(error), WRONG_INPUT, verbose)
-    except ModuleNotFoundError as error:  # an extra that is absent is the user's to install
-        missing = (
-            f"the package '{error.name}' is not installed; 'thinkseg doctor' says what is missing and how to get it"
-        )
-        return _complain(missing, WRONG_INPUT, verbose)
     except Exception as error:  # noqa: BLE001 - the last place where an error can become a sentence
-        return _complain(_sentence(error), FAILED, verbose)
+        wrong = _wrong_input(error)
+        return _complain(wrong or _sentence(error), WRONG_INPUT if wrong else FAILED, verbose)
     return code
 
 
@@ -131,6 +126,17 @@ def _dispatch(words: list[str], parts: Mapping[str, Any]) -> int:
         args = verb_parser.parse_args(rest)
     code: int = module.run(args, **parts)
     return code
+
+
+def _wrong_input(error: Exception) -> str:
+    """What is wrong with the input or the call; empty where it is not these."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError):  # an extra that is absent is the user's to install
+        return f"the package '{error.name}' is not installed; 'thinkseg doctor' says what is missing and how to get it"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"expected a file or a folder, found a name longer than a system takes: '{str(error.filename)[:60]}…'"
+    return ""
 
 
 def _sentence(error: Exception) -> str:
