@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from thinkseg.cli import main
+from thinkseg.errors import DataError
 from thinkseg.evaluation.benchmarks import BENCHMARKS
 from thinkseg.evaluation.explaining import AS_THEIRS, ExplainedRun, explained_text
 from thinkseg.evaluation.protocols import PROTOCOLS, Protocol, reader_of, settings_of
@@ -24,6 +25,8 @@ from thinkseg.evaluation.published_choices import (
     find_table,
 )
 from thinkseg.models.checkpoint_config import KNOWN, CheckpointConfig
+from thinkseg.models.published.store import InstructionStore
+from thinkseg.types import Instruction
 
 ROWS = [(table, task, choice) for table in TABLES for task in table.tasks for choice in table.choices]
 RULES = {field.name for field in dataclasses.fields(Protocol)}
@@ -102,7 +105,7 @@ def test_the_page_is_written_from_the_table(repository: Path) -> None:
 @pytest.mark.parametrize(("table", "task"), [(table, task) for table in TABLES for task in table.tasks])
 def test_by_its_protocol_a_known_checkpoint_has_all_that_is_reproduced(table: Table, task: str) -> None:
     for checkpoint in table.checkpoints:
-        run = ExplainedRun("a", task, table.protocol, checkpoint, dtype="bfloat16")
+        run = ExplainedRun("a", task, table.protocol, checkpoint, dtype="bfloat16", instruction="")
         others = {name for name, here in rows_of(run).items() if here != AS_THEIRS}
         unreproduced = {choice.name for choice in table.choices if not choice.reproduced or choice.by == SENTENCES}
         assert others == unreproduced
@@ -124,9 +127,45 @@ def test_what_the_caller_says_comes_before_the_protocol() -> None:
     assert rows["decoding"] == AS_THEIRS
 
 
+@pytest.mark.parametrize(
+    ("given", "instruction", "said"),
+    [
+        (CheckpointConfig(), "", "ours, until theirs are fetched"),
+        (CheckpointConfig(), "seg-zero 0123456789ab", AS_THEIRS),
+        (
+            CheckpointConfig(sentences="seg-zero/training"),
+            "seg-zero/training 0123456789ab",
+            "those of seg-zero/training",
+        ),
+        (CheckpointConfig(instruction=Instruction("{query}?")), "", "those given, or of the checkpoint's folder"),
+    ],
+)
+def test_the_sentences_of_a_run_are_those_that_it_is_asked_with(
+    given: CheckpointConfig, instruction: str, said: str
+) -> None:
+    run = ExplainedRun("a", "referring", "seg-zero", "Ricky06662/Seg-Zero-7B", given, instruction=instruction)
+    assert rows_of(run)["sentences"] == said
+
+
+def test_before_a_run_the_sentences_are_those_that_the_machine_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ExplainedRun("a", "salient", "seg-r1", "geshang/Seg-R1-7B")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert rows_of(run)["query"] == "the same request in our words"
+    store = InstructionStore()
+    assert tmp_path in store.folder.parents
+    for one in store.by_kind("seg-r1").values():
+        store.path(one).parent.mkdir(parents=True, exist_ok=True)
+        store.path(one).write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError):  # they are looked for there, and checked
+        run.rows()
+
+
 def test_a_format_that_the_caller_says_is_read_by_itself() -> None:
     run = ExplainedRun("a", "reasoning", "seg-r1", "geshang/Seg-R1-7B", CheckpointConfig(format="seg-r1"))
-    assert rows_of(run)["reader of an answer"] == "seg-r1"
+    assert rows_of(run)["reader of an answer"] == "that of seg-r1"
+    assert rows_of(run)["coordinates beyond the canvas"] == "are clipped"
 
 
 def test_a_checkpoint_without_a_canvas_is_not_asked_with_one() -> None:
@@ -148,7 +187,7 @@ def test_a_run_is_explained_on_the_command_line_without_data_or_model(capsys: py
     told = capsys.readouterr().out
     assert "reasonseg-test, protocol seg-r1, geshang/Seg-R1-7B" in told
     assert "red and blue swapped before SAM 2" in told
-    assert "choices are the authors'; the others: sentences, weights, labels above 1, reversed" in told
+    assert "choices are the authors'; the others: sentences, weights, labels above 1 and reversed" in told
     assert main([*words, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {"choice", "authors", "default", "by", "run"} == set(rows[0])

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from thinkseg.evaluation.protocols import PROTOCOLS, Protocol, reader_of, settings_of
-from thinkseg.evaluation.published_choices import PROTOCOL, SAME, Choice, Table, find_table
+from thinkseg.evaluation.published_choices import PROTOCOL, READER, SAME, SENTENCES, Choice, Table, find_table
 from thinkseg.models.checkpoint_config import KNOWN, CheckpointConfig, read_config
+from thinkseg.models.published.wording import identity_of
 
 AS_THEIRS = "as theirs"
 _RULES = {field.name for field in dataclasses.fields(Protocol)}
@@ -39,6 +40,8 @@ class ExplainedRun:
     """What the caller overrules of the checkpoint's settings."""
     dtype: str = ""
     """Of the weights; empty where it is not said."""
+    instruction: str | None = None
+    """The published instruction that was asked, as `Wording.identity`; None for what this machine would ask."""
 
     @property
     def table(self) -> Table | None:
@@ -81,9 +84,20 @@ class ExplainedRun:
         by_protocol = choice.by.startswith(PROTOCOL) and self.protocol == table.protocol
         if by_protocol or choice.by in (SAME, f"--dtype {self.dtype}"):
             return AS_THEIRS
-        if config.instruction is not None and choice.name == "sentences":
+        return self._sentences(choice, table, config) if choice.by == SENTENCES else choice.ours
+
+    def _sentences(self, choice: Choice, table: Table, config: CheckpointConfig) -> str:
+        """Whose sentences are asked.
+
+        Raises:
+            DataError: those that were fetched are damaged.
+        """
+        if config.instruction is not None:
             return "those given, or of the checkpoint's folder"
-        return choice.ours
+        name = (identity_of(config) if self.instruction is None else self.instruction).partition(" ")[0]
+        if name:
+            return AS_THEIRS if name == table.protocol else f"those of {name}"
+        return choice.ours if config.sentences is not None else "ours"
 
     def _found(self, key: str, config: CheckpointConfig) -> Any:
         """The value in force of a field of `Protocol`, or else of `CheckpointConfig`."""
@@ -109,6 +123,10 @@ def _worded(choice: Choice, found: Any) -> str:
         return "the image's own size" if found is None else f"{found} × {found}"
     if found is None:
         return "the checkpoint's own"
+    if choice.key == "format" and choice.name == READER:
+        return f"that of {found}"
+    if choice.key == "format":
+        return choice.ours
     if isinstance(found, bool | Mapping):
         return choice.ours
     return f"{found:,} tokens" if choice.key == "max_new_tokens" else str(found)

@@ -16,6 +16,9 @@ SAME = "the default"
 CHECKPOINT = "the checkpoint's name"
 SENTENCES = "thinkseg instruction"
 
+READER = "reader of an answer"
+"""The name of a row."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -92,10 +95,12 @@ _SPLIT = Choice("short and long queries", "not told apart", "the same", SAME)
 _NUMBERS = Choice("numbers", "gIoU: mean IoU; cIoU: sum over sum", "the same, and more", SAME)
 
 
-def _reader(theirs: str, ours: str, answer_format: str, beyond: str = "go to the segmenter") -> tuple[Choice, ...]:
+def _reader(theirs: str, ours: str, answer_format: str) -> tuple[Choice, ...]:
     return (
-        Choice("reader of an answer", theirs, ours, PROTOCOL, "format", answer_format),
-        Choice("coordinates beyond the canvas", beyond, "are clipped", PROTOCOL),
+        Choice(READER, theirs, ours, PROTOCOL, "format", answer_format),
+        Choice(
+            "coordinates beyond the canvas", "go to the segmenter", "are clipped", PROTOCOL, "format", answer_format
+        ),
     )
 
 
@@ -126,10 +131,10 @@ _FAILURE_ZERO = Choice("parse failure", "empty mask, counted", "the same", SAME)
 
 
 _LABELS = Choice(
-    "labels above 1, reversed boxes",
+    "labels above 1 and reversed boxes",
     "go to the segmenter",
-    "are no answer",
-    "nothing: by the protocol they become 1, and are put in order",
+    "are no answer; by the protocol 1, and put in order",
+    "nothing: an answer has none of them",
 )
 _FIRST_TAGS = "the first points and labels, every closed box"
 
@@ -279,10 +284,10 @@ def _seg_zero(
 
 _JSON = "the answer tag behind the thinking"
 _NEGATIVE = Choice(
-    "negative coordinates, reversed boxes",
+    "negative coordinates and reversed boxes",
     "go to the segmenter",
-    "are no answer",
-    "nothing: by the protocol they become 0, and are put in order",
+    "are no answer; by the protocol 0, and put in order",
+    "nothing: an answer has none of them",
 )
 _MOST = Choice("more than 120 objects", "all", "parse failure", "nothing: a text of a model has its limits")
 _OBJECT = Choice("pixels to ignore", "are the object", "count neither way", PROTOCOL, "ignored", "object")
@@ -326,7 +331,7 @@ _NO_POINT = Choice(
     "boxes without a point of one object",
     "no mask, but a right box counts",
     "parse failure",
-    "nothing: who makes no mask of an answer has not read it",
+    "nothing: an answer that gives no mask has not been read",
 )
 _EACH_POINT = Choice("objects of an answer", "all, each with its point, added up", "the same", SAME)
 _BOXES = Choice(

@@ -70,7 +70,13 @@ def _explained(run: Run, benchmark: Benchmark) -> ExplainedRun:
     header = run.header
     asked = {name: value for name, value in header.asked.items() if name in CheckpointConfig.model_fields}
     return ExplainedRun(
-        benchmark.name, benchmark.task, header.protocol, header.model, CheckpointConfig(**asked), header.dtype
+        benchmark.name,
+        benchmark.task,
+        header.protocol,
+        header.model,
+        CheckpointConfig(**asked),
+        header.dtype,
+        header.instruction,
     )
 
 
