@@ -123,13 +123,10 @@ def _worded(choice: Choice, found: Any) -> str:
         return "the image's own size" if found is None else f"{found} × {found}"
     if found is None:
         return "the checkpoint's own"
-    if choice.key == "format" and choice.name == READER:
-        return f"that of {found}"
-    if choice.key == "format":
+    if isinstance(found, bool | Mapping) or (choice.key == "format" and choice.name != READER):
         return choice.ours
-    if isinstance(found, bool | Mapping):
-        return choice.ours
-    return f"{found:,} tokens" if choice.key == "max_new_tokens" else str(found)
+    told = {"max_new_tokens": "{:,} tokens", "format": "that of {}"}.get(choice.key, "{}")
+    return told.format(found)
 
 
 def explained_text(run: ExplainedRun) -> str:

@@ -94,13 +94,13 @@ _DATA = Choice("true mask", "polygons, the largest first, with their outlines", 
 _SPLIT = Choice("short and long queries", "not told apart", "the same", SAME)
 _NUMBERS = Choice("numbers", "gIoU: mean IoU; cIoU: sum over sum", "the same, and more", SAME)
 
+_GO_ON = "go to the segmenter"
+
 
 def _reader(theirs: str, ours: str, answer_format: str) -> tuple[Choice, ...]:
     return (
         Choice(READER, theirs, ours, PROTOCOL, "format", answer_format),
-        Choice(
-            "coordinates beyond the canvas", "go to the segmenter", "are clipped", PROTOCOL, "format", answer_format
-        ),
+        Choice("coordinates beyond the canvas", _GO_ON, "are clipped", PROTOCOL, "format", answer_format),
     )
 
 
@@ -132,7 +132,7 @@ _FAILURE_ZERO = Choice("parse failure", "empty mask, counted", "the same", SAME)
 
 _LABELS = Choice(
     "labels above 1 and reversed boxes",
-    "go to the segmenter",
+    _GO_ON,
     "are no answer; by the protocol 1, and put in order",
     "nothing: an answer has none of them",
 )
@@ -285,7 +285,7 @@ def _seg_zero(
 _JSON = "the answer tag behind the thinking"
 _NEGATIVE = Choice(
     "negative coordinates and reversed boxes",
-    "go to the segmenter",
+    _GO_ON,
     "are no answer; by the protocol 0, and put in order",
     "nothing: an answer has none of them",
 )
