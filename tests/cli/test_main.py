@@ -222,6 +222,6 @@ def test_a_reader_that_goes_away_ends_the_program_without_a_word():
 
 def test_a_name_longer_than_any_files_is_wrong_input(capsys):
     name = "n" * 300
-    for words in (["data", "check", name], ["metrics", name, name], ["compare", name, name]):
+    for words in (["data", "check", name], ["metrics", name, name], ["compare", name, f"m{name}"]):
         assert cli.main(words) == 2
         assert capsys.readouterr().err.count("longer than a system takes: 'nnn") == 1
