@@ -262,6 +262,20 @@ def test_run_lengths_that_are_written_out_are_the_truth(tmp_path, capsys, name):
     assert scores[0] == scores[1]
 
 
+def test_the_values_of_the_published_functions_are_given_where_they_are_asked_for(tmp_path, capsys):
+    """White space before the thinking: the published pattern of its format does not match, ours reads it."""
+    text = '<think>a</think><answer>{"bbox": [1, 1, 9, 9], "points_1": [2, 2], "points_2": [3.9, 3]}</answer>'
+    line = {"completion": f" {text}", "frame": [9, 9], "box": [1, 1, 9, 9], "points": [[2, 2], [3, 3]]}
+    (tmp_path / "c.jsonl").write_text(json.dumps(line) + "\n")
+    assert cli.main(["score", str(tmp_path / "c.jsonl"), "--format", "seg-zero", "--rewards", "published"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["parts"]["think_format"] == 0
+    (found,) = thinkseg.score([line], format="seg-zero", rewards="published")
+    assert found.as_json() == told
+    with pytest.raises(InputError, match="'rewards' of score should be a mapping or 'published' or None, found 'ours'"):
+        thinkseg.score([line], format="seg-zero", rewards="ours")
+
+
 def test_a_format_of_ones_own_needs_rewards_that_are_named(tmp_path):
     file = tmp_path / "my_format.py"
     file.write_text("from thinkseg.answers.tags import SegR1 as Boxes\n")

@@ -46,11 +46,15 @@ def _is_recipe(value: object) -> bool:
     return isinstance(value, Fragment)
 
 
+def _is_published(value: object) -> bool:
+    return isinstance(value, str) and value == "published"
+
+
 @takes(
     completions=PATH | ITERABLE,
     format=optional(TEXT),
     recipe=optional(PATH | Kind("a recipe", _is_recipe)),
-    rewards=optional(MAPPING),
+    rewards=optional(MAPPING | Kind("'published'", _is_published)),
     segmenter=optional(PATH | having("a segmenter", "segment")),
     folder=PATH,
     encoding=TEXT,
