@@ -16,7 +16,7 @@ from PIL import Image
 from thinkseg.data.synthetic.scenes import DEFAULT_TASKS, load_scenes
 from thinkseg.geometry import reference_answer
 from thinkseg.models.segmenter import load_segmenter
-from thinkseg.types import Answer, Box, Mask, Masks, ObjectPrompt, Size
+from thinkseg.types import Answer, Box, Mask, ObjectPrompt, Segmentation, Size
 
 TASKS = {task: share for task, share in DEFAULT_TASKS.items() if task != "nothing"}
 
@@ -32,12 +32,24 @@ def jittered(answer: Answer, rng: np.random.Generator, spread: float = 0.04) -> 
     return ObjectPrompt(Box(*(float(v) for v in moved)), prompt.points)
 
 
-def fill_box(image: Image.Image, answers: list[Answer]) -> list[Masks]:
+def with_edges(answers: list[Answer]) -> list[Answer]:
+    """The answers with boxes that end at their pixels' far edge; those of the prompts end at an index (see `main`)."""
+
+    def moved(box: Box) -> Box:
+        return Box(box.x_min, box.y_min, box.x_max + 1, box.y_max + 1)
+
+    def all_moved(prompts: tuple[ObjectPrompt, ...]) -> tuple[ObjectPrompt, ...]:
+        return tuple(ObjectPrompt(prompt.box and moved(prompt.box), prompt.points) for prompt in prompts)
+
+    return [Answer(own.frame, all_moved(own.objects)) for own in answers]
+
+
+def fill_box(image: Image.Image, answers: list[Answer]) -> list[Segmentation]:
     mask = np.zeros((1, image.height, image.width), bool)
     box = answers[0].objects[0].box
     assert box is not None
-    mask[0, round(box.y_min) : round(box.y_max) + 1, round(box.x_min) : round(box.x_max) + 1] = True
-    return [mask]
+    mask[0, round(box.y_min) : round(box.y_max), round(box.x_min) : round(box.x_max)] = True
+    return [Segmentation(mask)]
 
 
 def iou(pred: Mask, target: Mask) -> float:
@@ -50,10 +62,11 @@ def main() -> int:
     parser.add_argument("--segmenter", default="pocket")
     parser.add_argument("--seed", type=int, default=20)
     args = parser.parse_args()
-    segment: dict[str, Callable[..., list[Masks]]] = {
+    grabcut = load_segmenter("grabcut")
+    segment: dict[str, Callable[..., list[Segmentation]]] = {
         args.segmenter: load_segmenter(args.segmenter, device="cpu").segment,
-        "grabcut": load_segmenter("grabcut").segment,
-        "box": fill_box,
+        "grabcut": lambda image, answers: grabcut.segment(image, with_edges(answers)),
+        "box": lambda image, answers: fill_box(image, with_edges(answers)),
     }
     rng = np.random.default_rng(args.seed)
     scores: dict[tuple[str, str, str], list[float]] = {}
@@ -62,7 +75,7 @@ def main() -> int:
     for sample in load_scenes("test", args.count, seed=args.seed, tasks=TASKS):
         assert isinstance(sample.image, Image.Image)
         assert sample.target is not None
-        answer = reference_answer(sample.target, inclusive=True)
+        answer = reference_answer(sample.target, inclusive=True)  # as the pocket's models were taught
         prompt = jittered(answer, rng)
         assert prompt.box is not None
         sides.append(max(prompt.box.x_max - prompt.box.x_min, prompt.box.y_max - prompt.box.y_min) / sample.image.width)
@@ -70,10 +83,10 @@ def main() -> int:
             size = Size(*sample.image.size)
             for name, run in segment.items():
                 start = time.perf_counter()
-                masks = run(sample.image, [Answer(size, (asked,))])[0]
+                found = run(sample.image, [Answer(size, (asked,))])[0]
                 seconds[name] += time.perf_counter() - start
                 for task in ("all", sample.task):
-                    scores.setdefault((form, task, name), []).append(iou(masks[0], sample.target))
+                    scores.setdefault((form, task, name), []).append(iou(found.masks[0], sample.target))
     print(f"{args.count} held-out things, longest side {np.mean(sides):.2f} of the scene on average")
     for (form, task, name), values in sorted(scores.items()):
         error = np.std(values) / len(values) ** 0.5

@@ -93,7 +93,7 @@ def photo(tmp_path: Path) -> Path:
 def expected() -> np.ndarray:
     """The box of the answer, filled."""
     mask = np.zeros(SIZE.hw, bool)
-    mask[20:31, 40:61] = True
+    mask[20:30, 40:60] = True
     return mask
 
 

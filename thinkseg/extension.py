@@ -32,6 +32,9 @@ Check = Callable[[Any, str], T]
 
 _NAME_IT = "give it on the command line, in the recipe, or in the call"
 
+_PREFIX = "_thinkseg_extension_"
+"""How the names of modules that are made of files begin."""
+
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -147,22 +150,50 @@ def _import_source(reference: Reference, error: type[InputError]) -> ModuleType:
     try:
         if not reference.source.endswith(".py"):
             return importlib.import_module(reference.source)
-        module_name = f"_thinkseg_extension_{_digest(file)[:16]}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
-        if module_name in sys.modules:
-            return sys.modules[module_name]
-        spec = importlib.util.spec_from_file_location(module_name, file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module  # dataclasses and pickles look for their module there
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[module_name]
-            raise
+        return _run_file(file)
     except Exception as cause:
         raise error(f"'{reference.source}' cannot be imported: {reason_of(cause)}") from cause
+
+
+def _run_file(file: Path) -> ModuleType:
+    name = f"{_PREFIX}{_digest(file)[:16]}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickles look for their module there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
+
+
+class OwnCode:
+    """All files of the user's own that this process has run, to be run in a process that is started anew.
+
+    Processes hand each other values by pickle, which finds a class by its module's name, and another process does not
+    know modules that are made of files. What holds values of such classes holds one of these before them: its pickle
+    names the files, and reading it runs them.
+    """
+
+    def __reduce__(self) -> tuple[Callable[..., OwnCode], tuple[dict[str, str]]]:
+        own = {name: module for name, module in sys.modules.items() if name.startswith(_PREFIX)}
+        return _own_code, ({name: str(module.__file__) for name, module in own.items()},)
+
+
+def _own_code(files: Mapping[str, str]) -> OwnCode:
+    for name, file in files.items():
+        try:
+            found = _run_file(Path(file)).__name__
+        except Exception as cause:
+            raise InputError(f"'{file}' cannot be imported in a process of its own: {reason_of(cause)}") from cause
+        if found != name:
+            raise InputError(f"'{file}' has changed since it was read; bring the earlier content back, or start again")
+    return OwnCode()
 
 
 def _file_of(reference: Reference, error: type[InputError]) -> Path:

@@ -176,6 +176,8 @@ def test_folders_are_measured_with_a_count_and_with_measures_of_ones_own(
         InputError, match="'processes' of measure_folders should be a whole number from 1 or None, found 0"
     ):
         thinkseg.measure_folders(*folders, processes=0)
+    with pytest.raises(InputError, match=r"'progress' .* a function of two numbers.*the class 'int' fails: TypeError"):
+        thinkseg.measure_folders(*folders, processes=1, progress=int)
 
 
 def test_a_folder_of_one_pair_has_the_numbers_of_the_pair(

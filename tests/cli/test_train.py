@@ -1,6 +1,7 @@
 """``thinkseg train`` runs the stage of a recipe, lets flags win, and says how to go on after a stop."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -88,11 +89,12 @@ def test_an_unknown_stage_is_a_wrong_call(recipe, capsys):
     assert "ppo" in capsys.readouterr().err
 
 
-def test_a_stopped_run_says_how_to_go_on_and_exits_as_interrupted(recipe, capsys):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_says_how_to_go_on_and_exits_as_shells_say_that_a_signal_came(recipe, capsys, number, code):
     def stopped(recipe, *, resume):
-        raise TrainingStopped(recipe.output / "checkpoint-2", 2, 9)
+        raise TrainingStopped(recipe.output / "checkpoint-2", 2, 9, number)
 
-    assert run(called("rl", recipe, "--steps", "9"), stopped) == 130
+    assert run(called("rl", recipe, "--steps", "9"), stopped) == code
     said = capsys.readouterr().err
     assert "stopped after step 2 of 9 and saved 'runs/x/checkpoint-2'" in said
     assert f"to go on: thinkseg train rl '{recipe}' --steps 9 --resume" in said

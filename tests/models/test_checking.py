@@ -54,7 +54,7 @@ def test_the_segmenter_of_the_contract_segments(written: Write) -> None:
     nothing, found = segmenter.segment(Image.new("RGB", (20, 10)), [Answer(Size(10, 10)), answer])
     assert nothing.masks.shape == (0, 10, 20)
     expected = np.zeros((1, 10, 20), bool)
-    expected[0, 1:4, 2:7] = True
+    expected[0, 1:3, 2:6] = True
     assert np.array_equal(found.masks, expected)
 
 

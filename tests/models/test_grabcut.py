@@ -58,6 +58,18 @@ def test_nothing_outside_the_box_is_in_the_mask(red_disc: Image.Image) -> None:
     assert not mask[:, 153:].any()
 
 
+@pytest.mark.parametrize("scale", [1, 8])
+def test_the_numbers_of_a_box_are_edges_so_that_one_of_8_pixels_covers_8_columns_and_rows(scale: int) -> None:
+    """An object of 10 × 10 in a box of 8 × 8: outside of a box is background, the pixels at its far edge, too."""
+    pixels = np.random.default_rng(0).integers(80, 100, (40, 60, 3), dtype=np.uint8)
+    pixels[10:20, 30:40] = (200, 40, 40)
+    large = np.kron(pixels, np.ones((scale, scale, 1), dtype=np.uint8))
+    (mask,) = masks_of(Image.fromarray(large), ObjectPrompt(Box(31, 11, 39, 19)), frame=Size(60, 40))
+    expected = np.zeros((40 * scale, 60 * scale), dtype=bool)
+    expected[11 * scale : 19 * scale, 31 * scale : 39 * scale] = True
+    assert np.array_equal(mask, expected)
+
+
 def test_an_object_that_goes_on_outside_of_its_box_does_not_vanish(red_disc: Image.Image) -> None:
     (mask,) = masks_of(red_disc, ObjectPrompt(Box(60, 20, 120, 140)))
     assert mask[80, 100]

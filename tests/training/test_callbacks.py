@@ -140,6 +140,7 @@ def test_an_interrupt_waits_for_a_step_from_which_the_run_can_go_on():
             controls.append((control.should_save, control.should_training_stop))
     assert controls == [(False, False), (False, False), (False, False), (True, True)]
     assert stop.asked
+    assert stop.signal == signal.SIGINT
 
 
 def test_a_second_interrupt_is_obeyed_at_once(capsys):
@@ -148,6 +149,7 @@ def test_a_second_interrupt_is_obeyed_at_once(capsys):
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+    assert stop.signal == signal.SIGTERM  # the one that asked for the stop
     assert "press Ctrl-C again" in capsys.readouterr().err
 
 

@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from thinkseg.errors import RecipeError, ThinkSegError
+from thinkseg.errors import DataError, RecipeError, ThinkSegError
 from thinkseg.training.checkpoints import (
     MANIFEST,
     damage_of,
     finished_checkpoints,
+    last_one_told,
     newest_checkpoint,
     remove_older,
     saving_explained,
@@ -151,3 +152,16 @@ def test_a_full_disk_is_told_with_the_checkpoint_that_is_left(run, error):
 def test_other_errors_while_saving_stay_what_they_are(run):
     with pytest.raises(RuntimeError, match="mine"), saving_explained(run):
         raise RuntimeError("mine")
+
+
+def test_what_a_worker_of_the_data_loader_raises_is_its_sentence_alone_with_the_checkpoint_that_is_left(run):
+    raised = (
+        "Caught DataError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+        '  File "x.py", line 3, in f\nthinkseg.errors.DataError: sample 3 cannot be trained on: leave it out\n'
+    )
+    with pytest.raises(DataError) as caught, last_one_told(run):
+        raise DataError(raised)
+    sentence, _, left = str(caught.value).partition("; ")
+    assert sentence == "sample 3 cannot be trained on: leave it out"
+    newest = finished_checkpoints(run)[0][1]
+    assert left.startswith(f"'{newest}' is the last checkpoint: --resume goes on from it")

@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from thinkseg import testing
-from thinkseg.answers import get_format
+from thinkseg.answers import AnswerFormat, get_format
 from thinkseg.data.readers.folders import list_folders
 from thinkseg.errors import DataError, ImageError
 from thinkseg.geometry import reference_answer
@@ -20,6 +20,8 @@ from thinkseg.training.rows import ImageResizer, RowBuilder, Rows, Schedule, rea
 from thinkseg.training.sft import ImitationCollator
 from thinkseg.training.sources import JoinedSamples
 from thinkseg.types import Answer, Box, Instruction, ObjectPrompt, Point, Sample, Size
+
+from ..conftest import example_in
 
 FORMAT = get_format("seg-r1", Instruction("Where is {query}?", "Look."))
 
@@ -229,6 +231,17 @@ def test_workers_that_are_started_anew_make_the_same_rows_while_the_model_is_at_
             ]
             assert all((row["target"] == mine["target"]).all() for row, mine in zip(batch, own, strict=True))
     assert len(pickle.dumps(rows)) < 200_000  # without the model, which is larger
+
+
+def test_a_worker_that_is_started_anew_runs_the_file_of_a_format_of_ones_own(reasoner, squares, tmp_path):
+    file = tmp_path / "my_format.py"
+    file.write_text(example_in(AnswerFormat), encoding="utf-8")
+    rows = Rows(RowBuilder(squares, Schedule(6), get_format(f"{file}:Boxes"), reasoner), 1)
+    own = rows[0]["prompt"]
+    with reasoner.family.encoding_once(reasoner.model):
+        loader = DataLoader(rows, 1, collate_fn=list, num_workers=1, multiprocessing_context="spawn")
+        ((row,),) = list(loader)
+    assert row["prompt"] == own
 
 
 def test_a_sample_whose_mask_cannot_be_read_is_refused_by_its_name(tmp_path):

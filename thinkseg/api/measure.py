@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thinkseg.arguments import COUNT, FLAG, FUNCTION, NAMES, PATH, TEXT, Kind, optional, takes
-from thinkseg.errors import ImageError
+from thinkseg.errors import ImageError, InputError, reason_of
+from thinkseg.extension import described
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,7 +135,13 @@ def measure_folders(
         nonlocal done
         done += more
         if progress is not None:
-            progress(done, len(pairs))
+            try:
+                progress(done, len(pairs))
+            except Exception as error:
+                raise InputError(
+                    "'progress' of measure_folders should be a function of two numbers, the pairs done and their "
+                    f"number in all; {described(progress)} fails: {reason_of(error)}"
+                ) from error
 
     found = score_files(pairs, names, resize=resize, processes=processes, counted=counted)
     records = [one for one in found if not isinstance(one, str)]

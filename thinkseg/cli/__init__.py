@@ -9,7 +9,8 @@ answers at once. A verb's module has
 * ``PARSE_KNOWN = True`` if flags that it does not declare are to reach it as ``args.overrides``, a list of words.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0 done; 1 the work failed; 2 the input or the call is
-wrong; 130 interrupted; 141 the reader of the output went away.
+wrong; 130 interrupted; 141 the reader of the output went away; 143 a training that SIGTERM
+stopped, and that saved itself.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from importlib import import_module
 from typing import Any
 
 from thinkseg import __version__
-from thinkseg.errors import InputError
+from thinkseg.errors import InputError, MalformedAnswer, ThinkSegError
 
 VERBS = {
     "quickstart": "train the pocket model by reinforcement, offline, and report what it gained",
@@ -140,7 +141,9 @@ def _wrong_input(error: Exception) -> str:
 
 
 def _sentence(error: Exception) -> str:
-    """An error that nobody foresaw, as one line that says what it is and how to report it."""
+    """An error as one line; of one that nobody foresaw it says what it is and how to report it."""
+    if isinstance(error, ThinkSegError) and not isinstance(error, MalformedAnswer):
+        return str(error)  # it was foreseen, and has its sentence
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     if isinstance(error, OSError | MemoryError) or type(error).__name__ == "OutOfMemoryError":  # of the machine

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from signal import SIGINT
 from typing import TYPE_CHECKING
 
 from thinkseg.quickstart.options import RECIPE, SCENES, QuickstartOptions
@@ -31,7 +32,7 @@ examples:
   thinkseg quickstart --out runs/longer --steps 1000
   thinkseg segment photo.jpg --query 'the main object' --model runs/quickstart/checkpoint"""
 
-DONE, INTERRUPTED = 0, 130
+DONE, SIGNALLED = 0, 128
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +62,6 @@ def run(args: argparse.Namespace, tools: Callable[..., Tools] | None = None) -> 
         done = quickstart(options, tools=tools or create_tools)
     except KeyboardInterrupt as stop:
         print(f"\n{str(stop) or 'interrupted'}\nThe same command goes on from there.", file=sys.stderr, flush=True)
-        return INTERRUPTED
+        return SIGNALLED + getattr(stop, "signal", SIGINT)  # a training that was stopped says by which one
     print(json.dumps(done.report, ensure_ascii=False) if args.json else done.in_words())
     return DONE

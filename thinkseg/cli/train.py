@@ -18,7 +18,9 @@ Train = Callable[..., Path]
 PARSE_KNOWN = True
 """Flags that are not declared here are settings of the recipe."""
 
-FAILED, INTERRUPTED = 1, 130
+FAILED = 1
+_SIGNALLED = 128
+"""Plus the signal's number is the exit code of a run that a signal stopped, as shells have it."""
 
 EXAMPLE = """\
 any setting of the recipe can be replaced: --key VALUE, with dots for sections; docs/recipes.md lists them
@@ -127,7 +129,7 @@ def run(args: argparse.Namespace, train: Train | None = None) -> int:
                 f"thinkseg: stopped after step {stopped.step} of {stopped.steps} and saved '{stopped.checkpoint}'; "
                 f"to go on: {again}\n"
             )
-        return INTERRUPTED
+        return _SIGNALLED + stopped.signal
     if is_main_process():
         print(final)
     return 0

@@ -74,7 +74,7 @@ class Segmenter(Protocol):
                         mask[:] = True
                     else:
                         left, top, right, bottom = (round(value) for value in prompt.box.xyxy)
-                        mask[top : bottom + 1, left : right + 1] = True
+                        mask[top:bottom, left:right] = True
                 return masks
 
     It is tried out on a small image when it is loaded, and refused with a sentence where it breaks the contract.

@@ -124,13 +124,18 @@ def _shifted(prompt: ObjectPrompt, left: int, top: int, size: Size) -> ObjectPro
     return ObjectPrompt(box, points)
 
 
+def _within(box: Box) -> tuple[slice, slice]:
+    """Rows and columns of the pixels between a box's edges, rounded; one at least, so that a box says where to look."""
+    left, top, right, bottom = (round(value) for value in box.xyxy)
+    return slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1))
+
+
 def _labels(shape: tuple[int, ...], prompt: ObjectPrompt) -> UInt8[np.ndarray, "height width"]:
     """What is known before the first cut: certain and probable foreground and background."""
     labels = np.full(shape, cv2.GC_PR_BGD, dtype=np.uint8)
     if prompt.box is not None:
-        left, top, right, bottom = (round(value) for value in prompt.box.xyxy)
         labels[:] = cv2.GC_BGD
-        labels[top : bottom + 1, left : right + 1] = cv2.GC_PR_FGD
+        labels[_within(prompt.box)] = cv2.GC_PR_FGD
         if not (labels == cv2.GC_BGD).any():
             # A box around everything leaves no background to learn from: the image's rim is the likeliest.
             for rim in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):

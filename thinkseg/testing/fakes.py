@@ -53,7 +53,9 @@ class FakeReasoner:
 class FakeSegmenter:
     """A `Segmenter` that fills each object's box, or discs around its points when it has no box.
 
-    A box is filled with the pixels of its last row and column, too: what it is told is inclusive (see `types.Box`).
+    Alone in this package it takes boxes as inclusive (see `types.Box`): a box of whole numbers is filled with the
+    pixels of its last row and column, too. It stays so because tests, the users' own among them, hold its masks
+    against exact values; a segmenter that works takes a box's numbers as edges.
 
     Args:
         radius: of the discs, as a share of the image's shorter side. Discs of label 0 are cut out.

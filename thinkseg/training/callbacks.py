@@ -268,12 +268,14 @@ class OrderlyStop(TrainerCallback):
         every: a run can be resumed exactly after each so many steps, where a set of rollouts is used up.
 
     Attributes:
-        asked: whether an interrupt came.
+        asked: whether an interrupt came, to this process or to another of the run.
+        signal: the number of the one that came first: SIGINT, or SIGTERM as `kill` and cluster schedulers send it.
     """
 
     def __init__(self, every: int = 1) -> None:
         self._every = every
         self.asked = False
+        self.signal: int = signal.SIGINT
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -291,7 +293,7 @@ class OrderlyStop(TrainerCallback):
     def _heard(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             raise KeyboardInterrupt
-        self.asked = True
+        self.asked, self.signal = True, number
         sys.stderr.write("\nstopping after this step; press Ctrl-C again to stop at once and lose it\n")
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

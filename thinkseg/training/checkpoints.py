@@ -7,6 +7,7 @@ from: the one before it is.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -18,13 +19,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from thinkseg.errors import RecipeError, ThinkSegError
+from thinkseg.errors import InputError, RecipeError, ThinkSegError
 
 MANIFEST = "manifest.json"
 """What a whole checkpoint holds, inside its folder."""
 
 Warn = Callable[[str], None]
 """Tells the user of something that does not stop the run."""
+
+_NO_ROOM = frozenset(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
 
 _STEP = re.compile(r"checkpoint-(\d+)")
 
@@ -141,12 +144,51 @@ def saving_explained(folder: Path) -> Iterator[None]:
     except Exception as error:
         if not _is_about_writing(error):
             raise
+        raise _unwritten("a checkpoint", folder, error) from error
+
+
+def _unwritten(what: str, folder: Path, error: Exception) -> ThinkSegError:
+    before = finished_checkpoints(folder)
+    again = f"go on from '{before[0][1].name}' with --resume" if before else "start again"
+    reason = " ".join(str(error).split())
+    return ThinkSegError(f"{what} could not be written to '{folder}': {reason}; make room and {again}")
+
+
+@contextmanager
+def last_one_told(folder: Path) -> Iterator[None]:
+    """While this is open, what ends a run in its middle is told with the checkpoint that is left, if there is one.
+
+    It is the user's code or data, or a disk that has no room for the log.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        InputError: of the kind that was raised, in one line, also where it comes from a worker of the data loader.
+        ThinkSegError: there is no room on the disk.
+    """
+    try:
+        yield
+    except InputError as error:
         before = finished_checkpoints(folder)
-        again = f"go on from '{before[0][1].name}' with --resume" if before else "start again"
-        reason = " ".join(str(error).split())
-        raise ThinkSegError(
-            f"a checkpoint could not be written to '{folder}': {reason}; make room and {again}"
-        ) from error
+        left = (
+            f"; '{before[0][1]}' is the last checkpoint: --resume goes on from it, and where code of your own has "
+            "changed, a new run with it as --model.path"
+            if before
+            else ""
+        )
+        raise type(error)(f"{_without_trace(str(error), type(error))}{left}") from error
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise _unwritten("a file", folder, error) from error
+
+
+def _without_trace(sentence: str, kind: type[InputError]) -> str:
+    """The sentence alone; a worker of the data loader puts it at the end of its traceback, behind the error's kind."""
+    if "in DataLoader worker process" not in sentence:
+        return sentence
+    return sentence.rpartition(f"thinkseg.errors.{kind.__name__}: ")[2].removesuffix("\\n")
 
 
 def _is_about_writing(error: BaseException) -> bool:

@@ -23,6 +23,7 @@ from PIL import Image
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.data.samples import LazySamples
 from thinkseg.errors import DataError, ImageError, InputError
+from thinkseg.extension import OwnCode
 from thinkseg.geometry import reference_answer
 from thinkseg.imaging import load_image, size_difference
 from thinkseg.models.published.wording import Wording
@@ -135,8 +136,8 @@ class RowBuilder:
         self._latest: Mapping[int, TrainingRow] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """For another process, without the rows that this one has made."""
-        return self.__dict__ | {"_latest": {}}
+        """For another process, the user's own code first, and without the rows that this one has made."""
+        return {"_code": OwnCode()} | self.__dict__ | {"_latest": {}}
 
     def __call__(self, keys: Sequence[int]) -> list[TrainingRow]:
         """The rows of a batch; equal keys give the same row."""

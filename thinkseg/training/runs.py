@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGINT
 from typing import Any
 
 from thinkseg.errors import InputError, RecipeError
@@ -21,7 +22,7 @@ from thinkseg.evaluation.provenance import code_digests
 from thinkseg.models.families import Family
 from thinkseg.models.loading import explained, load_weights
 from thinkseg.training.callbacks import Beginning, CheckpointFiles, DeadReward, OnStep, OrderlyStop, RunLog, StepBar
-from thinkseg.training.checkpoints import complete, finished_checkpoints, newest_checkpoint, write_whole
+from thinkseg.training.checkpoints import complete, finished_checkpoints, last_one_told, newest_checkpoint, write_whole
 from thinkseg.training.config import Lora, Recipe
 from thinkseg.training.contents import fault_of
 from thinkseg.training.divergence import FiniteOnly
@@ -45,13 +46,15 @@ class TrainingStopped(KeyboardInterrupt):
         checkpoint: the folder to go on from.
         step: the last step that was trained.
         steps: how many there would have been.
+        signal: what interrupted it, SIGINT or SIGTERM.
     """
 
-    def __init__(self, checkpoint: Path, step: int, steps: int) -> None:
+    def __init__(self, checkpoint: Path, step: int, steps: int, signal: int = SIGINT) -> None:
         super().__init__(f"stopped after step {step} of {steps} and saved '{checkpoint}'; --resume goes on from there")
         self.checkpoint = checkpoint
         self.step = step
         self.steps = steps
+        self.signal = signal
 
 
 def trl_arguments(recipe: Recipe, **own: Any) -> Any:
@@ -277,13 +280,13 @@ def run_trainer(
         trainer.add_callback(callback)
     try:
         refused = trl_explained(type(trainer).__name__, lambda: beginning.begun)
-        with stop.listening(), finite.explaining(lambda: trainer.state), refused:
+        with stop.listening(), finite.explaining(lambda: trainer.state), last_one_told(recipe.output), refused:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     finally:
         bar.close()
     step, steps = trainer.state.global_step, trainer.state.max_steps
     if stop.asked and step < steps:
-        raise TrainingStopped(recipe.output / f"checkpoint-{step}", step, steps)
+        raise TrainingStopped(recipe.output / f"checkpoint-{step}", step, steps, stop.signal)
 
 
 def _mend_resuming(trainer: Any) -> None:
