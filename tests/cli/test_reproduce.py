@@ -68,6 +68,15 @@ def test_a_number_is_made_again_to_the_end_with_a_stand_in(
     assert run.header.benchmark == "cod10k"
 
 
+def test_a_folder_that_says_nothing_is_asked_and_read_as_the_published_checkpoint_is_by_the_protocol(
+    tmp_path: Path,
+) -> None:
+    made = Reproduction(PUBLISHED["seg-r1/refcoco-val"], model=str(tmp_path)).config
+    assert (made.canvas, made.max_new_tokens, made.decoding) == (1024, 512, "sampled")
+    assert (made.frame, made.format, made.sentences) == ("canvas", "seg-r1-published", "seg-r1")
+    assert Reproduction(PUBLISHED["seg-r1/refcoco-val"]).config.said() == {}  # the protocol itself asks it so
+
+
 def test_a_published_checkpoint_is_asked_by_its_protocol_settings_and_sentences(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,7 +18,7 @@ from thinkseg.evaluation.benchmarks import BENCHMARKS, LoadOptions, load_benchma
 from thinkseg.evaluation.comparison.intervals import ENOUGH, interval_of
 from thinkseg.evaluation.job import run_plan
 from thinkseg.evaluation.plan import EvaluatedModel, EvaluationPlan
-from thinkseg.evaluation.protocols import settings_of
+from thinkseg.evaluation.protocols import reader_of, settings_of
 from thinkseg.evaluation.published_numbers import PublishedNumbers
 from thinkseg.evaluation.record_file import write_json
 from thinkseg.evaluation.run import Run
@@ -76,10 +76,13 @@ class Reproduction:
 
     @property
     def config(self) -> CheckpointConfig:
-        """How the model is asked: as the published checkpoint, unless its folder says how."""
-        if self.model is None or self._describes_itself:
+        """How the model is asked: as the published checkpoint is by the protocol, unless its folder says how."""
+        known = KNOWN.get(self.published.checkpoint)
+        if self.model is None or self._describes_itself or known is None:
             return CheckpointConfig()
-        return KNOWN.get(self.published.checkpoint, CheckpointConfig())
+        task = BENCHMARKS[self.published.benchmark].task
+        read = reader_of(self.protocol, task, known.format or "")
+        return known.replaced(**settings_of(self.protocol, task), format=read)
 
     @property
     def _describes_itself(self) -> bool:
