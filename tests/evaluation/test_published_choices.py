@@ -168,6 +168,12 @@ def test_a_format_that_the_caller_says_is_read_by_itself() -> None:
     assert rows_of(run)["coordinates beyond the canvas"] == "are clipped"
 
 
+def test_a_report_says_which_reader_read() -> None:
+    for read, told in (("seg-r1-published", AS_THEIRS), ("seg-zero", "that of seg-zero")):
+        run = ExplainedRun("a", "reasoning", "seg-r1", "pocket", answer_format=read)
+        assert rows_of(run)["reader of an answer"] == told
+
+
 def test_a_checkpoint_without_a_canvas_is_not_asked_with_one() -> None:
     rows = rows_of(ExplainedRun("a", "reasoning", "seg-r1", "pocket"))
     assert rows["canvas"] == "the image's own size"

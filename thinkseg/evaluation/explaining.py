@@ -42,6 +42,8 @@ class ExplainedRun:
     """Of the weights; empty where it is not said."""
     instruction: str | None = None
     """The published instruction that was asked, as `Wording.identity`; None for what this machine would ask."""
+    answer_format: str = ""
+    """By which the answers were read; empty before a run."""
 
     @property
     def table(self) -> Table | None:
@@ -55,6 +57,8 @@ class ExplainedRun:
         own = self.given.with_defaults(found).with_defaults(KNOWN.get(self.checkpoint, CheckpointConfig()))
         settings = settings_of(self.protocol, self.task)
         asked = own.asked_as(self.given.with_defaults(CheckpointConfig(**settings))) if settings else own
+        if self.answer_format:
+            return asked.replaced(format=self.answer_format)
         if self.given.format is not None or asked.format is None or asked.tolerant:
             return asked
         return asked.replaced(format=reader_of(self.protocol, self.task, asked.format))

@@ -77,6 +77,7 @@ def _explained(run: Run, benchmark: Benchmark) -> ExplainedRun:
         CheckpointConfig(**asked),
         header.dtype,
         header.instruction,
+        header.answer_format,
     )
 
 
