@@ -103,4 +103,4 @@ class MalformedAnswer(ThinkSegError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = str(self)

@@ -115,7 +115,9 @@ def evaluate(zoo: Zoo, start: Sequence[str], found: Verdicts, seconds: float) ->
     run(words, zoo.folder / "evaluate", seconds, found)
     file = out / "predictions.jsonl"
     records = (
-        {line["id"]: line for line in map(_json_of, _json_lines(file.read_text("utf-8")))} if file.exists() else {}
+        {line["id"]: line for line in map(_json_of, _json_lines(file.read_text(encoding="utf-8")))}
+        if file.exists()
+        else {}
     )
     for animal in zoo.taken:
         record = records.get(printable(os.path.splitext(animal.name)[0]))
@@ -135,7 +137,7 @@ def metrics(zoo: Zoo, start: Sequence[str], found: Verdicts, seconds: float) -> 
     if not file.exists():
         found.broken.setdefault("the whole run (metrics)", f"it wrote nothing: {ended.err[-500:]}")
         return
-    scores = _json_of(file.read_text("utf-8"))
+    scores = _json_of(file.read_text(encoding="utf-8"))
     for animal in zoo.taken:
         name = shown(animal.mask_name)
         sentence = next((line for line in scores.get("left_out", ()) if f"/{name}'" in line), None)
