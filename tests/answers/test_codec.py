@@ -67,6 +67,12 @@ def test_every_spelling_of_an_object_is_read(told):
     assert prompt_from_json(told) == ObjectPrompt(BOX, (POINT,))
 
 
+@pytest.mark.parametrize("think", [["on", "the left"], {}, 7, True])
+def test_thinking_that_is_no_text_is_refused(think):
+    with pytest.raises(DataError, match="expected 'think' as text, found"):
+        answer_from_json({"frame": [4, 4], "objects": [], "think": think})
+
+
 def test_thinking_and_points_may_be_missing():
     assert answer_from_json({"frame": [8, 6], "objects": [{"box": [1, 2, 3, 4]}]}).objects[0].points == ()
     assert answer_from_json({"frame": [8, 6], "objects": []}) == Answer(Size(8, 6))

@@ -88,7 +88,10 @@ def answer_from_json(told: Mapping[str, Any]) -> Answer:
     Raises:
         DataError: the frame is missing or is none, or an object cannot be read.
     """
-    return Answer(_frame(told.get("frame")), _prompts(told.get("objects")), told.get("think") or "")
+    think = told.get("think")
+    if not (think is None or isinstance(think, str)):
+        raise DataError(f"expected 'think' as text, found {think!r:.60}")
+    return Answer(_frame(told.get("frame")), _prompts(told.get("objects")), think or "")
 
 
 def _prompts(items: object) -> tuple[ObjectPrompt, ...]:
