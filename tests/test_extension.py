@@ -1,9 +1,21 @@
 """Code of the user's own is found by its reference, and by nothing else."""
 
+import pickle
+import subprocess
+import sys
+
 import pytest
 
 from thinkseg.errors import InputError, RecipeError
-from thinkseg.extension import Reference, digest_of, import_reference, is_reference, refuse_reference, resolve
+from thinkseg.extension import (
+    OwnCode,
+    Reference,
+    digest_of,
+    import_reference,
+    is_reference,
+    refuse_reference,
+    resolve,
+)
 
 
 @pytest.fixture
@@ -91,3 +103,30 @@ def test_what_a_checkpoint_names_is_never_run(code):
     refuse_reference("seg-r1", "the thinkseg.json")
     with pytest.raises(InputError, match="only when you name it yourself"):
         refuse_reference(f"{code}:Box", "the thinkseg.json")
+
+
+def in_another_process(pickled: bytes) -> subprocess.CompletedProcess[str]:
+    read = "import pickle, sys; print([type(value).__name__ for value in pickle.load(sys.stdin.buffer)][1:])"
+    told = subprocess.run([sys.executable, "-c", read], check=False, input=pickled, capture_output=True)
+    return subprocess.CompletedProcess(told.args, told.returncode, told.stdout.decode(), told.stderr.decode())
+
+
+def test_another_process_runs_the_files_that_the_values_need_and_no_others(tmp_path):
+    file, other = tmp_path / "own.py", tmp_path / "other.py"
+    file.write_text("class Mine:\n    pass\n", encoding="utf-8")
+    other.write_text("class Theirs:\n    pass\n", encoding="utf-8")
+    mine, theirs = import_reference(f"{file}:Mine")(), import_reference(f"{other}:Theirs")()
+    other.write_text("raise ValueError('edited since')\n", encoding="utf-8")
+    assert in_another_process(pickle.dumps((OwnCode(), mine))).stdout == "['Mine']\n"
+    refused = in_another_process(pickle.dumps((OwnCode(), theirs)))
+    assert f"'{other}' has changed since it was read; bring the earlier content back" in refused.stderr
+
+
+def test_a_file_that_fails_in_another_process_is_named(tmp_path, monkeypatch):
+    file = tmp_path / "own.py"
+    file.write_text("import os\nassert os.environ['WHERE'] == 'here'\nclass Mine:\n    pass\n", encoding="utf-8")
+    monkeypatch.setenv("WHERE", "here")
+    mine = import_reference(f"{file}:Mine")()
+    monkeypatch.setenv("WHERE", "there")
+    told = in_another_process(pickle.dumps((OwnCode(), mine)))
+    assert f"'{file}' cannot be imported in a process of its own: AssertionError" in told.stderr

@@ -19,6 +19,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
@@ -156,7 +157,7 @@ def _import_source(reference: Reference, error: type[InputError]) -> ModuleType:
 
 
 def _run_file(file: Path) -> ModuleType:
-    name = f"{_PREFIX}{_digest(file)[:16]}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    name = _module_name(file)
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)
@@ -172,12 +173,17 @@ def _run_file(file: Path) -> ModuleType:
     return module
 
 
+def _module_name(file: Path) -> str:
+    """What the module of a file is called: another content has another name."""
+    return f"{_PREFIX}{_digest(file)[:16]}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+
+
 class OwnCode:
-    """All files of the user's own that this process has run, to be run in a process that is started anew.
+    """The files of the user's own that this process has run, known to a process that is started anew.
 
     Processes hand each other values by pickle, which finds a class by its module's name, and another process does not
     know modules that are made of files. What holds values of such classes holds one of these before them: its pickle
-    names the files, and reading it runs them.
+    names the files, and of those the other process runs what the values need.
     """
 
     def __reduce__(self) -> tuple[Callable[..., OwnCode], tuple[dict[str, str]]]:
@@ -185,15 +191,36 @@ class OwnCode:
         return _own_code, ({name: str(module.__file__) for name, module in own.items()},)
 
 
-def _own_code(files: Mapping[str, str]) -> OwnCode:
-    for name, file in files.items():
-        try:
-            found = _run_file(Path(file)).__name__
-        except Exception as cause:
-            raise InputError(f"'{file}' cannot be imported in a process of its own: {reason_of(cause)}") from cause
-        if found != name:
-            raise InputError(f"'{file}' has changed since it was read; bring the earlier content back, or start again")
+def _own_code(files: dict[str, str]) -> OwnCode:
+    sys.meta_path.append(_OwnFiles(files))
     return OwnCode()
+
+
+class _OwnFiles:
+    """Finds modules that another process has made of the user's files: an entry of `sys.meta_path`."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._files = files
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+        if fullname not in self._files:
+            return None
+        file = Path(self._files[fullname])
+        try:
+            name = _module_name(file)
+        except OSError as cause:
+            raise InputError(f"'{file}' cannot be read in a process of its own: {reason_of(cause)}") from cause
+        if name != fullname:
+            raise InputError(f"'{file}' has changed since it was read; bring the earlier content back, or start again")
+        return importlib.util.spec_from_file_location(fullname, file, loader=_OwnFile(fullname, str(file)))
+
+
+class _OwnFile(SourceFileLoader):
+    def exec_module(self, module: ModuleType) -> None:
+        try:
+            super().exec_module(module)
+        except Exception as cause:
+            raise InputError(f"'{self.path}' cannot be imported in a process of its own: {reason_of(cause)}") from cause
 
 
 def _file_of(reference: Reference, error: type[InputError]) -> Path:
