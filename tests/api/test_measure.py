@@ -42,6 +42,8 @@ def mine(tmp_path: Path) -> Path:
         "lost = Measure('lost', 'Not finite.', mean_of_extra('lost'), extra={'lost': lambda *_: float('nan')})\n"
         "failing = Measure('failing', 'Fails.', mean_of_extra('failing'), extra={'failing': lambda *_: 1 / 0})\n"
         "function = dice_of\n"
+        "absent = Measure('absent', 'Wants a package.', mean_of_extra('absent'),"
+        " extra={'absent': lambda *_: __import__('a_package_that_is_absent')})\n"
     )
     (tmp_path / "wrong.py").write_text(
         "from thinkseg.evaluation.measures.base import Measure, mean\n"
@@ -143,6 +145,11 @@ def test_a_measure_that_cannot_be_taken_is_refused_in_a_sentence(
     given = [name.format(mine=mine, wrong=mine.with_name("wrong.py")) for name in names]
     with pytest.raises(InputError, match=said):
         thinkseg.measure(square, square, measures=given)
+
+
+def test_a_package_that_a_measure_lacks_is_told_by_its_own_name(square: Mask, mine: Path) -> None:
+    with pytest.raises(ModuleNotFoundError, match="No module named 'a_package_that_is_absent'"):
+        thinkseg.measure(square, square, measures=[f"{mine}:absent"])
 
 
 @pytest.fixture
