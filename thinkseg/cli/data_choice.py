@@ -86,7 +86,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         "root", metavar="ROOT", type=Path, help="a folder of data, a table, rows, or code of your own (FILE.py:NAME)"
     )
     parser.add_argument(
-        "--dataset", metavar="NAME", default="", help="which data set it is (default: look what is there)"
+        "--dataset", metavar="NAME", default="", help="which data set or format it is (default: look what is there)"
     )
     parser.add_argument("--split", metavar="SPLIT", default="", help="only this split")
     parser.add_argument("--images", metavar="DIR", default="", help="the folder of images, from ROOT on")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from thinkseg.data.discovery.catalog import DATA_SETS, DataSet, known
 from thinkseg.data.discovery.custom import find_own
+from thinkseg.data.discovery.formats import FORMATS
 from thinkseg.data.discovery.layouts import LAYOUTS, Wanted
 from thinkseg.data.discovery.tree import Tree
 from thinkseg.data.listing import Broken, BrokenFile, Listing
@@ -37,7 +38,8 @@ def load_dataset(
     """The samples of a known data set, in a fixed order; files are opened when a sample is asked for.
 
     Args:
-        name: in `DATA_SETS`, or "own" for data of one's own (see `custom`): rows, a table, two folders.
+        name: in `DATA_SETS`, or "own" for data of one's own (see `custom`): rows, a table, two folders, or what a tool
+            for annotation writes, whose name in `FORMATS` may be given, too.
         split: one of its splits; of own data that are no rows it is but a name.
         root: the folder of the data set, or a folder above it.
         query: what to ask in place of the data set's own words, where it has none.
@@ -49,8 +51,9 @@ def load_dataset(
     Raises:
         DataError: an unknown name or split, data that are not there, or not whole.
     """
-    if name == OWN:
-        ((_, own),) = find_listings(root, OWN, split, query=query, encoding=encoding)
+    if name == OWN or name in FORMATS:
+        place = "" if images is None else str(Path(images).absolute())
+        ((_, own),) = find_listings(root, name, split, images=place, query=query, encoding=encoding)
         listing = own[split]
     else:
         folder = None if images is None else Path(images)
@@ -76,7 +79,7 @@ def find_listings(
     Args:
         root: a folder, or a table.
         name: the data set that it is; when empty, known ones are looked for under their own names, then own data;
-            "own" looks for the latter alone.
+            "own" looks for the latter alone, the name of a format (`FORMATS`) for this format.
         split: only this split.
         images: the folder of images, from the root on.
         masks: the folder of masks, from the root on.
@@ -90,7 +93,7 @@ def find_listings(
     root = Path(root)
     if not root.exists():
         raise DataError(f"expected data at '{root}', found no such file or folder")
-    if name and name != OWN:
+    if name and name != OWN and name not in FORMATS:
         folder = root / images if images else None
         return [(known(name), _present(root, known(name), split, Asked(query, folder, encoding=encoding)))]
     if root.is_dir() and not (name or images or masks or annotations):
@@ -100,11 +103,21 @@ def find_listings(
         ]
         if any(listings for _, listings in found):
             return [(data_set, listings) for data_set, listings in found if listings]
-    own = find_own(root, split, images=images, masks=masks, annotations=annotations, query=query, encoding=encoding)
+    own = find_own(
+        root,
+        split,
+        images=images,
+        masks=masks,
+        annotations=annotations,
+        query=query,
+        encoding=encoding,
+        format=name if name in FORMATS else "",
+    )
     if own is None:
         raise DataError(
-            f"found nothing below '{root}' that looks like a known data set, a table, rows, or images beside their "
-            "masks; say what it is with '--dataset' ('thinkseg data list' has the names), or '--images' and '--masks'"
+            f"found nothing below '{root}' that looks like a known data set, a table, rows, images beside their masks, "
+            f"or what a tool for annotation writes ({', '.join(FORMATS)}); say what it is with '--dataset' ('thinkseg "
+            "data list' has the names), or '--images' and '--masks'"
         )
     return [(None, own)]
 

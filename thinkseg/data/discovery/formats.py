@@ -1,0 +1,81 @@
+"""What tools for annotation write, found by looking at a folder or named by hand. To add a format, add a record.
+
+A format is recognised by files that no other one has: by names, and by the keys inside a file where names are anyone's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from thinkseg.data.listing import Listing
+from thinkseg.data.readers.yolo import find_yolo, list_yolo
+from thinkseg.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How data of one's own are to be read."""
+
+    query: str = ""
+    """What is asked, with ``{}`` for the name of the class; the format's own words when empty."""
+    images: Path | None = None
+    """The folder of images, where it is told."""
+    encoding: str = ""
+    """Of the texts, where it is not UTF-8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A way in which masks lie on disk."""
+
+    name: str
+    """By which it is named by hand."""
+    title: str
+    recognised_by: str
+    """In words, for documentation and for the message that it was not found."""
+    find: Callable[[Path, str], Path | None]
+    """The file or folder that shows that it is there, given a folder, or such a file, and the encoding; or None."""
+    read: Callable[[Path, Told], Mapping[str, Listing]]
+    """The splits, "all" where there are none, from what `find` gave."""
+    masks_are_its_own: bool = False
+    """Whether its masks lie in a folder that would be taken for masks of two values."""
+
+
+FORMATS: Mapping[str, Format] = {
+    one.name: one
+    for one in (
+        Format(
+            "yolo",
+            "YOLO polygons",
+            "a YAML file with 'names' and 'train' or 'val', or 'classes.txt' or 'obj.names' beside a folder 'labels'",
+            find_yolo,
+            lambda found, told: list_yolo(found, told.query, encoding=told.encoding),
+        ),
+    )
+}
+
+
+def find_format(root: Path, told: Told, name: str = "") -> tuple[Format, Mapping[str, Listing]] | None:
+    """The format and the splits of data in one of the formats, or None where it is none.
+
+    Args:
+        root: a folder, or the file that holds the annotations.
+        told: how it is to be read.
+        name: of the format; when empty, each is looked for.
+
+    Raises:
+        DataError: the format that is named is not there, several are, or it cannot be listed.
+    """
+    wanted = [FORMATS[name]] if name else list(FORMATS.values())
+    found = [(one, place) for one in wanted if (place := one.find(root, told.encoding)) is not None]
+    if len(found) > 1:
+        places = ", ".join(f"{one.name} ('{place.name}')" for one, place in found)
+        raise DataError(f"found data of several formats in '{root}': say which is meant with '--dataset', of {places}")
+    if not found:
+        if name:
+            raise DataError(f"found no {FORMATS[name].title} in '{root}': expected {FORMATS[name].recognised_by}")
+        return None
+    ((one, place),) = found
+    return one, one.read(place, told)
