@@ -114,6 +114,7 @@ def test_a_reward_that_teaches_nothing_for_many_steps_is_told_once_until_it_teac
 def test_without_a_reward_the_bar_shows_the_loss(capsys):
     bar = StepBar("sft")
     bar.on_train_begin(ARGS, state(), TrainerControl())
+    bar.on_step_end(ARGS, state(1), TrainerControl())
     bar.on_log(ARGS, state(1), TrainerControl(), logs={"loss": 2.0})
     bar.close()
     assert "loss 2.000" in capsys.readouterr().err

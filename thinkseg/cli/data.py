@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thinkseg.cli.data_choice import Bar, add_choice, choose, choose_one
+from thinkseg.cli.data_choice import add_choice, choose, choose_one
 from thinkseg.cli.data_prepare import add_prepare_arguments, run_prepare
 from thinkseg.errors import InputError
 from thinkseg.extension import is_reference
+from thinkseg.meter import Meter
 
 if TYPE_CHECKING:
     from thinkseg.data.discovery.catalog import DataSet
@@ -118,9 +119,9 @@ def run_check(args: argparse.Namespace) -> int:
     root = args.root if args.root.is_dir() or is_reference(str(args.root)) else args.root.parent
     reports = []
     for data_set, listings in choose(args):
-        with Bar(f"check {data_set.name if data_set else 'own data'}", "sample") as bar:
+        with Meter(f"check {data_set.name if data_set else 'own data'}", "sample") as meter:
             report = check_copy(
-                root, listings, data_set, whole=not args.split, workers=args.workers, progress=bar.update
+                root, listings, data_set, whole=not args.split, workers=args.workers, progress=meter.move
             )
         reports.append(report)
     refused = sum(count for report in reports for kind, count in report.counts.items() if kind not in args.allow)

@@ -1,9 +1,8 @@
-"""What all actions of ``thinkseg data`` have in common: which data are meant, and a bar that shows how far it is."""
+"""What all actions of ``thinkseg data`` have in common: which data are meant."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,23 +98,3 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoding", metavar="NAME", default="", help="of tables and JSON, such as gbk (default: UTF-8, or as marked)"
     )
-
-
-class Bar:
-    """A progress bar on stderr."""
-
-    def __init__(self, title: str, unit: str) -> None:
-        from tqdm import tqdm
-
-        self._bar = tqdm(desc=title, unit=unit, file=sys.stderr, dynamic_ncols=True)
-
-    def update(self, done: int, total: int) -> None:
-        """Move to `done` of `total`."""
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()

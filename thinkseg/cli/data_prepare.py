@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thinkseg.cli.data_choice import Bar, add_choice, choose_one
+from thinkseg.cli.data_choice import add_choice, choose_one
 from thinkseg.errors import InputError
+from thinkseg.meter import Meter
 
 if TYPE_CHECKING:
     from thinkseg.data.prepared.builder import Segment
@@ -89,8 +90,8 @@ def run_prepare(args: argparse.Namespace) -> int:
     )
     prepare_folder(args.out)
     segment = _segment(args.segmenter, args.device) if args.segmenter else None
-    with Bar(f"prepare {listing.name}", "row") as bar:
-        made = prepare(listing, args.out, args.split or "train", settings, bar.update, segment)
+    with Meter(f"prepare {listing.name}", "row") as meter:
+        made = prepare(listing, args.out, args.split or "train", settings, meter.move, segment)
     if args.json:
         content = {"folder": str(made.folder), "files": [file.name for file in made.files], "rows": made.rows,
                    "left_out": dict(made.left_out)}  # fmt: skip

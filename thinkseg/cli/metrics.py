@@ -39,26 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure all pairs and print the table."""
-    from tqdm import tqdm
-
     from thinkseg.api.measure import measure_folders
     from thinkseg.evaluation.mask_folders import NAMED
     from thinkseg.evaluation.measures.registry import get_measure
     from thinkseg.evaluation.text_table import aligned
+    from thinkseg.meter import Meter
 
-    with tqdm(unit="mask", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with Meter("measure", "mask") as meter:
         scores = measure_folders(
             args.predictions,
             args.targets,
             measures=_names(args),
             resize=args.resize,
             processes=args.processes,
-            progress=progress,
+            progress=meter.move,
         )
     rows = [[get_measure(name).label, get_measure(name).format(value, DIGITS)] for name, value in scores.values.items()]
     print(aligned([["masks", str(scores.count)], *rows]))

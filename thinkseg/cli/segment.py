@@ -18,6 +18,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,14 +126,17 @@ def _followed(outcomes: Iterable[Outcome], total: int, *, as_json: bool) -> list
     """Print every result as it comes, under a bar; masks are not kept in memory."""
     from tqdm import tqdm
 
+    from thinkseg.meter import Meter
+
     seen = []
-    with tqdm(total=total, unit="image", file=sys.stderr, dynamic_ncols=True, disable=total < 2) as bar:
+    with Meter("segment", "image", total) if total > 1 else nullcontext() as meter:
         for outcome in outcomes:
             if outcome.error is None:
                 with tqdm.external_write_mode(file=sys.stdout):
                     _print(outcome, as_json=as_json)
             seen.append(outcome.without_masks())
-            bar.update()
+            if meter is not None:
+                meter.move(len(seen))
     return seen
 
 

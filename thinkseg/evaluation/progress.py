@@ -1,11 +1,9 @@
-"""How far an evaluation is: one contract, and a bar on stderr with rate, time left and the running mean IoU."""
+"""How far an evaluation is: one contract, and a bar or lines on stderr with rate, time left and running mean IoU."""
 
-import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
 
-from tqdm import tqdm
+from thinkseg.meter import Meter
 
 Progress = Callable[[int, int, float | None], None]
 """Called with the samples done, their number in all, and the IoU of the last one; the first call tells what was done
@@ -21,21 +19,19 @@ class ProgressBar:
 
     def __init__(self, title: str) -> None:
         self._title = title
-        self._bar: Any = None
+        self._meter: Meter | None = None
         self._sum = 0.0
         self._count = 0
 
     def __call__(self, done: int, total: int, iou: float | None) -> None:
         """Draw the bar at the first call, move it at the others."""
-        if self._bar is None:
-            self._bar = tqdm(
-                total=total, initial=done, desc=self._title, unit="sample", file=sys.stderr, dynamic_ncols=True
-            )
+        if self._meter is None:
+            self._meter = Meter(self._title, "sample", total, done)
         if iou is not None:
             self._sum += iou
             self._count += 1
-            self._bar.set_postfix_str(f"mean IoU {self._sum / self._count:.3f}", refresh=False)
-        self._bar.update(done - self._bar.n)
+            self._meter.note(f"mean IoU {self._sum / self._count:.3f}")
+        self._meter.move(done, total)
 
     def __enter__(self) -> "ProgressBar":
         return self
@@ -43,5 +39,5 @@ class ProgressBar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        if self._meter is not None:
+            self._meter.close()

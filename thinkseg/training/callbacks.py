@@ -18,10 +18,10 @@ from types import FrameType
 from typing import Any
 
 import torch
-from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from thinkseg.meter import Clock, Meter
 from thinkseg.training.checkpoints import Warn, remove_older, saving_explained, warn, write_manifest
 
 LogEntry = dict[str, Any]
@@ -41,9 +41,6 @@ LogEntry = dict[str, Any]
 
 OnStep = Callable[[int, int, LogEntry], None]
 """Called with the step, the number of steps in all, and the record."""
-
-Clock = Callable[[], float]
-"""Seconds since some moment."""
 
 _LEFT_OUT = frozenset({"epoch"})
 """Metrics of a run that the schedule unrolls into one epoch, which say nothing."""
@@ -174,36 +171,29 @@ class DeadReward(TrainerCallback):
 
 
 class StepBar(TrainerCallback):
-    """A bar on stderr with rate, time left and the running reward.
+    """A bar on stderr, or a line now and then, with rate, time left, the running reward and the latest validation.
 
     Args:
-        title: what stands before the bar.
+        title: what stands before it.
     """
 
     def __init__(self, title: str) -> None:
         self._title = title
-        self._bar: Any = None
+        self._meter: Meter | None = None
         self._reward: float | None = None
+        self._notes: dict[str, str] = {}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Draw the bar, as full as the run is that it goes on from."""
         if state.is_world_process_zero:
-            self._bar = tqdm(
-                total=state.max_steps,
-                initial=state.global_step,
-                desc=self._title,
-                unit="step",
-                file=sys.stderr,
-                dynamic_ncols=True,
-                smoothing=0.1,
-            )
+            self._meter = Meter(self._title, "step", state.max_steps, state.global_step)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Move the bar."""
-        if self._bar is not None:
-            self._bar.update(state.global_step - self._bar.n)
+        if self._meter is not None:
+            self._meter.move(state.global_step)
 
     def on_log(
         self,
@@ -215,13 +205,14 @@ class StepBar(TrainerCallback):
     ) -> None:
         """Show the running mean of the reward, or the loss where there is no reward."""
         record = record_from_logs(logs or {})
-        if self._bar is None:
+        if self._meter is None:
             return
         if "reward" in record:
             self._reward = record["reward"] if self._reward is None else 0.9 * self._reward + 0.1 * record["reward"]
-            self._bar.set_postfix_str(f"reward {self._reward:.3f}")
+            self._notes["training"] = f"reward {self._reward:.3f}"
         elif "loss" in record:
-            self._bar.set_postfix_str(f"loss {record['loss']:.3f}")
+            self._notes["training"] = f"loss {record['loss']:.3f}"
+        self._meter.note(", ".join(self._notes.values()))
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -231,9 +222,9 @@ class StepBar(TrainerCallback):
 
     def close(self) -> None:
         """Leave the bar as it is; nothing more is drawn."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        if self._meter is not None:
+            self._meter.close()
+            self._meter = None
 
 
 class CheckpointFiles(TrainerCallback):

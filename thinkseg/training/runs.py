@@ -23,6 +23,7 @@ from thinkseg.models.families import Family
 from thinkseg.models.loading import explained, load_weights
 from thinkseg.training.callbacks import Beginning, CheckpointFiles, DeadReward, OnStep, OrderlyStop, RunLog, StepBar
 from thinkseg.training.checkpoints import complete, finished_checkpoints, last_one_told, newest_checkpoint, write_whole
+from thinkseg.training.completion_tables import show_aside
 from thinkseg.training.config import Lora, Recipe
 from thinkseg.training.contents import fault_of
 from thinkseg.training.divergence import FiniteOnly
@@ -270,6 +271,7 @@ def run_trainer(
         trainer.remove_callback(own)
     _mend_resuming(trainer)
     complete(trainer, recipe.output)
+    show_aside(trainer)
     bar = StepBar(recipe.stage)
     stop = OrderlyStop(resumable_every)
     finite = FiniteOnly(recipe.output, scaled=trainer.accelerator.scaler is not None)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
-
-from tqdm import tqdm
 
 from thinkseg.answers.base import TOLERANT
 from thinkseg.evaluation.benchmarks import Benchmark
@@ -17,6 +15,7 @@ from thinkseg.evaluation.reporting.export import save_masks, save_overlays
 from thinkseg.evaluation.reporting.latex_tables import rows_of, write_rows
 from thinkseg.evaluation.reporting.report import ReportContext, write_report
 from thinkseg.evaluation.run import Run
+from thinkseg.meter import Meter
 from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.types import Sample
 
@@ -98,5 +97,7 @@ def draw_images(run: Run, samples: Sequence[Sample], wanted: Collection[str], pr
     }
     for name in (name for name in makers if name in wanted):
         paths = makers[name](run.folder / name)
-        for _ in tqdm(paths, name, len(run.records), file=sys.stderr, disable=not progress):
-            pass
+        with Meter(name, "image", len(run.records)) if progress else nullcontext() as meter:
+            for done, _ in enumerate(paths, start=1):
+                if meter is not None:
+                    meter.move(done)
