@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     model=PATH | having("a pipeline", "predict"),
     out=optional(PATH),
     data=optional(PATH),
+    query=TEXT,
+    split=TEXT,
     protocol=TEXT,
     limit=optional(COUNT),
     seed=FROM_0,
@@ -61,6 +63,8 @@ def evaluate(
     *,
     out: str | Path | None = None,
     data: str | Path | None = None,
+    query: str = "",
+    split: str = "",
     encoding: str = "",
     protocol: str = "default",
     limit: int | None = None,
@@ -99,7 +103,10 @@ def evaluate(
         model: ``"pocket"``, a checkpoint folder, a hub id, or a pipeline that is loaded already (anything whose
             ``predict(samples, batch_size)`` gives one prediction per sample, in order).
         out: folder of the results; None keeps them in memory.
-        data: folder that the data sets lie below, for benchmarks on disk.
+        data: folder that the data sets lie below, for benchmarks on disk; for ``"folder"`` the user's own data: a
+            table, a folder of images and masks, or rows.
+        query: what is asked of own images that have no words.
+        split: of own rows that have several.
         encoding: of tables and JSON, such as ``"gbk"``; when empty, UTF-8 or what a file's byte order mark says.
         protocol: by whose rules it is scored, a name in `thinkseg.evaluation.protocols.PROTOCOLS`.
         limit: only the first so many samples.
@@ -173,7 +180,7 @@ def evaluate(
         benchmarks=[benchmark],
         model=EvaluatedModel(str(model) if isinstance(model, Path) else model, config, device, dtype),
         out=None if out is None else Path(out),
-        options=LoadOptions(limit, seed, None if data is None else Path(data), encoding),
+        options=LoadOptions(limit, seed, None if data is None else Path(data), encoding, query, split),
         protocol=protocol,
         batch_size=batch_size,
         processes=processes,

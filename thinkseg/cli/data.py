@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from thinkseg.cli.data_choice import add_choice, choose, choose_one
 from thinkseg.cli.data_prepare import add_prepare_arguments, run_prepare
+from thinkseg.cli.data_split import add_split_arguments, run_split
 from thinkseg.errors import InputError
 from thinkseg.extension import is_reference
 from thinkseg.meter import Meter
@@ -23,6 +24,7 @@ what it does ('thinkseg data ACTION --help' says more):
   list      the data sets that are known: splits, published counts, where to get them, the folders expected
   check     every fault of a copy, by kind and file: exit code 1 if there is one; the copy is only read
   show      samples as one image, with masks, requests, boxes and points
+  split     two parts, to learn from and to measure on; no image is in both
   prepare   a split as Parquet files that hold the images and masks, or as the rows that Seg-Zero and VisionReasoner
             train on; goes on where it was stopped
 
@@ -38,6 +40,8 @@ examples:
   thinkseg data check photos --images shots --masks outlines --allow non-binary
   thinkseg data check my_data.py:load --option folder=photos
   thinkseg data show /data --dataset duts --split test --out sheet.png
+  thinkseg data split my_table.csv --test 0.2 --group patient --out parts
+  thinkseg data split photos --query 'the crack' --out parts
   thinkseg data prepare my_table.csv --split train --out rows
   thinkseg data prepare /data --dataset refcocog --split train --schema seg-zero --resize 840 \\
       --keep-iou 0.6 --segmenter facebook/sam2.1-hiera-large --out rows/refcocog-840
@@ -69,6 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--count", type=int, default=12, metavar="N", help="samples, evenly spread (default: 12)")
     show.add_argument("--columns", type=int, default=4, metavar="N", help="samples in a row (default: 4)")
 
+    split = actions.add_parser("split", help="two parts of your data, by image", allow_abbrev=False)
+    add_split_arguments(split)
+
     prepare = actions.add_parser("prepare", help="a split as Parquet files", allow_abbrev=False)
     add_prepare_arguments(prepare)
 
@@ -79,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         "list": run_list,
         "check": run_check,
         "show": run_show,
+        "split": run_split,
         "prepare": run_prepare,
     }
     return actions[args.action](args)

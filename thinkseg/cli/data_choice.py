@@ -88,8 +88,9 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         "--dataset", metavar="NAME", default="", help="which data set or format it is (default: look what is there)"
     )
     parser.add_argument("--split", metavar="SPLIT", default="", help="only this split")
-    parser.add_argument("--images", metavar="DIR", default="", help="the folder of images, from ROOT on")
-    parser.add_argument("--masks", metavar="DIR", default="", help="the folder of masks, from ROOT on")
+    images, masks = OWN_FLAGS["images"][0], OWN_FLAGS["masks"][0]
+    parser.add_argument("--images", images, metavar="DIR", default="", help="the folder of images, from ROOT on")
+    parser.add_argument("--masks", masks, metavar="DIR", default="", help="the folder of masks, from ROOT on")
     parser.add_argument("--annotations", metavar="FILE", default="", help="a file of COCO instances, from ROOT on")
     parser.add_argument(
         "--option", metavar="NAME=VALUE", action="append", default=[], help="a keyword argument of code of your own"
@@ -98,3 +99,25 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoding", metavar="NAME", default="", help="of tables and JSON, such as gbk (default: UTF-8, or as marked)"
     )
+
+
+OWN_FLAGS = {
+    "query": ("--query", "TEXT", "own data without words: what to ask of every image"),
+    "split": ("--split", "SPLIT", "own data of several splits: which one"),
+    "images": ("--image-folder", "DIR", "own data: the folder of images, from the data on (default: by its name)"),
+    "masks": ("--mask-folder", "DIR", "own data: the folder of masks, from the data on (default: by its name)"),
+    "dataset": ("--dataset", "FORMAT", "own data: the format, such as yolo (default: look what is there)"),
+    "annotations": ("--annotations", "FILE", "own data: a file of COCO instances, from the data on"),
+}
+"""What is said of data of the user's own beside where they are: flag, what stands behind it, and what it is for."""
+
+
+def add_own_data(parser: argparse.ArgumentParser) -> None:
+    """What is said of data of the user's own: the same for every verb that is told with --data where they are."""
+    for name, (flag, value, told) in OWN_FLAGS.items():
+        parser.add_argument(flag, dest=f"own_{name}", metavar=value, default="", help=told)
+
+
+def own_data_from(args: argparse.Namespace) -> dict[str, str]:
+    """What the flags say of data of the user's own."""
+    return {name: getattr(args, f"own_{name}") for name in OWN_FLAGS}

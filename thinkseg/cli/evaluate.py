@@ -8,6 +8,8 @@ name for each. Started again, it goes on where it was.
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 import sys
 import textwrap
 from collections import Counter
@@ -16,10 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkseg.cli.compare import listed
+from thinkseg.cli.data_choice import add_own_data, own_data_from
 from thinkseg.cli.model_flags import add_model_flags, config_from_flags, load_aloud
 from thinkseg.data.discovery.catalog import benchmark_splits
 from thinkseg.errors import InputError
-from thinkseg.evaluation.benchmarks import BENCHMARKS
+from thinkseg.evaluation.benchmarks import BENCHMARKS, OWN_DATA
+from thinkseg.extension import is_reference
 
 if TYPE_CHECKING:
     from thinkseg.evaluation.plan import EvaluationPlan
@@ -68,7 +72,8 @@ examples:
   thinkseg evaluate cod10k --data data --model runs/rl/final --processes 8 --save-masks --out runs/cod10k
   thinkseg evaluate scenes --model pocket --shard 2/4 --out runs/start
   torchrun --nproc-per-node 8 -m thinkseg evaluate refcoco --data data --model runs/rl/final --out runs/refcoco
-  thinkseg evaluate folder --data my_images --out runs/mine
+  thinkseg evaluate --data my_images --query 'the crack' --out runs/mine
+  thinkseg evaluate --data parts/test.csv --model runs/rl/final --out runs/mine
   thinkseg evaluate my_benchmarks.py:corners --model runs/rl/final --out runs/corners
   thinkseg evaluate coco-detection --data data --model runs/rl/final --out runs/boxes
   thinkseg evaluate refcoco-testa --protocol seg-zero --data data --model runs/rl/final --out runs/as_seg_zero
@@ -85,10 +90,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "benchmarks",
         metavar="BENCHMARK",
-        nargs="+",
-        help="names of benchmarks, listed below",
+        nargs="*",
+        help="names of benchmarks, listed below; none for your own data, which --data names",
     )
-    parser.add_argument("--data", type=Path, metavar="ROOT", help="where the data sets are, for benchmarks on disk")
+    parser.add_argument(
+        "--data", type=Path, metavar="ROOT", help="where the data sets are, or your own: a table, a folder, rows"
+    )
+    add_own_data(parser)
     parser.add_argument(
         "--encoding", metavar="NAME", default="", help="of tables and JSON, such as gbk (default: UTF-8, or as marked)"
     )
@@ -191,11 +199,18 @@ def plan_from_flags(args: argparse.Namespace, load: Callable[..., Any]) -> Evalu
     from thinkseg.evaluation.plan import EvaluatedModel, EvaluationPlan
     from thinkseg.evaluation.provenance import command_line
 
+    if not args.benchmarks and args.data is None:
+        raise InputError("say which benchmark, such as 'scenes', or with --data which data of your own")
+    misplaced = next((name for name in args.benchmarks if name not in BENCHMARKS and os.path.exists(name)), None)
+    if misplaced is not None and not is_reference(misplaced) and args.data is None:
+        raise InputError(
+            f"'{misplaced}' is no benchmark but a path: say --data {shlex.quote(misplaced)} for your own data"
+        )
     return EvaluationPlan(
-        benchmarks=args.benchmarks,
+        benchmarks=args.benchmarks or [OWN_DATA],
         model=EvaluatedModel(args.model, config_from_flags(args), args.device, args.dtype, load),
         out=args.out,
-        options=LoadOptions(args.limit, args.seed, args.data, args.encoding),
+        options=LoadOptions(args.limit, args.seed, args.data, args.encoding, **own_data_from(args)),
         protocol=args.protocol,
         batch_size=args.batch_size,
         processes=args.processes,

@@ -8,8 +8,10 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import thinkseg
+from thinkseg.cli.data_choice import OWN_FLAGS, add_own_data, own_data_from
 from thinkseg.errors import RecipeError
 
 Train = Callable[..., Path]
@@ -30,6 +32,8 @@ examples:
   thinkseg train --schema > recipe.schema.json
   thinkseg train rl pocket/rl
   thinkseg train rl recipes/pocket/rl.yaml --steps 100 --trl.learning_rate 1e-5 --output runs/try
+  thinkseg train rl pocket/rl --data parts/train.csv --output runs/mine
+  thinkseg train rl pocket/rl --data photos --query 'the crack' --output runs/mine
   thinkseg train rl recipes/pocket/rl.yaml --resume
   thinkseg train rl recipes/pocket/rl.yaml --resume --trl.learning_rate 1e-5 --allow trl.learning_rate
   accelerate launch --config_file recipes/accelerate/zero2.yaml -m thinkseg train rl recipes/seg_r1/rl.yaml"""
@@ -41,6 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "recipe", type=Path, metavar="RECIPE", help="what to train, how and on what: a YAML file, or a name of --list"
     )
+    parser.add_argument(
+        "--data", metavar="PATH", help="your own data in place of the recipe's: a table, a folder, rows, FILE.py:NAME"
+    )
+    add_own_data(parser)
     parser.add_argument("--list", action=ListRecipes, help="show the recipes that come with ThinkSeg, and exit")
     parser.add_argument("--schema", action=PrintSchema, help="print the JSON schema of recipes, for editors, and exit")
     parser.add_argument(
@@ -107,8 +115,9 @@ def run(args: argparse.Namespace, train: Train | None = None) -> int:
         train: in place of `thinkseg.train`.
     """
     from thinkseg.training.config import load_recipe
+    from thinkseg.training.parsing import parse_overrides
 
-    recipe = load_recipe(args.recipe, args.overrides)
+    recipe = load_recipe(args.recipe, _own_data(args) | parse_overrides(args.overrides))
     if recipe.stage != args.stage:
         raise RecipeError(f"'{args.recipe}' is a recipe for {recipe.stage}; say: thinkseg train {recipe.stage}")
 
@@ -124,7 +133,12 @@ def run(args: argparse.Namespace, train: Train | None = None) -> int:
         return FAILED
     except TrainingStopped as stopped:
         if is_main_process():
-            again = shlex.join(["thinkseg", "train", args.stage, str(args.recipe), *args.overrides, "--resume"])
+            own = ["--data", args.data] if args.data else []
+            own += [
+                word for name, value in own_data_from(args).items() if value for word in (OWN_FLAGS[name][0], value)
+            ]
+            words = ["thinkseg", "train", args.stage, str(args.recipe), *own, *args.overrides, "--resume"]
+            again = shlex.join(words)
             sys.stderr.write(
                 f"thinkseg: stopped after step {stopped.step} of {stopped.steps} and saved '{stopped.checkpoint}'; "
                 f"to go on: {again}\n"
@@ -133,3 +147,15 @@ def run(args: argparse.Namespace, train: Train | None = None) -> int:
     if is_main_process():
         print(final)
     return 0
+
+
+def _own_data(args: argparse.Namespace) -> dict[str, Any]:
+    """What the flags say of data of the user's own; a section in YAML's braces is one."""
+    from thinkseg.training.parsing import parse_yaml
+
+    said = {name: value for name, value in own_data_from(args).items() if value}
+    told: dict[str, Any] = {f"data.{'name' if name == 'dataset' else name}": value for name, value in said.items()}
+    if args.data is not None:
+        braced = args.data.startswith("{")
+        told["data"] = parse_yaml(args.data, "the value of --data") if braced else args.data
+    return told

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from thinkseg.data.discovery.catalog import known
-from thinkseg.data.discovery.load import load_dataset
+from thinkseg.data.discovery.load import OwnData, load_dataset, load_own
 from thinkseg.data.readers.coco import list_coco
 from thinkseg.data.readers.counting import SUFFIXES, find_counts, list_counts
-from thinkseg.data.readers.folders import list_folders
-from thinkseg.data.readers.tables import has_requests, list_table
+from thinkseg.data.readers.folders import FolderListing
 from thinkseg.data.synthetic.scenes import load_scenes
 from thinkseg.errors import DataError, InputError
 from thinkseg.evaluation.load_options import LoadOptions
@@ -22,21 +21,15 @@ def load_held_out_scenes(count: int, options: LoadOptions) -> Sequence[Sample]:
     return load_scenes("test", count if options.limit is None else options.limit, options.seed)
 
 
-def load_folder(query: str, options: LoadOptions) -> Sequence[Sample]:
-    """The user's own images and masks, all with one query, or a table of them that brings its own."""
+def load_folder(options: LoadOptions) -> Sequence[Sample]:
+    """The user's own images and masks, as every verb takes them: a table, folders, COCO instances, rows, or code."""
     if options.root is None:
-        raise InputError("'folder' needs --data ROOT, a folder with 'images' and 'masks' in it, or a table of them")
-    if options.root.is_file():
-        return list_table(options.root, options.encoding).require_complete()
-    files = sorted(options.root.iterdir()) if options.root.is_dir() else []
-    table = next((file for file in files if has_requests(file, options.encoding)), None)
-    if table is not None:
-        raise DataError(
-            f"found the table '{table}' beside the images and masks, whose queries are its own: say --data '{table}' "
-            f"to use them, or move it away to ask for {query} in every image"
-        )
+        raise InputError("'folder' needs --data ROOT: a table, a folder of images and masks, rows, or FILE.py:NAME")
+    listing = load_own(OwnData(options.root, encoding=options.encoding, **options.of_own()))
+    if isinstance(listing, FolderListing):
+        listing.task = "salient"
     # An image that has no mask would shrink the denominator, so that only a whole listing is taken.
-    return list_folders(options.root / "images", options.root / "masks", query, "salient").require_complete()
+    return listing.require_complete()
 
 
 def load_own_boxes(options: LoadOptions) -> Sequence[Sample]:

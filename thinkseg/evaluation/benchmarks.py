@@ -91,6 +91,8 @@ BenchmarkChoice: TypeAlias = "str | Benchmark | Sequence[Sample]"
 
 SCENES = 512
 FOLDER_QUERY = MAIN
+OWN_DATA = "folder"
+"""The benchmark of the user's own data, which is meant where data are named and no benchmark is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +163,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             expected_count=SCENES,
         ),
         Benchmark(
-            name="folder",
-            summary=f"your own images in ROOT/images and masks in ROOT/masks; asks for {FOLDER_QUERY}",
+            name=OWN_DATA,
+            summary=f"your own data at ROOT: a table, folders (asked for --query, else {FOLDER_QUERY}) or rows",
             task="salient",
-            load=lambda options: _loaders().load_folder(FOLDER_QUERY, options),
+            load=lambda options: _loaders().load_folder(options),
             expected_count=None,
             measures=FOREGROUND_MEASURES,
         ),
@@ -318,6 +320,9 @@ def load_benchmark(
         raise InputError(f"expected a limit of at least 1 sample, found {options.limit}")
     if options.seed < 0:
         raise InputError(f"expected a seed of at least 0, found {options.seed}")
+    if options.of_own() and name != OWN_DATA:
+        told = " and ".join(f"'--{one}'" for one in options.of_own())
+        raise InputError(f"{told} are for data of your own, and '{name}' has words and parts of its own: leave it out")
     samples = _load(choice, benchmark, options)
     if not samples:
         raise DataError(f"'{name}' has no samples; expected at least one")

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from thinkseg.data.discovery.catalog import MAIN
+from thinkseg.data.discovery.catalog import MAIN, OWN
 from thinkseg.errors import InputError, RecipeError
 from thinkseg.extension import is_reference
 from thinkseg.models.checkpoint_config import CanvasFilter, CheckpointConfig, MaskChoice
@@ -130,7 +130,7 @@ class Images(RecipeSettings):
 
 
 class Data(RecipeSettings):
-    """The samples to train on."""
+    """The samples to train on; a path alone stands for data of the user's own, whatever kind they are."""
 
     source: Annotated[str, NAMES_CODE] = "scenes"
     """A name in `thinkseg.training.sources.SOURCES`, or code of your own (`thinkseg.data.source`)."""
@@ -149,7 +149,9 @@ class Data(RecipeSettings):
     name: str | None = None
     """Data sets: a name in `catalog.DATA_SETS`, or several with commas between; their words are asked."""
     root: str | None = None
-    """Data sets: the folder that they lie in or below."""
+    """Data sets: the folder that they lie in or below; for `own` also a table, or a file of rows."""
+    annotations: str | None = None
+    """Data sets, `own`: a file of COCO instances, from the root on."""
     rows: str | None = None
     """Worked: a file of worked answers (Parquet or JSONL), or a folder of such files."""
     frame: Count | None = None
@@ -157,15 +159,32 @@ class Data(RecipeSettings):
     encoding: str = ""
     """Data sets and worked answers: of tables and JSON, such as ``gbk``; empty for UTF-8, or as a file is marked."""
     images: str | None = None
-    """Folders: the folder of images."""
+    """Folders: the folder of images; for `own` from the root on."""
     masks: str | None = None
-    """Folders: the folder of masks, paired with the images by name without suffix."""
+    """Folders: the folder of masks, paired with the images by name without suffix; for `own` from the root on."""
     query: str = MAIN
-    """Folders: what is asked of every image."""
+    """Folders, and `own` without words: what is asked of every image."""
     task: str = ""
     """Folders: the kind of request, for reports."""
     options: Annotated[dict[str, Any], TEXT_KEYS] = Field(default_factory=dict)
     """Code of your own: its keyword arguments."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_path(cls, values: object) -> object:
+        """Let a path stand for the data of the user's own that lie there."""
+        return own_data(values) if isinstance(values, str | Path) else values
+
+
+def own_data(place: str | Path) -> dict[str, Any]:
+    """The section of a recipe for data of the user's own: a table, folders, rows, or their code (``FILE.py:NAME``)."""
+    if is_reference(str(place)):
+        return {"source": str(place)}
+    return {"source": "dataset", "name": OWN, "root": str(place)}
+
+
+SHORT: Mapping[str, str] = {"query": "data.query", "split": "data.split", "encoding": "data.encoding"}
+"""Settings that may be said by a short name, as other verbs have it, where they replace a recipe's."""
 
 
 class Generation(RecipeSettings):
@@ -322,9 +341,7 @@ def load_recipe(path: Path | str, overrides: Sequence[str] | Mapping[str, Any] =
         RecipeError: the file cannot be read, or a setting does not exist or cannot work.
     """
     settings = _read_settings(path)
-    values = overrides if isinstance(overrides, Mapping) else parse_overrides(overrides)
-    for name, value in values.items():
-        put(settings, Recipe, name, value)
+    _put_all(settings, overrides if isinstance(overrides, Mapping) else parse_overrides(overrides))
     return recipe_from_settings(settings)
 
 
@@ -335,9 +352,17 @@ def replace_settings(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
         RecipeError: a setting does not exist or cannot work.
     """
     settings = settings_of(recipe)
-    for name, value in overrides.items():
-        put(settings, Recipe, name, value)
+    _put_all(settings, overrides)
     return recipe_from_settings(settings)
+
+
+def _put_all(settings: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Put values in the place of a recipe's; data as a whole first, since other ones may replace a part of them."""
+    for name in sorted(values, key=lambda name: name != "data"):
+        value = values[name]
+        if name == "data" and isinstance(value, str | Path):
+            value = own_data(value)
+        put(settings, Recipe, SHORT.get(name, name), value)
 
 
 def load_fragment(path: Path | str) -> Fragment:

@@ -11,7 +11,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from thinkseg.data.discovery.load import load_dataset
+from thinkseg.data.discovery.catalog import MAIN, OWN
+from thinkseg.data.discovery.formats import FORMATS
+from thinkseg.data.discovery.load import OwnData, load_dataset, load_own
+from thinkseg.data.listing import Listing
 from thinkseg.data.readers.demonstrations import load_worked
 from thinkseg.data.readers.folders import list_folders
 from thinkseg.data.samples import LazySamples
@@ -61,10 +64,18 @@ def _dataset(data: Data) -> Sequence[Sample]:
     names = list(dict.fromkeys(name.strip() for name in (data.name or "").split(",")))
     if "" in names or data.root is None:
         raise RecipeError("the source 'dataset' needs 'data.name', such as 'cod10k, camo', and 'data.root', a folder")
+    if len(names) == 1 and names[0] in (OWN, *FORMATS):
+        return _own_data(data, data.root, names[0]).require_complete()[: data.count]
     if not Path(data.root).is_dir():
         raise DataError(f"there is no folder '{data.root}', the 'data.root' of the recipe")
     joined = JoinedSamples([load_dataset(name, data.split, data.root, encoding=data.encoding) for name in names])
     return joined[: data.count]
+
+
+def _own_data(data: Data, root: str, name: str) -> Listing:
+    query = "" if data.query == MAIN else data.query  # what is asked where nobody says; tables and COCO have words
+    folders = data.images or "", data.masks or "", data.annotations or ""
+    return load_own(OwnData(root, query, data.split, *folders, data.encoding, name))
 
 
 def _worked(data: Data) -> Sequence[Sample]:

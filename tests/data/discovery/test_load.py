@@ -198,7 +198,7 @@ def test_tables_and_annotations_are_read_in_the_encoding_that_is_named(tmp_path)
 def test_own_images_are_evaluated_with_the_queries_of_their_table_when_it_is_named(tmp_path):
     write_pair(tmp_path / "images/a.jpg", tmp_path / "masks/a.png", 0)
     (tmp_path / "a.csv").write_text("image,query,mask\nimages/a.jpg,the bird,masks/a.png\n")
-    with pytest.raises(DataError, match=r"found the table '.*a.csv' beside.*--data '.*a.csv'"):
+    with pytest.raises(DataError, match=r"found the table '.*a\.csv' beside.*by naming the table"):
         load_benchmark("folder", LoadOptions(root=tmp_path))
     _, (sample,) = load_benchmark("folder", LoadOptions(root=tmp_path / "a.csv"))
     assert sample.query == "the bird"

@@ -17,6 +17,9 @@ PRIMARY = "all the primary objects"
 MAIN = "the main object"
 """The query for every image in folders of one's own where none is given, in training, evaluation and preparation."""
 
+OWN = "own"
+"""The name of data of one's own, which are in no catalogue."""
+
 Layout = Literal["folders", "refcoco", "reasonseg", "coco", "lvis", "rows"]
 
 

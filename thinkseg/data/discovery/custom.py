@@ -121,7 +121,7 @@ def list_own(
         if tables and not (images or masks):
             raise DataError(
                 f"found the table '{tables[0]}' beside '{shown}' and '{truths}': say which is meant, by naming the "
-                "table itself, or the two folders (with '--images' and '--masks'), all of whose images get one query"
+                "table, or the two folders ('--image-folder', '--mask-folder'), all of whose images get one query"
             )
         return list_folders(shown, truths, query or MAIN, name=root.absolute().name)
     if len(tables) > 1:

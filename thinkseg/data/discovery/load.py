@@ -12,16 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinkseg.data.discovery.catalog import DATA_SETS, DataSet, known
+from thinkseg.data.discovery.catalog import DATA_SETS, OWN, DataSet, known
 from thinkseg.data.discovery.custom import find_own
 from thinkseg.data.discovery.formats import FORMATS
 from thinkseg.data.discovery.layouts import LAYOUTS, Wanted
 from thinkseg.data.discovery.tree import Tree
 from thinkseg.data.listing import Broken, BrokenFile, Listing
+from thinkseg.data.source import load_source
 from thinkseg.errors import DataError
-
-OWN = "own"
-"""The name of data of one's own, which are in no catalogue."""
+from thinkseg.extension import is_reference
 
 
 def load_dataset(
@@ -53,14 +52,61 @@ def load_dataset(
     """
     if name == OWN or name in FORMATS:
         place = "" if images is None else str(Path(images).absolute())
-        ((_, own),) = find_listings(root, name, split, images=place, query=query, encoding=encoding)
-        listing = own[split]
+        listing = load_own(OwnData(root, query, split, images=place, encoding=encoding, dataset=name))
     else:
         folder = None if images is None else Path(images)
         listing = _one(known(name), split, root, Asked(query, folder, every_text, encoding))
     if isinstance(listing, Broken):
         raise listing.error
     return listing if allow_faults else listing.require_complete()
+
+
+@dataclass(frozen=True, slots=True)
+class OwnData:
+    """Data of one's own, as every verb is told of them."""
+
+    root: Path | str
+    """A table, a folder with a table, two folders or a tool's annotations in it, rows, or code (``FILE.py:NAME``)."""
+    query: str = ""
+    """What is asked, where the data have no words; `MAIN` when empty, and for COCO the name of the category."""
+    split: str = ""
+    """Of data that have several; else but a name."""
+    images: str = ""
+    """The folder of images, from the root on; found by its name when empty."""
+    masks: str = ""
+    """The folder of masks, likewise."""
+    annotations: str = ""
+    """A file of COCO instances, from the root on."""
+    encoding: str = ""
+    """Of tables and annotations, where it is not UTF-8."""
+    dataset: str = OWN
+    """The name of a format in `FORMATS`, or `OWN` to look what is there."""
+
+
+def load_own(data: OwnData) -> Listing:
+    """Data of one's own, faults or not: `Listing.require_complete` refuses them.
+
+    Raises:
+        DataError: nothing is found, nothing that can be listed, or several splits of which one has to be named.
+    """
+    if is_reference(str(data.root)):
+        return load_source(str(data.root), {}, data.split)
+    ((_, own),) = find_listings(
+        data.root,
+        data.dataset,
+        data.split,
+        images=data.images,
+        masks=data.masks,
+        annotations=data.annotations,
+        query=data.query,
+        encoding=data.encoding,
+    )
+    if len(own) > 1:
+        raise DataError(f"'{data.root}' has several splits; say which one: --split {' or --split '.join(own)}")
+    (listing,) = own.values()
+    if isinstance(listing, Broken):
+        raise listing.error
+    return listing
 
 
 def find_listings(
@@ -116,8 +162,8 @@ def find_listings(
     if own is None:
         raise DataError(
             f"found nothing below '{root}' that looks like a known data set, a table, rows, images beside their masks, "
-            f"or what a tool for annotation writes ({', '.join(FORMATS)}); say what it is with '--dataset' ('thinkseg "
-            "data list' has the names), or '--images' and '--masks'"
+            f"or what a tool for annotation writes ({', '.join(FORMATS)}); say what it is: '--image-folder' and "
+            "'--mask-folder', or '--dataset' ('thinkseg data list' has the names)"
         )
     return [(None, own)]
 
