@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from thinkseg.data.text import is_whole
@@ -52,6 +52,10 @@ class Fields:
             return self._where
         name, position, file = self._where
         return f"{name}[{position}] in '{file}'"
+
+    def names(self) -> Iterable[str]:
+        """The names of its fields."""
+        return self._values.keys()
 
     def has(self, name: str) -> bool:
         """Whether the field is there and not null."""

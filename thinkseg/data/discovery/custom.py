@@ -49,9 +49,10 @@ def find_own(
         return {name: list_rows(root, name) for name in splits if split in ("", name)}
     own: Listing | None
     try:
-        if not (masks or annotations):
-            told = Told(query, root / images if images else None, encoding)
-            found = _of_a_tool(root, told, split, format)
+        if format or not (masks or annotations):
+            folder = root.parent if root.is_file() else root
+            told = Told(query, folder / images if images else None, encoding, named=bool(format))
+            found = _of_a_tool(root / annotations if annotations else root, told, split, format)
             if found is not None:
                 return found
         own = list_own(root, images=images, masks=masks, annotations=annotations, query=query, encoding=encoding)
@@ -72,7 +73,8 @@ def _of_a_tool(root: Path, told: Told, split: str, format: str) -> dict[str, Lis
     kind, splits = found
     if not format and root.is_dir():
         tree = Tree(root)
-        masks = None if kind.masks_are_its_own else tree.named(root, MASK_WORDS, depth=3)
+        pair = not kind.masks_are_its_own and tree.named(root, IMAGE_WORDS, depth=3)
+        masks = tree.named(root, MASK_WORDS, depth=3) if pair else None
         beside = masks or next((file for file in sorted(root.iterdir()) if has_requests(file, told.encoding)), None)
         if beside is not None:
             raise DataError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64
@@ -52,6 +53,29 @@ class Polygon:
 
 
 @dataclass(frozen=True, slots=True)
+class Ellipse:
+    """An ellipse; its numbers are shares of width and height, from 0 to 1, its angle degrees clockwise."""
+
+    x: float
+    """Of its middle."""
+    y: float
+    radius_x: float
+    """Before it is turned, a share of the width."""
+    radius_y: float
+    """A share of the height."""
+    rotation: float = 0.0
+
+    def __call__(self, size: Size) -> Mask:
+        """Its mask: the pixels whose middles it holds."""
+        rows, columns = np.ogrid[: size.height, : size.width]
+        x, y = columns + 0.5 - self.x * size.width, rows + 0.5 - self.y * size.height
+        angle = np.deg2rad(self.rotation)
+        along, beside = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+        inside: Mask = (along / (self.radius_x * size.width)) ** 2 + (beside / (self.radius_y * size.height)) ** 2 <= 1
+        return inside
+
+
+@dataclass(frozen=True, slots=True)
 class Marked:
     """An object, or a part of one, as it was marked."""
 
@@ -64,8 +88,50 @@ class Marked:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """The truth of a class in an image."""
+
+    target: Mask
+    instances: Masks | None
+    """Its objects one by one; None where only their union is known."""
+    ignore: Mask
+    """Pixels that count neither way; some may be of the target, where they count."""
+
+
+@runtime_checkable
+class AnnotatedImage(Protocol):
+    """An image and what is known of it, whatever the format."""
+
+    @property
+    def id(self) -> str:
+        """Unique among the images of the listing."""
+
+    @property
+    def image(self) -> Path:
+        """Its file."""
+
+    @property
+    def truth(self) -> str:
+        """What a fault calls its annotation."""
+
+    @property
+    def size(self) -> Size | None:
+        """What the annotation says of the image's size, if it does."""
+
+    def classes(self) -> Mapping[str, int]:
+        """The names of its classes in their order, with how many objects of each have no mask."""
+
+    def draw(self, name: str, size: Size) -> Drawn:
+        """The truth of a class whose objects all have masks.
+
+        Raises:
+            InputError: it cannot be drawn.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class MarkedImage:
-    """An image and what was marked in it."""
+    """An image and what was marked in it, shape by shape."""
 
     id: str
     """Unique among the images of the listing."""
@@ -78,16 +144,35 @@ class MarkedImage:
     ignored: tuple[Draw, ...] = ()
     """Regions that count neither way."""
 
-    def classes(self) -> list[str]:
-        """The names of its classes, each once, in the order in which they come."""
-        return list(dict.fromkeys(marked.name for marked in self.objects))
+    def classes(self) -> Mapping[str, int]:
+        """The names of its classes in their order, with how many objects of each have no mask."""
+        found: dict[str, int] = {}
+        for marked in self.objects:
+            found[marked.name] = found.get(marked.name, 0) + (marked.draw is None)
+        return found
+
+    def draw(self, name: str, size: Size) -> Drawn:
+        """The objects of a class, in the order of their first parts.
+
+        Raises:
+            InputError: a shape cannot be drawn.
+        """
+        objects: dict[Hashable, Mask] = {}
+        for number, part in enumerate(self.objects):
+            if part.name == name and part.draw is not None:
+                key = ("alone", number) if part.group is None else ("group", part.group)
+                mask = part.draw(size)
+                objects[key] = objects[key] | mask if key in objects else mask
+        instances = stacked(list(objects.values()), size)
+        ignore: Mask = np.logical_or.reduce(stacked([draw(size) for draw in self.ignored], size), axis=0)
+        return Drawn(np.logical_or.reduce(instances, axis=0), instances, ignore)
 
 
 class ObjectsListing(Listing):
     """One sample per image and class; use `list_objects` to make one."""
 
     def __init__(
-        self, name: str, folder: Path, groups: Sequence[tuple[MarkedImage, str]], query: str, faults: Sequence[Fault]
+        self, name: str, folder: Path, groups: Sequence[tuple[AnnotatedImage, str]], query: str, faults: Sequence[Fault]
     ) -> None:
         super().__init__(name, folder, faults)
         self._groups = groups
@@ -115,25 +200,23 @@ class ObjectsListing(Listing):
         if image.size is not None and image.size != size:
             raise DataError(f"{image.truth} {size_difference(image.size, size)} ('{entry.image}')")
         try:
-            instances = _instances([marked for marked in image.objects if marked.name == name], size)
-            ignore: Mask = np.logical_or.reduce(stacked([draw(size) for draw in image.ignored], size), axis=0)
+            drawn = image.draw(name, size)
         except InputError as error:
             raise DataError(f"{entry.truth} cannot be drawn: {error}") from error
-        target: Mask = np.logical_or.reduce(instances, axis=0)
-        ignore &= ~target
+        ignore = drawn.ignore & ~drawn.target
         return Sample(
             id=entry.id,
             image=entry.image,
             query=entry.query,
-            target=target,
+            target=drawn.target,
             ignore=ignore if ignore.any() else None,
-            instances=instances,
+            instances=drawn.instances,
             task=TASK,
         )
 
 
 def list_objects(
-    name: str, folder: Path, images: Iterable[MarkedImage], query: str = "", faults: Sequence[Fault] = ()
+    name: str, folder: Path, images: Iterable[AnnotatedImage], query: str = "", faults: Sequence[Fault] = ()
 ) -> ObjectsListing:
     """List what was marked, a sample per image and class.
 
@@ -151,19 +234,18 @@ def list_objects(
         DataError: the query has no ``{}`` and there are several classes, or nothing has a mask.
     """
     found = list(faults)
-    groups: list[tuple[MarkedImage, str]] = []
+    groups: list[tuple[AnnotatedImage, str]] = []
     bare: list[Fault] = []
     for image in images:
         if not image.image.is_file():
             found.append(Fault(FaultKind.MISSING_IMAGE, str(image.image), f"named in {image.truth}"))
             continue
-        for kind in image.classes():
-            drawn = [marked.draw is not None for marked in image.objects if marked.name == kind]
-            if all(drawn):
-                groups.append((image, kind))
-            else:
-                told = f"{drawn.count(False)} of {len(drawn)} objects have no mask but a box, a point or a line"
+        for kind, unknown in image.classes().items():
+            if unknown:
+                told = f"no mask is known of {unknown} objects of this class, but a box, points or a line"
                 bare.append(Fault(FaultKind.BAD_RECORD, f"{image.truth}: {kind}", told))
+            else:
+                groups.append((image, kind))
     if bare and not groups:
         raise DataError(
             f"{name} marks objects with boxes, points or lines alone (first: {bare[0].where}), of which no mask is "
@@ -234,14 +316,3 @@ def by_last_part(images: Iterable[str]) -> dict[str, list[str]]:
     for path in images:
         found.setdefault(path.rpartition("/")[2], []).append(path)
     return found
-
-
-def _instances(marked: Sequence[Marked], size: Size) -> Masks:
-    """A mask per object, in the order of their first parts."""
-    objects: dict[Hashable, Mask] = {}
-    for number, part in enumerate(marked):
-        assert part.draw is not None
-        key = ("alone", number) if part.group is None else ("group", part.group)
-        mask = part.draw(size)
-        objects[key] = objects[key] | mask if key in objects else mask
-    return stacked(list(objects.values()), size)
