@@ -2,6 +2,7 @@
 
 import json
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from transformers import AutoTokenizer
 from thinkseg import testing
 from thinkseg.answers import get_format
 from thinkseg.data.readers.demonstrations import load_worked
+from thinkseg.geometry import reference_answer
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
 from thinkseg.training.callbacks import read_log
 from thinkseg.training.config import recipe_from_settings
@@ -46,11 +48,30 @@ def learnt(tokenizer, labels):
     return tokenizer.decode([token for token in labels.tolist() if token != IGNORED])
 
 
+def to_learn(answer):
+    """An answer and the end of its turn, but not that thinking which is not known ends at once."""
+    return answer.replace("<think></think>", "<think>") + "<|im_end|>"
+
+
 def test_what_is_learnt_is_the_answer_and_the_end_of_the_turn_and_nothing_else(reasoner, samples):
     """Defect 9: the prompt was learnt, too, and a header of a turn that never comes."""
     rows, batch = collated(reasoner, samples)
     for row, labels in zip(rows, batch["labels"], strict=True):
-        assert learnt(reasoner.processor.tokenizer, labels) == row["answer"] + "<|im_end|>"
+        assert learnt(reasoner.processor.tokenizer, labels) == to_learn(row["answer"])
+
+
+def test_masks_say_nothing_of_thinking_so_that_none_is_not_learnt(reasoner):
+    """Imitation of bare masks taught `<think></think>`, after which a model thought no more."""
+    bare = square(1)
+    assert bare.reference is None
+    worked = replace(bare, id="worked", reference=reference_answer(bare.target, think="on the left"))
+    (alone, told), batch = collated(reasoner, [bare, worked])
+    tokenizer = reasoner.processor.tokenizer
+    assert alone["answer"].startswith("<think></think><bbox>")
+    texts = [learnt(tokenizer, labels) for labels in batch["labels"]]
+    assert texts[0].startswith("<think><bbox>")
+    assert "</think>" not in texts[0]
+    assert texts[1] == told["answer"] + "<|im_end|>"
 
 
 def test_labels_are_the_tokens_at_their_places(reasoner, samples):
@@ -65,7 +86,7 @@ def test_a_tokenizer_whose_padding_is_its_end_of_turn_keeps_the_stop(samples):
     processor.tokenizer.pad_token = processor.tokenizer.eos_token
     rows, batch = collated(TransformersReasoner(model, processor), samples)
     for row, labels in zip(rows, batch["labels"], strict=True):
-        assert learnt(processor.tokenizer, labels) == row["answer"] + "<|im_end|>"
+        assert learnt(processor.tokenizer, labels) == to_learn(row["answer"])
 
 
 def test_the_prompt_is_token_for_token_the_one_of_rollouts_and_of_use(reasoner, samples):
@@ -77,8 +98,9 @@ def test_the_prompt_is_token_for_token_the_one_of_rollouts_and_of_use(reasoner, 
         text = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         expected = processor(images=[[sample.image]], text=[text], return_tensors="pt")["input_ids"][0]
         used = batch["attention_mask"][number].bool()
-        prompt = batch["input_ids"][number][used & (batch["labels"][number] == IGNORED)]
+        prompt = batch["input_ids"][number][used][: len(expected)]
         assert torch.equal(prompt, expected)
+        assert (batch["labels"][number][used][: len(expected)] == IGNORED).all()
         assert row["prompt"] == messages
 
 

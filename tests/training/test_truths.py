@@ -1,5 +1,7 @@
 """A run whose rewards would have nothing to go by is refused before it begins."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,7 +12,7 @@ from thinkseg.rewards.reward_input import Truth
 from thinkseg.rewards.rubric import Rubric
 from thinkseg.testing import FakeSegmenter
 from thinkseg.training.stages import train_recipe
-from thinkseg.training.truths import LOOKED_AT, refuse_missing_truth
+from thinkseg.training.truths import LOOKED_AT, refuse_missing_truth, tell_unused_masks
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Sample, Size
 
 SIZE = Size(40, 30)
@@ -125,6 +127,37 @@ def test_a_bounded_number_of_rows_is_read_from_the_first_to_the_last():
     refuse({"segment": 1.0}, Many())
     assert LOOKED_AT <= len(read) < LOOKED_AT + 4  # the checker of types in these tests looks at one or two as well
     assert (min(read), max(read)) == (0, 999_999)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "samples", "told"),
+    [
+        (
+            {"format": 1.0, "box_iou": 1.0},
+            [MASKED, MASKED, boxed(2)],
+            "2 of 3 rows that were looked at have a true mask",
+        ),
+        ({"format": 1.0, "segment": 0.0}, [MASKED], "1 of 1 rows that were looked at have a"),
+        (
+            {"format": 1.0, "box_iou": 1.0},
+            [boxed(2)],
+            "no true masks: rows of 'thinkseg data prepare'",
+        ),
+        ({"points_inside": 1.0}, [MASKED], r"\(rewarded: points_inside\)"),
+    ],
+)
+def test_a_run_whose_reward_looks_at_no_mask_says_so(rewards, samples, told):
+    said = []
+    tell_unused_masks(Rubric(get_format("seg-zero"), rewards), samples, said.append)
+    (sentence,) = said
+    assert "the reward of masks is off" in sentence
+    assert re.search(told, sentence)
+
+
+def test_a_run_with_a_reward_of_masks_says_nothing():
+    said = []
+    tell_unused_masks(Rubric(get_format("seg-r1"), {"segment": 0.1, "format": 1.0}), [MASKED], said.append)
+    assert said == []
 
 
 def test_training_is_refused_before_its_first_step(rl_recipe):

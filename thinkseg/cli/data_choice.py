@@ -112,7 +112,7 @@ OWN_FLAGS = {
 """What is said of data of the user's own beside where they are: flag, what stands behind it, and what it is for."""
 
 
-def add_own_data(parser: argparse.ArgumentParser) -> None:
+def add_own_data(parser: argparse._ActionsContainer) -> None:
     """What is said of data of the user's own: the same for every verb that is told with --data where they are."""
     for name, (flag, value, told) in OWN_FLAGS.items():
         parser.add_argument(flag, dest=f"own_{name}", metavar=value, default="", help=told)

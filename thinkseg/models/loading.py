@@ -247,3 +247,13 @@ def torch_dtype(name: str, device: Any) -> Any:
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise InputError(f"a dtype is 'auto', 'float32', 'bfloat16' or 'float16', found {name!r}")
     return dtype
+
+
+def cuda_card() -> tuple[str, float]:
+    """The name of the CUDA device that ``"auto"`` takes, and its free memory in GB; ``("", 0)`` where there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return "", 0.0
+    free, _ = torch.cuda.mem_get_info()
+    return torch.cuda.get_device_name(), free / 1e9

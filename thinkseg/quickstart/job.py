@@ -9,12 +9,14 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from thinkseg.errors import InputError
+from thinkseg.errors import DataError, InputError
+from thinkseg.evaluation.parallel.folder_lock import GATE, hold_folder
+from thinkseg.evaluation.parallel.shards import WHOLE
 from thinkseg.evaluation.progress import ProgressBar
 from thinkseg.evaluation.provenance import (
     device_kind,
@@ -33,8 +35,10 @@ from thinkseg.types import Sample
 
 STATE, REPORT, PAGE = "quickstart.json", "report.json", "report.html"
 BEFORE, TRAINING, CHECKPOINT, AFTER = "before", "training", "checkpoint", "after"
+OWN = ("data", "data.part", "contact_sheet.jpg", "start.json")
+"""What a run on the user's own data writes besides."""
 EXAMPLE = ("example.png", "example.mask.png", "example.overlay.png", "example.json")
-WRITTEN = (STATE, BEFORE, TRAINING, CHECKPOINT, AFTER, *EXAMPLE, PAGE, REPORT)
+WRITTEN = (STATE, BEFORE, TRAINING, CHECKPOINT, AFTER, *OWN, *EXAMPLE, PAGE, REPORT)
 """All that a run writes into its folder, and all that is removed from it when it is replaced."""
 
 MEASURES = ("giou", "ciou", "s_measure", "mae", "parse_failures", "correct_abstentions", "false_abstentions")
@@ -64,6 +68,27 @@ class QuickstartSettings:
     segmenter: str
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """All settings of the training, so that a changed recipe is noticed."""
+    own: Mapping[str, Any] = field(default_factory=dict)
+    """Of data of the user's own: which they are and how they are used; nothing for scenes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is measured on, in words."""
+
+    benchmark: str
+    """Its name in reports."""
+    samples: str
+    """What the samples are called."""
+    nature: str
+    """What is said of them behind their number."""
+    data: str = ""
+    """Where they lie; empty for those that are composed."""
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
+    """What else is told of them."""
+
+
+SCENES = Subject("scenes", "scenes", "of things and backgrounds that no training has shown it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +104,8 @@ class Tools:
     batch_size: int = 16
     command: str = ""
     """What to type to do the same again."""
+    subject: Subject = field(default_factory=lambda: SCENES)
+    """What is measured on."""
 
 
 def run_quickstart(out: Path, settings: QuickstartSettings, tools: Tools) -> ReportContext:
@@ -115,7 +142,7 @@ def claim_folder(out: Path, settings: QuickstartSettings, *, overwrite: bool = F
     state = out / STATE
     if out.exists() and not out.is_dir():
         raise InputError(f"'{out}' is a file; choose another place with --out")
-    if out.is_dir() and any(out.iterdir()) and not state.is_file():
+    if out.is_dir() and not state.is_file() and any(path.name != GATE for path in out.iterdir()):
         raise InputError(f"'{out}' holds files that no quickstart wrote; choose a new folder with --out")
     if state.is_file() and overwrite:
         for path in (out / name for name in WRITTEN):
@@ -149,6 +176,32 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
     return flat
+
+
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Keep other processes out of the folder of a run.
+
+    Raises:
+        InputError: another one is at work there, or it cannot be a folder.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"'{out}' is a file; choose another place with --out")
+    prepare_folder(out)
+    with ExitStack() as open_folder:
+        try:
+            open_folder.enter_context(hold_folder(out, WHOLE))
+        except DataError as error:
+            raise InputError(
+                f"another quickstart is at work in '{out}'; wait until it ends, or choose another folder with --out"
+            ) from error
+        yield
+
+
+def seconds_of(out: Path) -> Mapping[str, float]:
+    """The seconds that each stage of the run in a folder has taken, in all its starts."""
+    seconds: Mapping[str, float] = _state(out)["seconds"]
+    return seconds
 
 
 @contextmanager
@@ -191,11 +244,12 @@ def _evaluate(
     """One evaluation on the held-out scenes, in the folder of its name, and the device that it ran on."""
     pipeline = tools.load(model)
     header = RunHeader(
-        benchmark="scenes",
+        benchmark=tools.subject.benchmark,
         model=model,
         model_revision=reasoner_revision(model),
         segmenter=settings.segmenter,
         seed=settings.seed,
+        data=tools.subject.data,
         answer_format=pipeline.answer_format.name,
         segmenter_revision=segmenter_revision(settings.segmenter),
         dtype=dtype_of(pipeline),
@@ -222,11 +276,12 @@ def _tell(out: Path, settings: QuickstartSettings, tools: Tools, runs: tuple[Run
     before, after = (run.report.metrics["giou"].value for run in runs)
     curves = curves_from_log(out / TRAINING / "log.jsonl")
     steps = max((steps[-1] for steps, _ in curves.values()), default=settings.steps or 0)
+    small = "small " if settings.start == "pocket" else ""
     return ReportContext(
         title=f"Mean IoU {'up' if after > before else 'down'} from {before:.3f} to {after:.3f}",
         lead=(
-            f"A small multimodal model before and after {steps} steps of GRPO with a segmenter inside the reward, "
-            f"measured on {settings.scenes} scenes of things and backgrounds that no training has shown it."
+            f"A {small}multimodal model before and after {steps} steps of GRPO with a segmenter inside the reward, "
+            f"measured on {settings.scenes} {tools.subject.samples} {tools.subject.nature}."
         ),
         runs=runs,
         samples=tools.samples,
@@ -235,7 +290,8 @@ def _tell(out: Path, settings: QuickstartSettings, tools: Tools, runs: tuple[Run
         curves=curves,
         machine=machine(device),
         seconds=_state(out)["seconds"],
-        settings={"training steps": steps, "scenes": settings.scenes, "segmenter": settings.segmenter},
+        settings={"training steps": steps, tools.subject.samples: settings.scenes, **tools.subject.facts}
+        | {"segmenter": settings.segmenter},
         seed=settings.seed,
     )
 

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,16 @@ from typing import Any
 from thinkseg.evaluation.reporting.report import ReportContext
 from thinkseg.evaluation.reporting.tables import text_table
 from thinkseg.quickstart.example import segment_example
-from thinkseg.quickstart.job import CHECKPOINT, PAGE, QuickstartSettings, Tools, claim_folder, finish, run_quickstart
+from thinkseg.quickstart.job import (
+    CHECKPOINT,
+    PAGE,
+    QuickstartSettings,
+    Tools,
+    claim_folder,
+    finish,
+    held,
+    run_quickstart,
+)
 from thinkseg.quickstart.options import SCENES, QuickstartOptions
 from thinkseg.quickstart.tools import Say, create_tools, say
 
@@ -32,13 +41,23 @@ class Quickstart:
     """What ``report.json`` holds."""
     example: tuple[str, str]
     """The query of the example, and what ``thinkseg segment`` says of it."""
+    next_commands: Sequence[str] = ()
+    """What to type next."""
+    called: str = "scenes"
+    """What the samples are called."""
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of the trained model."""
+        return self.out / CHECKPOINT
 
     def in_words(self) -> str:
         """The table, what it says, and what to do next."""
         gains, seconds = self.context.gains(), self.context.seconds
         before, after = (run.report for run in self.context.runs)
         query, said = self.example
-        checkpoint = self.out / CHECKPOINT
+        usual = f"thinkseg segment yourphoto.jpg --query 'the main object' --model {self.checkpoint}"
+        commands = [f"{'' if number else 'next':12}{one}" for number, one in enumerate(self.next_commands or (usual,))]
         return "\n".join(
             [
                 "",
@@ -46,12 +65,12 @@ class Quickstart:
                 "",
                 f"{gains['all'].in_words()} It took {sum(seconds.values()) / 60:.1f} minutes{_spent(seconds)}.",
                 "",
-                f"One of the held-out scenes, asked for “{query}”:",
+                f"One of the held-out {self.called}, asked for “{query}”:",
                 said,
                 "",
                 f"report      {self.out / PAGE}",
-                f"checkpoint  {checkpoint}",
-                f"next        thinkseg segment yourphoto.jpg --query 'the main object' --model {checkpoint}",
+                f"checkpoint  {self.checkpoint}",
+                *commands,
             ]
         )
 
@@ -73,12 +92,13 @@ def quickstart(
     options.check()
     recipe = options.load_recipe()
     settings = options.settings(recipe)
-    claim_folder(options.out, settings, overwrite=options.overwrite)
-    say(_plan_in_words(options, settings))
-    parts = tools(options, recipe, say)
-    context = run_quickstart(options.out, settings, parts)
-    example = segment_example(options.out, context, parts)
-    return Quickstart(options.out, context, finish(options.out, context), example)
+    with held(options.out):
+        claim_folder(options.out, settings, overwrite=options.overwrite)
+        say(_plan_in_words(options, settings))
+        parts = tools(options, recipe, say)
+        context = run_quickstart(options.out, settings, parts)
+        example = segment_example(options.out, context, parts)
+        return Quickstart(options.out, context, finish(options.out, context), example)
 
 
 def _plan_in_words(options: QuickstartOptions, settings: QuickstartSettings) -> str:

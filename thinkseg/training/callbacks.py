@@ -193,7 +193,7 @@ class StepBar(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Move the bar."""
         if self._meter is not None:
-            self._meter.move(state.global_step)
+            self._meter.move(state.global_step, state.max_steps)
 
     def on_log(
         self,

@@ -24,7 +24,7 @@ from thinkseg.training.config import Recipe
 from thinkseg.training.rows import RowBuilder, Rows, Schedule
 from thinkseg.training.stage import CreateTrainer, Plan, PreparedRun, Stage
 from thinkseg.training.trl_settings import FindSpec, never_sampled, refuse_missing_vllm
-from thinkseg.training.truths import refuse_missing_truth
+from thinkseg.training.truths import refuse_missing_truth, tell_unused_masks
 from thinkseg.training.vllm_rollouts import (
     collapse_image_tokens,
     refuse_grown_vocabulary,
@@ -116,6 +116,7 @@ def _rubric(run: PreparedRun) -> Rubric:
     """
     rubric = Rubric(run.policy.answer_format, run.recipe.rubric_weights, run.segmenter)
     refuse_missing_truth(rubric, run.samples)
+    tell_unused_masks(rubric, run.samples)
     if rubric.segmenter is None and rubric.needs_masks:
         segmenter = load_segmenter(run.recipe.segmenter, device=str(run.args.device))
         rubric = replace(rubric, segmenter=prompted(segmenter, run.policy.config))

@@ -55,6 +55,8 @@ class TrainingRow(TypedDict):
     """The sample's id."""
     answer: str
     """The reference answer as text, in this frame; empty for rl."""
+    not_learnt: tuple[int, int]
+    """Where in the answer, from one letter to before another, stands what is not known and so not learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,7 @@ class RowBuilder:
                 f"the image of sample '{sample.id}' cannot be trained on: {error}; leave it out"
             ) from error
         reference = reference_of(sample, self._format.points_per_object)
+        answer = self._answer(sample, reference, frame) if self._with_answers else ""
         return TrainingRow(
             prompt=chat_messages(self._wording.instruction(sample)),
             images=[self._eye.resize(image)],
@@ -178,7 +181,8 @@ class RowBuilder:
             frame=list(frame.wh),
             task=sample.task,
             sample=sample.id,
-            answer=self._answer(sample, reference, frame) if self._with_answers else "",
+            answer=answer,
+            not_learnt=end_of_unknown_thinking(answer),
         )
 
     def _answer(self, sample: Sample, reference: Answer | None, frame: Size) -> str:
@@ -258,6 +262,18 @@ def _boxes(answer: Answer) -> list[Box | None]:
 
 def _positives(prompt: ObjectPrompt) -> int:
     return sum(point.label == 1 for point in prompt.points)
+
+
+OPENING, CLOSING = "<think>", "</think>"
+
+
+def end_of_unknown_thinking(answer: str) -> tuple[int, int]:
+    """The closing tag of thinking that is empty: masks say nothing of it, and to learn it is to learn not to think.
+
+    Returns:
+        Its first letter and the one behind it; (0, 0) where there is thinking, or no place for it.
+    """
+    return (len(OPENING), len(OPENING + CLOSING)) if answer.startswith(OPENING + CLOSING) else (0, 0)
 
 
 def _told(sample: Sample, reference: Answer | None) -> Answer:

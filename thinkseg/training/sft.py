@@ -1,7 +1,8 @@
 """Imitation: TRL's `SFTTrainer` on reference answers.
 
 The model reads the very tokens that it will read in rl and in use (the same messages, the image first) and learns the
-answer and the token that ends its turn. Nothing else is learnt: not the prompt, and nothing after the end of the turn.
+answer and the token that ends its turn. Nothing else is learnt: not the prompt, and nothing after the end of the turn;
+and of an answer without thinking, such as one that was made from masks, not that the thinking ends where it begins.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ class ImitationCollator:
         )
         # Tokenized on its own, as a model writes it: after the prompt's last token, whatever the two might merge into.
         answers = [[*tokenizer(row["answer"], add_special_tokens=False)["input_ids"], self.end_of_turn] for row in rows]
+        learnt = [self._learnt(row, len(ids)) for row, ids in zip(rows, answers, strict=True)]
         longest = max(map(len, answers))
         padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.end_of_turn
         prompt_ids = inputs["input_ids"]
@@ -103,8 +105,18 @@ class ImitationCollator:
         inputs["attention_mask"] = torch.cat([inputs["attention_mask"], written.long()], dim=1)
         inputs["input_ids"] = torch.cat([prompt_ids, answer_ids], dim=1)
         not_learnt = torch.full_like(prompt_ids, IGNORED)
-        inputs["labels"] = torch.cat([not_learnt, answer_ids.masked_fill(~written, IGNORED)], dim=1)
+        known = torch.tensor([one + [False] * (longest - len(one)) for one in learnt])
+        inputs["labels"] = torch.cat([not_learnt, answer_ids.masked_fill(~(written & known), IGNORED)], dim=1)
         return inputs
+
+    def _learnt(self, row: TrainingRow, count: int) -> list[bool]:
+        """Which of so many tokens of an answer are learnt: all that touch nothing of what is not known."""
+        first, last = row["not_learnt"]
+        tokenizer = self._processor.tokenizer
+        if first == last or not tokenizer.is_fast:  # only fast ones say where their tokens stand
+            return [True] * count
+        places = tokenizer(row["answer"], add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return [not (begin < last and end > first) for begin, end in places] + [True]
 
 
 def _end_of_turn(processor: Any) -> int:

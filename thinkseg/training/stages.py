@@ -17,6 +17,7 @@ from thinkseg.models.base import Segmenter
 from thinkseg.training import runs
 from thinkseg.training.callbacks import OnStep
 from thinkseg.training.config import MOST_ROWS, Recipe
+from thinkseg.training.deadline import Deadline
 from thinkseg.training.policy import load_policy
 from thinkseg.training.resuming import Layout, claimed, from_main_process, record_kept
 from thinkseg.training.sources import load_samples
@@ -33,6 +34,7 @@ def train_recipe(
     resume: bool = False,
     allow: Collection[str] = (),
     trainer: CreateTrainer | None = None,
+    seconds: float | None = None,
 ) -> Path:
     """Train a model.
 
@@ -46,6 +48,8 @@ def train_recipe(
         resume: go on from the newest whole checkpoint in the recipe's output folder.
         allow: dotted names of settings that may be others than those the run began with, when it goes on.
         trainer: makes the trainer in place of TRL's class.
+        seconds: after which training ends, if the recipe's steps have not ended it before; None for no limit. The
+            model is saved as at the recipe's own end.
 
     Returns:
         The folder of the trained model.
@@ -76,6 +80,8 @@ def train_recipe(
                 with runs.trl_explained(stage.trainer):
                     ready = stage.create_trainer(prepared, trainer or _trl(stage.trainer))
                 with stage.while_training(policy.reasoner):
+                    if seconds is not None:
+                        ready.add_callback(Deadline(seconds))
                     runs.run_trainer(ready, recipe, policy, checkpoint, on_step, plan.resumable_every, on_begin=begin)
             return runs.save_final(ready, policy, recipe.output)
 

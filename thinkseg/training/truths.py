@@ -62,6 +62,27 @@ def refuse_missing_truth(rubric: Rubric, samples: Sequence[Sample], warn: Warn =
         warn(f"the part of the reward '{name}' needs {what}, {found}; it gives no score for the others")
 
 
+def tell_unused_masks(rubric: Rubric, samples: Sequence[Sample], warn: Warn = warn) -> None:
+    """Say that no part of the reward looks at masks, where that is so: nothing else would show it.
+
+    Args:
+        rubric: the parts and their weights.
+        samples: what is to be trained on; at most `LOOKED_AT` are read.
+        warn: is told.
+    """
+    rewarded = [name for name in rubric.parts if rubric.part_weights[name]]
+    if any(rubric.parts[name].needs_masks for name in rewarded):
+        return
+    places = np.linspace(0, len(samples) - 1, min(len(samples), LOOKED_AT)).round().astype(int).tolist()
+    masked = sum(read_named(samples, place).target is not None for place in places)
+    what = (
+        f"{masked} of {len(places)} rows that were looked at have a true mask: 'rewards.segment: 1.0' rewards these"
+        if masked
+        else "the rows have no true masks: rows of 'thinkseg data prepare' without '--schema' keep them"
+    )
+    warn(f"the reward of masks is off, the segmenter does not run (rewarded: {', '.join(rewarded)}); {what}")
+
+
 def _truth_of(sample: Sample, points: int, parts: Sequence[RewardPart]) -> Truth:
     """What is known of a sample, as a row of training has it."""
     objects = reference_of(sample, points) if any("objects" in part.needs for part in parts) else sample.reference

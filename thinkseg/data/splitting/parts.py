@@ -35,6 +35,11 @@ class Parts:
     copies: int
     """Images that have the pixels of another one, under another name."""
 
+    @property
+    def places(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Both, to learn from and to measure on."""
+        return self.train, self.test
+
 
 def split_listing(
     listing: Listing,

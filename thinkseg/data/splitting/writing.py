@@ -61,8 +61,25 @@ def split_data(
     listing.require_complete()
     groups = column_of(listing, group, encoding) if group else ()
     parts = split_listing(listing, share, seed, groups)
-    train, test = write_parts(listing, out, (parts.train, parts.test), dict.fromkeys([group], groups) if group else {})
+    out = Path(out)
+    refuse_split(out)
+    more = {group: groups} if group else {}
+    train, test = (
+        write_part(listing, places, out, name, more) for name, places in zip(NAMES, parts.places, strict=True)
+    )
     return SplitData(train, test, parts)
+
+
+def refuse_split(out: Path) -> None:
+    """Refuse a folder that holds a split.
+
+    Raises:
+        DataError: it does.
+    """
+    for name in NAMES:
+        for path in (out / name, out / f"{name}.csv", out / f"{name}.jsonl"):
+            if path.exists():
+                raise DataError(f"'{out}' holds a split already ('{path.name}'): choose another folder")
 
 
 def column_of(listing: Listing, name: str, encoding: str = "") -> Sequence[str]:
@@ -81,46 +98,48 @@ def column_of(listing: Listing, name: str, encoding: str = "") -> Sequence[str]:
     return [str(row.get(name) or "").strip() for row in rows]
 
 
-def write_parts(
+def write_part(
     listing: Listing,
-    out: Path | str,
-    parts: tuple[Sequence[int], Sequence[int]],
+    places: Sequence[int],
+    out: Path,
+    name: str,
     columns: Mapping[str, Sequence[str]] | None = None,
-) -> tuple[Path, Path]:
-    """Write the samples of two parts.
+) -> Path:
+    """Write some samples of a listing as a table, or as rows where they hold their images.
 
     Args:
         listing: the data.
-        out: the folder to write into.
-        parts: places in the listing, to learn from and to measure on.
-        columns: more columns of a table, by their names, with a value for each sample of the listing.
+        places: which samples.
+        out: the folder to write into; made if it is not there.
+        name: of the part, without a suffix.
+        columns: more columns of the table, by their names, with a value for each sample of the listing; what the sample
+            itself says in one of that name wins.
+
+    Returns:
+        The table, or the folder of the rows.
 
     Raises:
         InputError: the folder cannot be written into.
-        DataError: it holds a split already, or a sample cannot be read.
+        DataError: a sample cannot be read, or has boxes alone.
     """
-    out = Path(out)
-    for name in NAMES:
-        for path in (out / name, out / f"{name}.csv", out / f"{name}.jsonl"):
-            if path.exists():
-                raise DataError(f"'{out}' holds a split already ('{path.name}'): choose another folder")
     prepare_folder(out)
     if listing.embedded:
-        folders = (out / NAMES[0], out / NAMES[1])
-        for name, folder, places in zip(NAMES, folders, parts, strict=True):
-            prepare_folder(folder)
-            prepare(Part(listing, places), folder, name)
-        return folders
-    more = {name: told for name, told in (columns or {}).items() if name != "mask"}
-    tables = [
-        [{name: told[place] for name, told in more.items()} | _row(listing, place, out) for place in places]
-        for places in parts
+        prepare_folder(out / name)
+        prepare(Part(listing, places), out / name, name)
+        return out / name
+    more = {column: told for column, told in (columns or {}).items() if column != "mask"}
+    rows = [
+        _filled(_row(listing, place, out), {column: told[place] for column, told in more.items()}) for place in places
     ]
-    as_csv = all(_fits_csv(row) for rows in tables for row in rows)
-    files = (out / f"{NAMES[0]}.{'csv' if as_csv else 'jsonl'}", out / f"{NAMES[1]}.{'csv' if as_csv else 'jsonl'}")
-    for file, rows in zip(files, tables, strict=True):
-        write_at_once(file, _as_csv(rows) if as_csv else "".join(json_text(_said(row)) + "\n" for row in rows))
-    return files
+    as_csv = all(map(_fits_csv, rows))
+    file = out / f"{name}.{'csv' if as_csv else 'jsonl'}"
+    write_at_once(file, _as_csv(rows) if as_csv else "".join(json_text(_said(row)) + "\n" for row in rows))
+    return file
+
+
+def _filled(row: Row, more: Row) -> Row:
+    """A row with more columns; what it says itself stays."""
+    return {**more, **{name: value for name, value in row.items() if not (value == "" and more.get(name))}}
 
 
 def _row(listing: Listing, place: int, out: Path) -> Row:

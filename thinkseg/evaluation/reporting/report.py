@@ -174,7 +174,7 @@ def _tile(name: str, context: ReportContext) -> dict[str, str]:
 
 def _image_note(context: ReportContext) -> str:
     chosen = (
-        "For each task the scenes with the largest gains, the median, the largest losses, and one drawn at random"
+        "For each task the samples with the largest gains, the median, the largest losses, and one drawn at random"
         if context.paired
         else "For each task the best sample, the median, the worst, and one drawn at random"
     )
