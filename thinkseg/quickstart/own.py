@@ -16,13 +16,13 @@ from thinkseg.data.discovery.load import OwnData, load_own
 from thinkseg.quickstart.example import segment_example
 from thinkseg.quickstart.job import CHECKPOINT, QuickstartSettings, Tools, claim_folder, finish, held, run_quickstart
 from thinkseg.quickstart.own_data import OwnParts, listings_of, prepare_parts
-from thinkseg.quickstart.own_options import Choice, OwnOptions, choose
+from thinkseg.quickstart.own_options import OwnOptions, StartChoice, choose
 from thinkseg.quickstart.own_tools import create_own_tools
 from thinkseg.quickstart.run import Quickstart
 from thinkseg.quickstart.tools import Say, say
 from thinkseg.training.config import settings_of
 
-CreateTools = Callable[[OwnOptions, Choice, OwnParts, Say], Tools]
+CreateTools = Callable[[OwnOptions, StartChoice, OwnParts, Say], Tools]
 
 
 def quickstart_on(options: OwnOptions, *, tools: CreateTools = create_own_tools, say: Say = say) -> Quickstart:
@@ -63,7 +63,7 @@ def quickstart_on(options: OwnOptions, *, tools: CreateTools = create_own_tools,
         return Quickstart(options.out, context, finish(options.out, context), example, commands, "images")
 
 
-def next_commands(options: OwnOptions, choice: Choice, parts: OwnParts) -> tuple[str, ...]:
+def next_commands(options: OwnOptions, choice: StartChoice, parts: OwnParts) -> tuple[str, ...]:
     """What to type next, filled in: use it on an image, train on from it, try it in the browser."""
     checkpoint = options.out / CHECKPOINT
     test = load_own(OwnData(parts.test))
@@ -86,7 +86,7 @@ def _shortest(file: Path) -> Path:
     return whole.relative_to(here) if whole.is_relative_to(here) else whole
 
 
-def _plan_in_words(options: OwnOptions, choice: Choice) -> str:
+def _plan_in_words(options: OwnOptions, choice: StartChoice) -> str:
     by_steps = f"{options.steps} steps" if options.steps else "as many steps as the time allows"
     bound = "" if options.steps else f": {choice.minutes:g} minutes in all, as --minutes says"
     return "\n".join(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from thinkseg.training.config import Recipe
 
 OUT = Path("runs/own")
-SMALL_RECIPE, LARGE_RECIPE, IMITATION_RECIPE = "own/pocket", "own/seg_r1_3b", "own/pocket_sft"
+SMALL_RECIPE, LARGE_RECIPE, IMITATION_RECIPE = "pocket/own", "seg_r1/own", "pocket/own_sft"
 LARGE_MODEL = "geshang/Seg-R1-3B"
 LARGE_GB = 13.0
 """What a card should have free for the large recipe: the 12.2 GB of docs/memory.md and CUDA's own."""
@@ -86,7 +86,7 @@ class OwnOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class StartChoice:
     """By what and from where is trained."""
 
     recipe: Recipe
@@ -95,7 +95,7 @@ class Choice:
     """A sentence."""
 
 
-def choose(options: OwnOptions) -> Choice:
+def choose(options: OwnOptions) -> StartChoice:
     """The start and the recipe, as the user says, or by the device.
 
     Raises:
@@ -111,6 +111,8 @@ def choose(options: OwnOptions) -> Choice:
     overrides: dict[str, Any] = {"output": str(options.out / "training"), "seed": options.seed}
     if model is not None:
         overrides["model.path"] = model
+    if options.recipe is None:
+        overrides["format"] = None  # the start's own
     if options.steps is not None:
         overrides |= {"steps": options.steps, "epochs": None}
     recipe = load_recipe(name, overrides)
@@ -123,7 +125,7 @@ def choose(options: OwnOptions) -> Choice:
             "name a recipe of your own with --recipe, or take the small model with --model pocket"
         )
     minutes = options.minutes or MINUTES["gpu" if card else "cpu"]
-    return Choice(recipe, minutes, why or f"the start is '{recipe.model.path}', by the recipe '{name}'")
+    return StartChoice(recipe, minutes, why or f"the start is '{recipe.model.path}', by the recipe '{name}'")
 
 
 def _usual(card: str, free: float) -> tuple[str, str]:

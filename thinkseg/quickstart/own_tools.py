@@ -20,7 +20,7 @@ from thinkseg.models.pipeline import load_pipeline
 from thinkseg.models.segmenter import load_segmenter
 from thinkseg.quickstart.job import Subject, Tools, seconds_of
 from thinkseg.quickstart.own_data import OwnParts, Say
-from thinkseg.quickstart.own_options import IMITATION_RECIPE, LARGE_RECIPE, Choice, OwnOptions
+from thinkseg.quickstart.own_options import IMITATION_RECIPE, LARGE_RECIPE, OwnOptions, StartChoice
 from thinkseg.training.checkpoints import finished_checkpoints
 from thinkseg.training.config import Recipe, load_recipe, replace_settings
 from thinkseg.training.runs import FINAL, quiet_libraries
@@ -42,7 +42,7 @@ SHORTEST = 10.0
 """Seconds of training, at least, however little time is left."""
 
 
-def create_own_tools(options: OwnOptions, choice: Choice, parts: OwnParts, say: Say) -> Tools:
+def create_own_tools(options: OwnOptions, choice: StartChoice, parts: OwnParts, say: Say) -> Tools:
     """The real parts; the models are loaded here and in what is returned."""
     recipe = replace_settings(choice.recipe, {"data": str(parts.train)})
     train, test = _table(parts.train), _table(parts.test)
@@ -126,7 +126,7 @@ class Teacher:
         if (output / FINAL).is_dir():
             return str(output / FINAL)
         overrides = {"data": str(self.recipe.data.root), "model.path": self.recipe.model.path, "output": str(output)}
-        recipe = load_recipe(IMITATION_RECIPE, overrides | {"seed": self.options.seed})
+        recipe = load_recipe(IMITATION_RECIPE, overrides | {"seed": self.options.seed, "format": None})
         seconds = None if self.options.steps else IMITATION_SHARE * self._left(time.monotonic())
         self.say("2/3 imitate boxes and points of the masks")
         return str(train_recipe(recipe, resume=bool(finished_checkpoints(output)), seconds=seconds))
