@@ -8,8 +8,8 @@ Each round starts the command in a new folder, kills it and all that it has star
 the processor time that the whole run took, and does so again until the command has ended by itself; the last start is
 not killed. Every second start of a training is killed at a moment at which a checkpoint is being written. The files
 that the work promises have to be those of a run that nobody killed, byte by byte; of a training these are the trained
-model and the log, but for the times in it. The counts are printed, and the exit code is 1 where a folder differs. The
-work is done by the pocket models on a few images that are drawn here, or on scenes.
+model, the best one and the log, but for the times in it. The counts are printed, and the exit code is 1 where a folder
+differs. The work is done by the pocket models on a few images that are drawn here, or on scenes.
 """
 
 from __future__ import annotations
@@ -62,11 +62,12 @@ class Work:
 
 
 def _training(stage: str, *words: str, processes: int = 1) -> Work:
-    """A few steps of a pocket recipe, with a checkpoint after each."""
+    """A few steps of a pocket recipe, with a checkpoint and a validation after each."""
     recipe = str(Path(__file__).parents[2] / "recipes" / "pocket" / f"{stage}.yaml")
     small = ("--steps", "4", "--save_every", "1", "--log_every", "1", "--data.size", "64", "--trl.warmup_steps", "0")
-    given = ("train", stage, recipe, *small, *words, "--device", "cpu", "--output", "OUT")
-    return Work(given, ("final/*", "log.jsonl"), processes, is_training=True)
+    watched = ("--validation.every", "1", "--validation.samples", "2", "--validation.batch_size", "2")
+    given = ("train", stage, recipe, *small, *watched, *words, "--device", "cpu", "--output", "OUT")
+    return Work(given, ("final/*", "best/*", "log.jsonl"), processes, is_training=True)
 
 
 EVALUATE = ("evaluate", "folder", "--data", "DATA", "--batch-size", "1", "--out", "OUT")
@@ -85,7 +86,7 @@ WORKS: Mapping[str, Work] = {
 }
 """By the name that it is asked for by."""
 
-TIMES = ("seconds", "elapsed", "step_time")
+TIMES = ("seconds", "elapsed", "step_time", "eval_seconds")
 """What a log says that is another in every run."""
 
 

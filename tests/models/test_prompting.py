@@ -10,7 +10,7 @@ from PIL import Image
 from thinkseg import testing
 from thinkseg.models.checkpoint_config import CheckpointConfig, Rounding
 from thinkseg.models.grabcut import GrabCutSegmenter
-from thinkseg.models.prompting import prompted
+from thinkseg.models.prompting import PromptedSegmenter, prompted, remembering
 from thinkseg.models.segmenter import PromptableSegmenter
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Segmentation, Size
 
@@ -81,3 +81,15 @@ def test_the_choice_among_three_is_made_on_a_copy_that_shares_the_weights() -> N
     assert isinstance(best, PromptableSegmenter)
     assert (best.best_of_three, segmenter.best_of_three) == (True, False)
     assert best.model is segmenter.model
+
+
+def test_what_is_prompted_keeps_encodings_where_its_segmenter_can() -> None:
+    model = PromptableSegmenter(*testing.tiny_sam2())
+    answers = [Answer(Size(100, 50), (ObjectPrompt(Box(10, 10, 40, 40)),))]
+    keeping = remembering(prompted(model, CheckpointConfig(whole_pixels="half even")))
+    for _ in range(2):
+        keeping.segment(IMAGE.copy(), answers)
+    assert isinstance(keeping, PromptedSegmenter)
+    assert getattr(keeping.segmenter, "encode_count", None) == 1
+    recorder = Recorder(np.zeros((1, 50, 100), bool))
+    assert remembering(recorder) is recorder

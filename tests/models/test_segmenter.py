@@ -160,6 +160,21 @@ def test_an_image_is_encoded_once_and_equal_prompts_are_decoded_once(noise: Nois
     assert segmenter.encode_count == 2
 
 
+@pytest.mark.parametrize("tiny", [testing.tiny_sam2, testing.tiny_sam, testing.tiny_sam_hq])
+def test_what_is_shown_again_and_again_is_encoded_once_and_has_the_same_masks(
+    tiny: Callable[[], Any], noise: Noise
+) -> None:
+    plain = PromptableSegmenter(*tiny())
+    keeping = plain.remembering()
+    answers = [Answer(FRAME, (PROMPTS["box and point"],))]
+    for _ in range(3):
+        for image in (noise(120, 90), noise(120, 91)):  # decoded anew each time, as from a file
+            (expected,), (found,) = plain.segment(image, answers), keeping.segment(image, answers)
+            assert np.array_equal(found.masks, expected.masks)
+    assert keeping.encode_count == 2
+    assert plain.encode_count == 6
+
+
 def test_nothing_there_costs_nothing_and_has_no_masks(noise: Noise) -> None:
     segmenter = PromptableSegmenter(*testing.tiny_sam2())
     masks = segmenter.segment(noise(30, 20), [Answer(FRAME), Answer(FRAME)])

@@ -76,6 +76,25 @@ def rl_recipe(start: Path, tmp_path: Path):
     return create
 
 
+@pytest.fixture
+def sft_recipe(start: Path, tmp_path: Path):
+    """A function from changed settings to a recipe for sft."""
+
+    def create(**changes):
+        trl = {"per_device_train_batch_size": 2, "learning_rate": 1e-3} | changes.pop("trl", {})
+        settings = {
+            "stage": "sft",
+            "output": str(tmp_path / "run"),
+            "model": {"path": str(start)},
+            "steps": 2,
+            "device": "cpu",
+            "trl": trl,
+        }
+        return recipe_from_settings(settings | changes)
+
+    return create
+
+
 def written_settings(folder: Path) -> dict:
     """A checkpoint's `thinkseg.json`."""
     return json.loads((folder / "thinkseg.json").read_text())

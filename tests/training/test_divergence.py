@@ -9,7 +9,7 @@ from thinkseg.errors import CheckpointError
 from thinkseg.training.callbacks import read_log
 from thinkseg.training.config import recipe_from_settings
 from thinkseg.training.divergence import FiniteOnly, TrainingDiverged, first_not_finite
-from thinkseg.training.stages import train_recipe
+from thinkseg.training.stages import Making, train_recipe
 
 from .conftest import square
 
@@ -60,7 +60,7 @@ def breaking(what, at):
 @pytest.mark.parametrize(("what", "told"), [("loss", "loss is nan"), ("gradient", "gradient"), ("weight", "weights")])
 def test_a_step_that_is_not_finite_stops_the_run_and_the_last_good_checkpoint_is_named(recipe, what, told):
     with pytest.raises(TrainingDiverged, match=f"diverged at step 3: .*{told}.*'.*checkpoint-2' is the last good") as e:
-        train_recipe(recipe, samples=[square(1), square(2)], trainer=breaking(what, at=3))
+        train_recipe(recipe, samples=[square(1), square(2)], making=Making(breaking(what, at=3)))
     assert (e.value.step, e.value.checkpoint) == (3, recipe.output / "checkpoint-2")
     assert not (recipe.output / "final").exists()
     assert sorted(path.name for path in recipe.output.glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-2"]
@@ -70,7 +70,7 @@ def test_a_step_that_is_not_finite_stops_the_run_and_the_last_good_checkpoint_is
 def test_the_run_goes_on_from_its_last_good_checkpoint(recipe):
     samples = [square(1), square(2)]
     with pytest.raises(TrainingDiverged):
-        train_recipe(recipe, samples=samples, trainer=breaking("weight", at=3))
+        train_recipe(recipe, samples=samples, making=Making(breaking("weight", at=3)))
     assert train_recipe(recipe, samples=samples, resume=True) == recipe.output / "final"
 
 

@@ -20,7 +20,7 @@ from thinkseg.training.checkpoints import newest_checkpoint
 from thinkseg.training.config import load_recipe, replace_settings
 from thinkseg.training.grpo import plan_run
 from thinkseg.training.runs import TrainingStopped
-from thinkseg.training.stages import train_recipe
+from thinkseg.training.stages import Making, train_recipe
 from thinkseg.types import Sample
 
 from .conftest import METHOD, written_settings
@@ -65,7 +65,7 @@ def outcome(start, squares, tmp_path_factory, request):
         samples=squares,
         segmenter=seen.segmenter,
         on_step=lambda *step: seen.told.append(step),
-        trainer=create_trainer,
+        making=Making(create_trainer),
     )
     return seen
 

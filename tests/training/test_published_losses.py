@@ -16,7 +16,7 @@ from trl import GRPOTrainer
 
 from thinkseg.testing import FakeSegmenter
 from thinkseg.training.config import load_recipe
-from thinkseg.training.stages import train_recipe
+from thinkseg.training.stages import Making, train_recipe
 
 OF_THE_MACHINE = ("bf16", "gradient_checkpointing", "use_vllm")
 """Settings of a recipe that say where and how fast, not what: a CPU has none of them."""
@@ -115,7 +115,7 @@ def test_a_published_recipe_has_its_authors_loss(
         seen.append(WatchedTrainer(**settings))
         return seen[-1]
 
-    train_recipe(recipe, samples=squares, segmenter=FakeSegmenter(), trainer=create)
+    train_recipe(recipe, samples=squares, segmenter=FakeSegmenter(), making=Making(create))
     batches = seen[0].batches
     assert [len(batch.mask) for batch in batches] == [micro_batch] * micro_batches * 2
     assert [batch.loss for batch in batches] == pytest.approx(

@@ -4,7 +4,7 @@ An image becomes a PIL image in RGB, turned as its EXIF says. A mask becomes a b
 that are missing, broken, of another kind or too large raise an `ImageError` that names them.
 """
 
-from thinkseg.imaging.images import IMAGE_SUFFIXES, find_images, load_image
+from thinkseg.imaging.images import IMAGE_SUFFIXES, content_key, find_images, load_image
 from thinkseg.imaging.levels import NotAMaskError
 from thinkseg.imaging.masks import MaskFile, load_map, load_mask, read_mask, resize_mask, save_mask, size_difference
 from thinkseg.imaging.opening import FORMATS, MAX_PIXELS, ImageFile, OversizeError, Source, read_header
@@ -20,6 +20,7 @@ __all__ = [
     "OversizeError",
     "RunLengths",
     "Source",
+    "content_key",
     "find_images",
     "load_image",
     "load_map",

@@ -1,5 +1,6 @@
 """Images of any mode as RGB, and the images of a folder."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,11 @@ def load_image(source: Source, name: str | None = None) -> Image.Image:
     for key in EXIF_KEYS:  # else it would be turned once more by whoever is given it
         loaded.info.pop(key, None)
     return loaded
+
+
+def content_key(image: Image.Image) -> tuple[str, tuple[int, int], bytes]:
+    """Equal for images of equal content: the same file is decoded anew each time that it is asked for."""
+    return image.mode, image.size, hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
 def find_images(folder: Path | str) -> dict[str, Path]:

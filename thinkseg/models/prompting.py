@@ -47,6 +47,15 @@ def prompted(segmenter: Segmenter, config: CheckpointConfig) -> Segmenter:
     return PromptedSegmenter(inner, config.whole_pixels, config.segmenter_canvas, bool(config.segmenter_bgr))
 
 
+def remembering(segmenter: Segmenter) -> Segmenter:
+    """A segmenter that encodes an image once, however often it comes again, where its kind can keep encodings."""
+    if isinstance(segmenter, PromptedSegmenter):
+        return replace(segmenter, segmenter=remembering(segmenter.segmenter))
+    keeping = getattr(segmenter, "remembering", None)
+    kept: Segmenter = segmenter if keeping is None else keeping()
+    return kept
+
+
 @dataclass(frozen=True, slots=True)
 class PromptedSegmenter:
     """A `Segmenter` around another one."""

@@ -10,10 +10,11 @@ padded: a padding token still takes part in the decoder's attention, and a mask 
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from PIL import Image
 
 from thinkseg.errors import CheckpointError, ImageError, InputError
 from thinkseg.extension import import_reference, is_reference
+from thinkseg.imaging import content_key
 from thinkseg.models import loading
 from thinkseg.models.base import Segmenter
 from thinkseg.models.checking import check_segmenter
@@ -106,6 +108,7 @@ class PromptableSegmenter:
         self.most_pixels = most_pixels
         self.best_of_three = best_of_three
         self.encode_count = 0
+        self._known: dict[object, _Encoded] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -132,12 +135,22 @@ class PromptableSegmenter:
             return [_segmentation((), {}, Counter(), image.size) for _ in answers]
         self._refuse_too_many(answers, image)
         with torch.inference_mode():
-            encoded = self._encode(image)
+            encoded = self._encode(image) if self._known is None else self._remembered(image, self._known)
             asked = [answer.rescaled(encoded.frame).objects for answer in answers]
             prompts = (prompt for objects in asked for prompt in objects)
             found = self._decode(encoded, prompts, image.width * image.height)
         left = Counter(prompt for objects in asked for prompt in objects)
         return [_segmentation(objects, found, left, image.size) for objects in asked]
+
+    def remembering(self) -> PromptableSegmenter:
+        """The same model, which keeps what it has encoded: an image of the same content is not encoded again.
+
+        It is for a fixed set of images that comes again and again. Encodings wait in the CPU's memory: of SAM 2 17 MB
+        an image.
+        """
+        other = copy.copy(self)
+        other.encode_count, other._known = 0, {}
+        return other
 
     def _refuse_too_many(self, answers: Sequence[Answer], image: Image.Image) -> None:
         count = sum(len(answer.objects) for answer in answers)
@@ -164,6 +177,14 @@ class PromptableSegmenter:
             restore["reshaped_input_sizes"][0].tolist() if "reshaped_input_sizes" in restore else pixels.shape[-2:]
         )
         return _Encoded(named, Size(width, height), restore)
+
+    def _remembered(self, image: Image.Image, known: dict[object, _Encoded]) -> _Encoded:
+        key = content_key(image)
+        if key not in known:
+            encoded = self._encode(image)
+            known[key] = replace(encoded, embeddings=_moved(encoded.embeddings, "cpu"))
+            return encoded
+        return replace(known[key], embeddings=_moved(known[key].embeddings, self.device))
 
     def _decode(
         self, encoded: _Encoded, prompts: Iterable[ObjectPrompt], pixels: int
@@ -192,6 +213,15 @@ class PromptableSegmenter:
             tensors["input_points"] = torch.tensor([points], dtype=torch.float32)
             tensors["input_labels"] = torch.tensor([labels], dtype=torch.long)
         return {name: tensor.to(self.device) for name, tensor in tensors.items()}
+
+
+def _moved(embeddings: Any, device: torch.device | str) -> Any:
+    """Tensors, alone or in lists and mappings, on a device."""
+    if isinstance(embeddings, torch.Tensor):
+        return embeddings.to(device)
+    if isinstance(embeddings, Mapping):
+        return {name: _moved(value, device) for name, value in embeddings.items()}
+    return type(embeddings)(_moved(value, device) for value in embeddings)
 
 
 def _best(logits: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

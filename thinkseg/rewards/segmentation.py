@@ -1,13 +1,12 @@
 """What the segmenter makes of the answers of a batch: each distinct image is shown to it once."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from PIL import Image
 
 from thinkseg.errors import ImageError
+from thinkseg.imaging import content_key
 from thinkseg.models.base import Segmenter
 from thinkseg.rewards.reward_input import RewardInput
 from thinkseg.types import Answer, Masks
@@ -27,7 +26,7 @@ def segmented(inputs: Sequence[RewardInput], segmenter: Segmenter) -> list[Rewar
         image = item.truth.image
         if image is not None:
             if id(image) not in keys:
-                keys[id(image)] = _content_key(image)
+                keys[id(image)] = content_key(image)
             by_image.setdefault(keys[id(image)], []).append(index)
     with_masks = list(inputs)
     for indices in by_image.values():
@@ -57,8 +56,3 @@ def _masks_of(inputs: Sequence[RewardInput], segmenter: Segmenter) -> list[Masks
     found = {key: of_answer.masks for key, of_answer in zip(asked, made, strict=True)}
     nothing = np.zeros((0, *shape), bool)
     return [found.get((item.answer.frame, item.answer.objects), nothing) if item.answer else nothing for item in inputs]
-
-
-def _content_key(image: Image.Image) -> object:
-    """Equal for images of equal content: a data set decodes an image anew for each completion about it."""
-    return image.mode, image.size, hashlib.blake2b(image.tobytes(), digest_size=16).digest()

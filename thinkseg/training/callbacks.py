@@ -37,10 +37,19 @@ LogEntry = dict[str, Any]
   ``sampling/sampling_logp_difference/mean`` (where vLLM samples: by how many nats a token's log-probability there
   differs from the policy's, on average); and, from the rubric, ``parse_failures`` and ``abstentions`` (shares);
 * for sft: ``mean_token_accuracy`` (share of target tokens that are the likeliest ones).
+
+A validation has a record of its own, behind that of its step: ``step``, ``elapsed``, ``eval_iou`` (mean IoU over the
+held-out samples, 0…1), ``eval_iou/TASK`` where there are several tasks, ``eval_s_measure``, ``eval_parse_failures``,
+``eval_correct_abstentions``, ``eval_false_abstentions`` (shares) and ``eval_seconds``.
 """
 
 OnStep = Callable[[int, int, LogEntry], None]
 """Called with the step, the number of steps in all, and the record."""
+
+IOU = "eval_iou"
+"""Mean IoU over the held-out samples, by which the best model is known."""
+SECONDS = "eval_seconds"
+"""How long a validation took."""
 
 _LEFT_OUT = frozenset({"epoch"})
 """Metrics of a run that the schedule unrolls into one epoch, which say nothing."""
@@ -118,17 +127,18 @@ class RunLog(TrainerCallback):
         logs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Write the record of the step; the trainer's summary at the end of training is no step."""
-        if logs is None or state.global_step == self._last_step:
+        """Write the record of the step or of a validation; the trainer's summary at the end of training is neither."""
+        is_validation = logs is not None and IOU in logs
+        if logs is None or (state.global_step == self._last_step and not is_validation):
             return
         now = self._clock()
-        record: LogEntry = {
-            "step": state.global_step,
-            "seconds": round((now - self._last_time) / (state.global_step - self._last_step), 4),
-            "elapsed": round(now - self._began, 3),
-            **record_from_logs(logs),
-        }
-        self._last_time, self._last_step = now, state.global_step
+        record: LogEntry = {"step": state.global_step}
+        if is_validation:
+            self._last_time += logs[SECONDS]  # which is no time of a step
+        else:
+            record["seconds"] = round((now - self._last_time) / (state.global_step - self._last_step), 4)
+            self._last_time, self._last_step = now, state.global_step
+        record |= {"elapsed": round(now - self._began, 3), **record_from_logs(logs)}
         if state.is_world_process_zero:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
@@ -212,6 +222,8 @@ class StepBar(TrainerCallback):
             self._notes["training"] = f"reward {self._reward:.3f}"
         elif "loss" in record:
             self._notes["training"] = f"loss {record['loss']:.3f}"
+        if IOU in record:
+            self._notes["validation"] = f"held-out IoU {record[IOU]:.3f}"
         self._meter.note(", ".join(self._notes.values()))
 
     def on_train_end(

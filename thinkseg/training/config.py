@@ -196,6 +196,44 @@ class Generation(RecipeSettings):
     """Sampling temperature of rollouts, above 0; 1 samples from the model's own distribution."""
 
 
+class Validation(RecipeSettings):
+    """Held-out samples on which the model is measured while it trains, from image to mask, by mean IoU.
+
+    They come from `data`, from another part of the source (`split`), or are split off by image (`share`); one of the
+    three at most. Where none is said, scenes are validated on other scenes, and other data by a share of 0.1.
+    """
+
+    every: Count = 50
+    """Steps between two validations; there is one before the first step and one after the last, too."""
+    samples: Count = 64
+    """How many samples at most, spread evenly over all that are held out; the same ones every time."""
+    data: Data | None = None
+    """A source of its own, as `data` of the recipe."""
+    split: str | None = None
+    """Another part of the source that is trained on, such as ``val``."""
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the images, each with all of its samples, that is taken out of the training, above 0 and below 1."""
+    seed: Seed = 0
+    """Which images `share` takes; of scenes, which other ones they are."""
+    shown: Annotated[int, Field(ge=0, le=64)] = 8
+    """How many of the samples are drawn each time, with thinking, box, points and mask; spread evenly over them."""
+    best: bool = True
+    """Whether the model of the highest mean IoU so far is kept in the folder ``best``."""
+    patience: Count | None = None
+    """After so many validations in succession that bring no higher mean IoU, training stops; null for never."""
+    batch_size: Count = 16
+    """How many samples are answered at a time; changes the memory and the speed, not the numbers."""
+
+    def model_post_init(self, context: Any) -> None:
+        """Refuse two sources at once."""
+        said = [name for name in ("data", "split", "share") if getattr(self, name) is not None]
+        if len(said) > 1:
+            raise RecipeError(
+                f"the held-out samples come from one of 'validation.data', 'validation.split' and 'validation.share'; "
+                f"found '{said[0]}' and '{said[1]}'"
+            )
+
+
 Weights = dict[Annotated[str, NAMES_CODE], Weight]
 PUBLISHED = "published"
 
@@ -218,7 +256,8 @@ class Fragment(RecipeSettings):
     model: PolicySettings = Field(default_factory=PolicySettings)
     """The model that is trained."""
     segmenter: Annotated[str, NAMES_CODE] = "pocket"
-    """The frozen model in the reward: ``pocket``, ``grabcut``, a folder, a hub id or ``FILE.py:NAME``; not for sft."""
+    """The frozen model in the reward and in `validation`: ``pocket``, ``grabcut``, a folder, a hub id or
+    ``FILE.py:NAME``; sft needs it for validation alone."""
     masks: MaskChoice | None = None
     """What of it is taken for an object: its `single` mask or the `best of three`; null for what its folder says,
     or else `single`."""
@@ -242,6 +281,8 @@ class Fragment(RecipeSettings):
     ``published`` stands for those of the format's authors, with exactly the values of their functions."""
     generation: Generation = Field(default_factory=Generation)
     """How completions are sampled."""
+    validation: Validation | None = None
+    """Held-out samples to measure the model on while it trains; null for none."""
     steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
     """Optimiser steps in all; null to count epochs instead."""
     epochs: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
@@ -315,7 +356,7 @@ class Recipe(Fragment):
             instruction=None if own is None else Instruction(own.user, own.system),
             sentences=self.sentences,
             max_new_tokens=self.generation.max_new_tokens,
-            # Unused by sft; but where the model's folder names code, only the recipe can say that it is wanted.
+            # Of no meaning for sft; but where the model's folder names code, only the recipe can say that it is wanted.
             segmenter=self.segmenter if self.stage == "rl" or is_reference(self.segmenter) else None,
             family=self.model.family,
             frame=self.model.frame,

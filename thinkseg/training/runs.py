@@ -29,7 +29,9 @@ from thinkseg.training.contents import fault_of
 from thinkseg.training.divergence import FiniteOnly
 from thinkseg.training.policy import Policy
 from thinkseg.training.resuming import CODE, Layout, go_on, write_record
+from thinkseg.training.saving import save_model
 from thinkseg.training.trl_settings import trl_config_name
+from thinkseg.training.watching import Validating
 
 FINAL = "final"
 """The folder of the trained model, inside the run's."""
@@ -246,6 +248,7 @@ def run_trainer(
     on_step: OnStep | None,
     resumable_every: int = 1,
     on_begin: Callable[[], None] | None = None,
+    validating: Validating | None = None,
 ) -> None:
     """Let a trainer of TRL do its steps, with our log, progress bar, complete checkpoints and orderly stop.
 
@@ -257,6 +260,7 @@ def run_trainer(
         on_step: as in `train_recipe`.
         resumable_every: the run can be resumed exactly after each so many steps.
         on_begin: called when all is ready, before the first step.
+        validating: measures the model on held-out samples, or None.
 
     Raises:
         RecipeError: TRL finds only now that it cannot work with the settings.
@@ -278,7 +282,11 @@ def run_trainer(
     finite.watch(trainer)
     files = CheckpointFiles(policy.describe, recipe.keep)
     beginning = Beginning(on_begin)
-    for callback in (finite, beginning, bar, stop, RunLog(recipe.output / LOG, on_step), DeadReward(), files):
+    callbacks = [finite, beginning, bar, stop, RunLog(recipe.output / LOG, on_step), DeadReward(), files]
+    if validating is not None:
+        validating.watch(trainer)
+        callbacks.append(validating)  # behind the log, which is cut to where the run goes on
+    for callback in callbacks:
         trainer.add_callback(callback)
     try:
         refused = trl_explained(type(trainer).__name__, lambda: beginning.begun)
@@ -313,20 +321,8 @@ def _mend_resuming(trainer: Any) -> None:
 
 def save_final(trainer: Any, policy: Policy, output: Path) -> Path:
     """Write the trained model, adapters merged, as a folder that describes itself."""
-    from peft import PeftModel
-
-    folder = output / FINAL
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    if isinstance(model, PeftModel):
-        if trainer.is_world_process_zero():
-            model.merge_and_unload().save_pretrained(folder)
-            policy.reasoner.processor.save_pretrained(folder)
-    else:
-        trainer.save_model(str(folder))  # gathers what is spread over several devices
-    if trainer.is_world_process_zero():
-        (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle that only the trainer reads
-        policy.write_config(folder)
-    return folder
+    save_model(trainer, policy, output / FINAL)
+    return output / FINAL
 
 
 def lora_config(lora: Lora | None, family: Family) -> Any:

@@ -8,32 +8,51 @@ What differs between the two is a `Stage`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from thinkseg.errors import RecipeError
 from thinkseg.models.base import Segmenter
+from thinkseg.models.prompting import prompted
+from thinkseg.models.segmenter import load_segmenter
 from thinkseg.training import runs
 from thinkseg.training.callbacks import OnStep
 from thinkseg.training.config import MOST_ROWS, Recipe
 from thinkseg.training.deadline import Deadline
+from thinkseg.training.holding_out import HeldOut, hold_out
 from thinkseg.training.policy import load_policy
 from thinkseg.training.resuming import Layout, claimed, from_main_process, record_kept
 from thinkseg.training.sources import load_samples
 from thinkseg.training.stage import CreateTrainer, PreparedRun, Stage
+from thinkseg.training.validation import Validator
+from thinkseg.training.watching import Validating, end_of_exhausted
 from thinkseg.types import Sample
+
+CreateValidating = Callable[[PreparedRun, Sequence[Sample]], Validating]
+"""What makes the validation of a run from its held-out samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What makes the parts of a run; None for what is usual."""
+
+    trainer: CreateTrainer | None = None
+    """In place of TRL's class."""
+    validating: CreateValidating | None = None
+    """In place of `create_validating`."""
 
 
 def train_recipe(
     recipe: Recipe,
     *,
-    samples: Sequence[Sample] | None = None,
+    samples: Sequence[Sample] | HeldOut | None = None,
     segmenter: Segmenter | None = None,
     on_step: OnStep | None = None,
     resume: bool = False,
     allow: Collection[str] = (),
-    trainer: CreateTrainer | None = None,
+    making: Making | None = None,
     seconds: float | None = None,
 ) -> Path:
     """Train a model.
@@ -41,13 +60,14 @@ def train_recipe(
     Args:
         recipe: what to train, how and on what.
         samples: in place of the recipe's data. For sft, one without a reference answer gets the boxes and points of its
-            masks.
-        segmenter: in place of the recipe's segmenter, which is loaded only if a part of the reward looks at masks.
+            masks. A `HeldOut` has those to validate on, too.
+        segmenter: in place of the recipe's segmenter, which is loaded only if a part of the reward looks at masks, or
+            held-out samples are.
         on_step: called after every logged step with the step, the number of steps in all and the step's record (see
             `thinkseg.training.callbacks.LogEntry`).
         resume: go on from the newest whole checkpoint in the recipe's output folder.
         allow: dotted names of settings that may be others than those the run began with, when it goes on.
-        trainer: makes the trainer in place of TRL's class.
+        making: makes parts of the run in place of what is usual.
         seconds: after which training ends, if the recipe's steps have not ended it before; None for no limit. The
             model is saved as at the recipe's own end.
 
@@ -59,31 +79,51 @@ def train_recipe(
         TrainingStopped: the run was interrupted and has saved itself.
         TrainingDiverged: a loss, a gradient or a weight is not finite.
     """
-    stage = _stage_of(recipe)
+    stage, making = _stage_of(recipe), making or Making()
     with runs.quiet_libraries():
         args = stage.arguments(recipe)
-        samples = load_samples(recipe.data) if samples is None else samples
-        plan = stage.plan(recipe, args, len(samples))
+        held_out = hold_out(recipe, load_samples, samples)
+        plan = stage.plan(recipe, args, len(held_out.train))
         if max(plan.steps, plan.rows) > MOST_ROWS:
             raise RecipeError(
                 f"a run can have at most {MOST_ROWS:,} rows; this one would have {plan.rows:,} in {plan.steps:,} "
                 "steps: ask for fewer 'steps' or 'epochs', or for smaller batches"
             )
         args.max_steps, args.save_steps = plan.steps, recipe.save_every or plan.steps
-        layout = Layout(plan.steps, len(samples), args.world_size)
+        layout = Layout(plan.steps, len(held_out.train), args.world_size)
         is_main = runs.is_main_process()
         with claimed(recipe.output) if is_main else nullcontext():
             with record_kept(recipe.output) if is_main else nullcontext() as begin:
                 checkpoint = from_main_process(lambda: runs.open_run(recipe, resume, allow, layout), is_main)
+                ended = end_of_exhausted(recipe.validation, checkpoint)
+                if ended is not None:  # its final folder is all that is left to be written
+                    plan = stage.plan(
+                        recipe.replaced(steps=ended, epochs=None, save_every=None), args, len(held_out.train)
+                    )
+                    args.max_steps = plan.steps
                 policy = load_policy(recipe)
-                prepared = PreparedRun(recipe, args, plan, policy, samples, segmenter)
+                if recipe.validation is not None and segmenter is None:  # one for the rewards and for this
+                    segmenter = prompted(load_segmenter(recipe.segmenter, device=str(args.device)), policy.config)
+                prepared = PreparedRun(recipe, args, plan, policy, held_out.train, segmenter)
                 with runs.trl_explained(stage.trainer):
-                    ready = stage.create_trainer(prepared, trainer or _trl(stage.trainer))
+                    ready = stage.create_trainer(prepared, making.trainer or _trl(stage.trainer))
                 with stage.while_training(policy.reasoner):
                     if seconds is not None:
                         ready.add_callback(Deadline(seconds))
-                    runs.run_trainer(ready, recipe, policy, checkpoint, on_step, plan.resumable_every, on_begin=begin)
+                    watch = None
+                    if recipe.validation is not None:
+                        watch = (making.validating or create_validating)(prepared, held_out.validation)
+                    runs.run_trainer(ready, recipe, policy, checkpoint, on_step, plan.resumable_every, begin, watch)
             return runs.save_final(ready, policy, recipe.output)
+
+
+def create_validating(run: PreparedRun, samples: Sequence[Sample]) -> Validating:
+    """What validates a run on held-out samples."""
+    settings = run.recipe.validation
+    assert settings is not None
+    assert run.segmenter is not None
+    validate = Validator(run.policy, run.segmenter, samples, settings.batch_size)
+    return Validating(run.recipe, run.policy, validate, resumable_every=run.plan.resumable_every)
 
 
 def _stage_of(recipe: Recipe) -> Stage:

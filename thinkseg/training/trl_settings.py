@@ -60,8 +60,12 @@ LOCKED: Mapping[str, str] = {
     "auto_find_batch_size": "a run that is resumed needs the batches that it began with",
     "trust_remote_code": "no code that comes with a model is run",
     **dict.fromkeys(
-        ("do_eval", "do_predict", "eval_strategy", "eval_on_start", "load_best_model_at_end"),
-        "nothing is evaluated while a model trains; 'thinkseg evaluate' does that",
+        ("do_eval", "do_predict", "eval_strategy", "eval_steps", "eval_delay", "eval_on_start"),
+        "held-out samples are measured from image to mask by the section 'validation'",
+    ),
+    **dict.fromkeys(
+        ("load_best_model_at_end", "metric_for_best_model", "greater_is_better"),
+        "the best model is kept by the section 'validation', in the folder 'best'",
     ),
     **dict.fromkeys(
         (
