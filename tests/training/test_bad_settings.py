@@ -106,7 +106,7 @@ BAD = [
     ("trl.save_only_model", True, "to resume from"),
     ("trl.ignore_data_skip", True, "has trained on"),
     ("trl.auto_find_batch_size", True, "batches that it began with"),
-    ("trl.eval_strategy", "steps", "'thinkseg evaluate'"),
+    ("trl.eval_strategy", "steps", "the section 'validation'"),
     ("trl.trust_remote_code", True, "no code"),
 ]
 

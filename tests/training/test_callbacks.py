@@ -85,6 +85,29 @@ def test_steps_that_are_trained_again_after_a_resume_are_logged_once(tmp_path):
     assert read_log(path)[-1]["reward"] == 0.5
 
 
+def test_a_validation_has_a_line_of_its_own_and_its_time_is_none_of_a_step(tmp_path):
+    times = iter([0.0, 4.0, 5.0, 8.0, 10.0])
+    log = RunLog(tmp_path / "log.jsonl", clock=lambda: next(times))
+    log.on_train_begin(ARGS, state(), TrainerControl())
+    log.on_log(ARGS, state(0), TrainerControl(), logs={"eval_iou": 0.25, "eval_seconds": 4.0})
+    log.on_log(ARGS, state(1), TrainerControl(), logs={"loss": 2.0})
+    log.on_log(ARGS, state(1), TrainerControl(), logs={"eval_iou": 0.5, "eval_seconds": 3.0})
+    log.on_log(ARGS, state(2), TrainerControl(), logs={"loss": 1.0})
+    assert read_log(tmp_path / "log.jsonl") == [
+        {"step": 0, "elapsed": 4.0, "eval_iou": 0.25, "eval_seconds": 4.0},
+        {"step": 1, "seconds": 1.0, "elapsed": 5.0, "loss": 2.0},
+        {"step": 1, "elapsed": 8.0, "eval_iou": 0.5, "eval_seconds": 3.0},
+        {"step": 2, "seconds": 2.0, "elapsed": 10.0, "loss": 1.0},
+    ]
+
+
+def test_a_run_that_starts_anew_keeps_nothing_of_one_that_came_to_no_checkpoint(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 0, "eval_iou": 0.5}\n{"step": 1}\n')
+    RunLog(path).on_train_begin(ARGS, state(0), TrainerControl())
+    assert read_log(path) == []
+
+
 def test_there_is_nothing_in_a_log_that_is_not_there(tmp_path):
     assert read_log(tmp_path / "log.jsonl") == []
 

@@ -116,7 +116,8 @@ class RunLog(TrainerCallback):
         self._began = self._last_time = self._clock()
         self._last_step = state.global_step
         if state.is_world_process_zero:
-            kept = [record for record in read_log(self._path) if record["step"] <= state.global_step]
+            reached = state.global_step or -1  # a run that starts anew measures its start anew
+            kept = [record for record in read_log(self._path) if record["step"] <= reached]
             self._path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
 
     def on_log(
