@@ -86,7 +86,7 @@ def test_steps_that_are_trained_again_after_a_resume_are_logged_once(tmp_path):
 
 
 def test_a_validation_has_a_line_of_its_own_and_its_time_is_none_of_a_step(tmp_path):
-    times = iter([0.0, 4.0, 5.0, 8.0, 10.0])
+    times = iter([0.0, 0.0, 4.0, 5.0, 8.0, 10.0])
     log = RunLog(tmp_path / "log.jsonl", clock=lambda: next(times))
     log.on_train_begin(ARGS, state(), TrainerControl())
     log.on_log(ARGS, state(0), TrainerControl(), logs={"eval_iou": 0.25, "eval_seconds": 4.0})
