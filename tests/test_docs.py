@@ -110,7 +110,10 @@ def test_every_defect_on_its_page_is_cited_by_the_tests_beside_it_and_every_one_
         assert beside <= citing[number], f"a test beside defect {number} does not cite it"
 
 
-PYTHON_PAGES = ["README.md", *(f"docs/{name}.md" for name in ("coordinates", "models", "pocket", "python", "segment"))]
+PYTHON_PAGES = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("coordinates", "data/formats", "models", "pocket", "python", "segment")),
+]
 
 
 @pytest.mark.parametrize("page", PYTHON_PAGES)

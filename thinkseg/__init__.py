@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from thinkseg.api.compare import compare
     from thinkseg.api.evaluate import evaluate
+    from thinkseg.api.export import export
     from thinkseg.api.instruction import instruction
     from thinkseg.api.measure import measure, measure_folders
     from thinkseg.api.reproduce import reproduce
@@ -62,6 +63,7 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate",
+    "export",
     "instruction",
     "load",
     "measure",
@@ -166,6 +168,7 @@ _HOMES = {
     "Run": "thinkseg.evaluation.run",
     "compare": "thinkseg.api.compare",
     "evaluate": "thinkseg.api.evaluate",
+    "export": "thinkseg.api.export",
     "instruction": "thinkseg.api.instruction",
     "measure": "thinkseg.api.measure",
     "measure_folders": "thinkseg.api.measure",

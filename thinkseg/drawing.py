@@ -104,6 +104,23 @@ def index_image(masks: Masks) -> Image.Image:
     return image
 
 
+def cut_out(image: Image.Image, mask: Mask, *, crop: bool = True) -> Image.Image:
+    """What is in a mask without the rest of the image: RGBA, transparent where the mask is False.
+
+    Args:
+        image: RGB.
+        mask: at the image's size.
+        crop: whether to cut to the smallest box around the mask; an empty mask is not cropped.
+    """
+    cut = image.convert("RGBA")
+    cut.putalpha(Image.fromarray(mask.astype(np.uint8) * 255))
+    around = box_from_mask(mask) if crop else None
+    if around is None:
+        return cut
+    left, top, right, bottom = (int(value) for value in around.xyxy)
+    return cut.crop((left, top, right, bottom))
+
+
 def side_by_side(
     images: Sequence[Image.Image], captions: Sequence[str] = (), *, height: int = 360, gap: int = 12
 ) -> Image.Image:

@@ -39,6 +39,7 @@ VERBS = {
     "instruction": "fetch the sentences that published checkpoints were trained with, from their authors",
     "score": "score completions part by part, without a model",
     "data": "list the known data sets, check a copy, show samples, prepare rows",
+    "export": "write masks for other tools: COCO, YOLO, labelme, a table, cut-outs",
     "merge": "make one checkpoint of an adapter or of the shards of a training run",
     "push": "publish a finished checkpoint on the hub",
     "doctor": "say what is installed, which devices there are and what is missing",

@@ -21,6 +21,7 @@ from thinkseg.evaluation.measures.registry import extra_metrics, get_measure, me
 from thinkseg.evaluation.records import PredictionRecord
 from thinkseg.imaging import find_images, load_map, load_mask
 from thinkseg.metrics.saliency import SoftMask
+from thinkseg.results.files import result_masks
 from thinkseg.types import Mask
 
 PAIR_MEASURES = (*SALIENCY_MEASURES, "giou", "ciou")
@@ -77,10 +78,12 @@ def values_of(records: Sequence[PredictionRecord], names: Sequence[str]) -> dict
 def find_pairs(predictions: Path, targets: Path) -> list[Pair]:
     """Predictions and targets of the same name without suffix, in the order of the names.
 
+    In a folder that ``thinkseg segment`` has written, the masks are ``NAME.mask.png``, and called NAME.
+
     Raises:
         ImageError: a folder is missing or without targets, or a target has no prediction.
     """
-    found, wanted = find_images(predictions), find_images(targets)
+    found, wanted = _masks_in(predictions), _masks_in(targets)
     missing = [stem for stem in wanted if stem not in found]
     if missing:
         named = ", ".join(f"'{wanted[stem].name}'" for stem in missing[:NAMED])
@@ -92,6 +95,11 @@ def find_pairs(predictions: Path, targets: Path) -> list[Pair]:
     if not wanted:
         raise ImageError(f"there are no masks in '{targets}'")
     return [(found[stem], wanted[stem]) for stem in wanted]
+
+
+def _masks_in(folder: Path) -> Mapping[str, Path]:
+    """Masks by their names: of results, where there are some, else every image."""
+    return result_masks(folder) or find_images(folder)
 
 
 def score_files(

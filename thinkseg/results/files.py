@@ -169,6 +169,19 @@ def is_image_of_result(path: Path) -> bool:
     return stem is not None and read_record(stem) is not None
 
 
+def is_drawing_of_result(path: Path) -> bool:
+    """Whether a file was drawn from a record beside it and is not the mask of all its objects."""
+    return not path.name.endswith(MASK) and is_image_of_result(path)
+
+
+def result_masks(folder: Path) -> dict[str, Path]:
+    """The masks of the results right in a folder, by the results' names."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {
+        file.name.removesuffix(MASK): file for file in files if file.name.endswith(MASK) and is_image_of_result(file)
+    }
+
+
 def fingerprint(path: Path) -> str:
     """A short digest of a file's bytes, by which an image is known whatever it is called.
 

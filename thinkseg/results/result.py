@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from thinkseg.arguments import COUNT, FLAG, MAPPING, NAME, PATH, instance, optional, takes
-from thinkseg.drawing import overlay
+from thinkseg.drawing import cut_out, overlay
 from thinkseg.errors import InputError, reason_of
 from thinkseg.geometry import box_from_mask
 from thinkseg.imaging import resize_mask
@@ -199,13 +199,7 @@ class Result:
         Args:
             crop: whether to cut to the smallest box around the mask; an empty mask is not cropped.
         """
-        cut = self.image.convert("RGBA")
-        cut.putalpha(Image.fromarray(self.mask.astype(np.uint8) * 255))
-        around = box_from_mask(self.mask) if crop else None
-        if around is None:
-            return cut
-        left, top, right, bottom = (int(value) for value in around.xyxy)
-        return cut.crop((left, top, right, bottom))
+        return cut_out(self.image, self.mask, crop=crop)
 
     def to_record(self) -> ResultRecord:
         """The result as plain JSON: what `save` and ``thinkseg segment`` write into `NAME.json`."""

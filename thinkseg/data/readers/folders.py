@@ -2,7 +2,8 @@
 
 An image and a mask belong together when their names are the same up to the suffix. Where that leaves files over, they
 are paired by names in which capitals do not count, then by names without an ending such as ``_mask`` or ``_gt``, then
-by names without their sub-folders. A later rule pairs only what is the single one of its name on both sides.
+by names without their sub-folders. A later rule pairs only what is the single one of its name on both sides. Of what
+``thinkseg segment`` has written, ``NAME.mask.png`` alone is a mask.
 """
 
 import os
@@ -20,6 +21,7 @@ from thinkseg.data.names import common_folder, images_below, tell_passed_over
 from thinkseg.data.text import printable
 from thinkseg.errors import DataError
 from thinkseg.imaging import IMAGE_SUFFIXES, load_mask, read_header
+from thinkseg.results.files import is_drawing_of_result, is_image_of_result
 from thinkseg.types import Mask, Sample
 
 _ENDINGS = re.compile(r"[ _.-]+(mask|masks|gt|groundtruth|ground_truth|seg|segmentation|label|labels|matte|alpha)$")
@@ -144,8 +146,8 @@ def list_folders(
     if images.resolve() == masks.resolve():
         raise DataError(f"images and masks should lie in two folders, found '{images}' for both")
     shown, drawn = images_below(images), images_below(masks)
-    wanted = [image for image in shown.images if patterns.count(image)]
-    offered = [mask for mask in drawn.images if patterns.count(mask)]
+    wanted = [image for image in shown.images if patterns.count(image) and not is_image_of_result(images / image)]
+    offered = [mask for mask in drawn.images if patterns.count(mask) and not is_drawing_of_result(masks / mask)]
     pairs, left_images, left_masks, faults = pair(wanted, offered, images, masks)
     bare = [image for image in left_images if patterns.show_no_object(image)]
     missing = sorted(set(left_images) - set(bare))

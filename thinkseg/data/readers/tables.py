@@ -6,7 +6,8 @@ Columns (a JSONL line is an object with the same names):
 * ``query``: what to look for;
 * ``mask``: a mask's file, several with ``|`` between them, one per object, or the word ``none`` if what is asked for is
   not there; left empty, the truth is not known. In JSONL also ``masks``: a list, in which a mask may be run lengths
-  as ``thinkseg segment`` or COCO writes them, and ``[]`` says that nothing is there;
+  as ``thinkseg segment`` or COCO writes them, and ``[]`` says that nothing is there; or ``objects``, each with its
+  ``mask``, as ``thinkseg segment --json`` prints them;
 * optional: ``ignore`` (a mask's file), ``id``, ``task``.
 
 Files are looked for from the table's folder on. Other columns are left alone. A row is called by its id, or else by the
@@ -319,7 +320,7 @@ def _masks(fields: Fields) -> tuple[MaskSource, ...] | None:
     """What the columns "masks" and "mask" say."""
     said = [name for name in ("masks", "mask") if fields.get(name) not in (None, "")]
     if not said:
-        return None
+        return _of_result(fields)
     if len(said) == 2 and fields.raw("masks") != fields.raw("mask"):
         raise DataError(f"{fields.where} has both 'mask' and 'masks', which differ: leave one out")
     told = fields.raw(said[0])
@@ -338,6 +339,18 @@ def _masks(fields: Fields) -> tuple[MaskSource, ...] | None:
                 f"and 'counts', found {shown(source)}; leave '{said[0]}' out where the truth is not known"
             )
     return tuple(sources)
+
+
+def _of_result(fields: Fields) -> tuple[MaskSource, ...] | None:
+    """The masks of a line that ``thinkseg segment --json`` has printed; not known where its text was no answer."""
+    objects = fields.get("objects")
+    if not isinstance(objects, list) or fields.has("failure"):
+        return None
+    masks: list[Any] = [found.get("mask") if isinstance(found, dict) else None for found in objects]
+    wrong = [mask for mask in masks if not (isinstance(mask, dict) and {"size", "counts"} <= mask.keys())]
+    if wrong:
+        raise DataError(f"an object in {fields.where} should have run lengths as its 'mask', found {shown(wrong[0])}")
+    return tuple(masks)
 
 
 def _missing(folder: Path, rows: Sequence[TableRow], file: Path) -> list[Fault]:

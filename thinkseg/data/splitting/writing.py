@@ -133,7 +133,7 @@ def write_part(
     ]
     as_csv = all(map(_fits_csv, rows))
     file = out / f"{name}.{'csv' if as_csv else 'jsonl'}"
-    write_at_once(file, _as_csv(rows) if as_csv else "".join(json_text(_said(row)) + "\n" for row in rows))
+    write_at_once(file, csv_text(rows) if as_csv else "".join(json_text(_said(row)) + "\n" for row in rows))
     return file
 
 
@@ -192,7 +192,7 @@ def _said(row: Row) -> Row:
     return {name: value for name, value in row.items() if value not in ("", None)}
 
 
-def _as_csv(rows: Sequence[Row]) -> str:
+def csv_text(rows: Sequence[Row]) -> str:
     """Rows as CSV, with the columns that one of them has something to say in."""
     said = [name for name in rows[0] if name == "masks" or any(row[name] for row in rows)]
     written = io.StringIO(newline="")
