@@ -77,13 +77,14 @@ def run_told(recipe, squares, ious, **how):
     """Train with validations that find these."""
 
     def create(run, samples):
+        assert run.recipe.validation.shown == 0  # nothing was predicted that could be drawn
         return Validating(run.recipe, run.policy, Told(ious), resumable_every=run.plan.resumable_every)
 
     return train(recipe, squares, making=Making(validating=create), **how)
 
 
 def test_the_best_model_is_kept_with_its_step_however_many_checkpoints_stay(rl_recipe, squares):
-    recipe = rl_recipe(steps=4, save_every=1, keep=1, validation={"every": 1})
+    recipe = rl_recipe(steps=4, save_every=1, keep=1, validation={"every": 1, "shown": 0})
     final = run_told(recipe, squares, [0.2, 0.3, 0.5, 0.5, 0.4])
     assert json.loads((recipe.output / "best" / "validation.json").read_text()) == {"step": 2, "eval_iou": 0.5}
     assert [path.name for path in recipe.output.glob("checkpoint-*")] == ["checkpoint-4"]
@@ -94,7 +95,7 @@ def test_the_best_model_is_kept_with_its_step_however_many_checkpoints_stay(rl_r
 
 @pytest.mark.parametrize("lora", [None, {"r": 2}])
 def test_the_best_model_of_the_last_step_is_the_final_one(rl_recipe, squares, start, lora):
-    recipe = rl_recipe(model={"path": str(start), "lora": lora}, validation={"every": 1})
+    recipe = rl_recipe(model={"path": str(start), "lora": lora}, validation={"every": 1, "shown": 0})
     final = run_told(recipe, squares, [0.2, 0.3, 0.5])
     assert {path.name for path in (recipe.output / "best").iterdir()} == {
         "validation.json",
@@ -108,7 +109,7 @@ def test_keeping_a_model_with_adapters_leaves_the_one_that_goes_on_as_it_is(rl_r
     adapted = {"path": str(start), "lora": {"r": 2}}
     finals = []
     for name, ious in (("kept", [0.1, 0.2, 0.3, 0.4]), ("never", [0.9, 0.2, 0.3, 0.4])):
-        recipe = rl_recipe(model=adapted, output=str(tmp_path / name), steps=3, validation={"every": 1})
+        recipe = rl_recipe(model=adapted, output=str(tmp_path / name), steps=3, validation={"every": 1, "shown": 0})
         finals.append((run_told(recipe, squares, ious) / "model.safetensors").read_bytes())
     assert finals[0] == finals[1]
     assert load_pipeline(tmp_path / "kept" / "best", FakeSegmenter(), device="cpu")
@@ -132,25 +133,25 @@ def test_adapters_are_added_as_merging_adds_them(start):
 
 
 def test_a_model_that_never_beats_its_start_leaves_no_best_one(rl_recipe, squares):
-    recipe = rl_recipe(validation={"every": 1})
+    recipe = rl_recipe(validation={"every": 1, "shown": 0})
     run_told(recipe, squares, [0.5, 0.5, 0.4])
     assert not (recipe.output / "best").exists()
 
 
 def test_without_patience_left_training_ends_and_can_be_gone_on_with(rl_recipe, squares, capsys):
-    recipe = rl_recipe(steps=6, validation={"every": 1, "patience": 2})
+    recipe = rl_recipe(steps=6, validation={"every": 1, "shown": 0, "patience": 2})
     run_told(recipe, squares, [0.1, 0.3, 0.2, 0.3])
     assert read_log(recipe.output / "log.jsonl")[-1]["step"] == 3
     assert (recipe.output / "checkpoint-3").is_dir()
     told = "no validation since step 1 (mean IoU 0.300) was better, for 2 in succession"
     assert told in capsys.readouterr().err
-    more = rl_recipe(steps=6, validation={"every": 1, "patience": 5})
+    more = rl_recipe(steps=6, validation={"every": 1, "shown": 0, "patience": 5})
     run_told(more, squares, [0.2, 0.2, 0.2], resume=True)
     assert read_log(recipe.output / "log.jsonl")[-1]["step"] == 6
 
 
 def test_a_run_that_was_killed_behind_its_end_is_only_finished(rl_recipe, squares):
-    recipe = rl_recipe(steps=6, validation={"every": 1, "patience": 2})
+    recipe = rl_recipe(steps=6, validation={"every": 1, "shown": 0, "patience": 2})
     final = run_told(recipe, squares, [0.1, 0.3, 0.2, 0.3])
     weights = (final / "model.safetensors").read_bytes()
     shutil.rmtree(final)

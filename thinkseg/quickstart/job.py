@@ -5,7 +5,6 @@ step leaves its result in the folder; started again, the job goes on behind the 
 """
 
 import json
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ from thinkseg.evaluation.records import RunHeader
 from thinkseg.evaluation.reporting.report import ReportContext, write_report
 from thinkseg.evaluation.run import Run, evaluate
 from thinkseg.results.files import prepare_folder
+from thinkseg.training.curves import Curve, curves_of
 from thinkseg.types import Sample
 
 STATE, REPORT, PAGE = "quickstart.json", "report.json", "report.html"
@@ -216,7 +216,7 @@ def timed(out: Path, stage: str) -> Iterator[None]:
         write_json(out / STATE, state)
 
 
-def curves_from_log(path: Path) -> dict[str, tuple[list[int], list[float | None]]]:
+def curves_from_log(path: Path) -> dict[str, Curve]:
     """What the report draws over the steps of a training log, the reward and its parts first.
 
     Args:
@@ -228,14 +228,8 @@ def curves_from_log(path: Path) -> dict[str, tuple[list[int], list[float | None]
     """
     if not path.is_file():
         return {}
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    steps = [line["step"] for line in lines]
-    parts = dict.fromkeys(name for line in lines for name in line if re.fullmatch(r"rewards/.+/mean", name))
-    series = {f"reward for {name[8:-5]}": [line.get(name) for line in lines] for name in parts}
-    others = {title: [line.get(name) for line in lines] for name, title in CURVES.items()}
-    first, *rest = others
-    ordered = {first: others[first], **series, **{title: others[title] for title in rest}}
-    return {title: (steps, values) for title, values in ordered.items() if any(value is not None for value in values)}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return curves_of([json.loads(line) for line in lines], CURVES)
 
 
 def _evaluate(

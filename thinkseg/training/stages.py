@@ -11,22 +11,29 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from thinkseg.errors import RecipeError
+from thinkseg.imaging import load_image
 from thinkseg.models.base import Segmenter
 from thinkseg.models.prompting import prompted
 from thinkseg.models.segmenter import load_segmenter
 from thinkseg.training import runs
-from thinkseg.training.callbacks import OnStep
+from thinkseg.training.callbacks import IOU, OnStep
 from thinkseg.training.config import MOST_ROWS, Recipe
 from thinkseg.training.deadline import Deadline
 from thinkseg.training.holding_out import HeldOut, hold_out
+from thinkseg.training.next_step import next_command
 from thinkseg.training.policy import load_policy
 from thinkseg.training.resuming import Layout, claimed, from_main_process, record_kept
+from thinkseg.training.run_page import RunPage, run_facts
+from thinkseg.training.sheets import SampleSheets
 from thinkseg.training.sources import load_samples
 from thinkseg.training.stage import CreateTrainer, PreparedRun, Stage
-from thinkseg.training.validation import Validator
+from thinkseg.training.trackers import show_sheet
+from thinkseg.training.validation import Validated, Validator
 from thinkseg.training.watching import Validating, end_of_exhausted
 from thinkseg.types import Sample
 
@@ -92,29 +99,74 @@ def train_recipe(
         args.max_steps, args.save_steps = plan.steps, recipe.save_every or plan.steps
         layout = Layout(plan.steps, len(held_out.train), args.world_size)
         is_main = runs.is_main_process()
-        with claimed(recipe.output) if is_main else nullcontext():
-            with record_kept(recipe.output) if is_main else nullcontext() as begin:
-                checkpoint = from_main_process(lambda: runs.open_run(recipe, resume, allow, layout), is_main)
-                ended = end_of_exhausted(recipe.validation, checkpoint)
-                if ended is not None:  # its final folder is all that is left to be written
-                    plan = stage.plan(
-                        recipe.replaced(steps=ended, epochs=None, save_every=None), args, len(held_out.train)
-                    )
-                    args.max_steps = plan.steps
-                policy = load_policy(recipe)
-                if recipe.validation is not None and segmenter is None:  # one for the rewards and for this
-                    segmenter = prompted(load_segmenter(recipe.segmenter, device=str(args.device)), policy.config)
-                prepared = PreparedRun(recipe, args, plan, policy, held_out.train, segmenter)
-                with runs.trl_explained(stage.trainer):
-                    ready = stage.create_trainer(prepared, making.trainer or _trl(stage.trainer))
+        with (
+            claimed(recipe.output) if is_main else nullcontext(),
+            record_kept(recipe.output) if is_main else nullcontext() as begin,
+        ):
+            checkpoint = from_main_process(lambda: runs.open_run(recipe, resume, allow, layout), is_main)
+            ended = end_of_exhausted(recipe.validation, checkpoint)
+            if ended is not None:  # its final folder is all that is left to be written
+                plan = stage.plan(recipe.replaced(steps=ended, epochs=None, save_every=None), args, len(held_out.train))
+                args.max_steps = plan.steps
+            policy = load_policy(recipe)
+            if recipe.validation is not None and segmenter is None:  # one for the rewards and for this
+                segmenter = prompted(load_segmenter(recipe.segmenter, device=str(args.device)), policy.config)
+            prepared = PreparedRun(recipe, args, plan, policy, held_out.train, segmenter)
+            with runs.trl_explained(stage.trainer):
+                ready = stage.create_trainer(prepared, making.trainer or _trl(stage.trainer))
+            watching = _watching(prepared, held_out, making, on_step)
+            with watching.page.kept_up() if is_main else nullcontext():
+                if seconds is not None:
+                    ready.add_callback(Deadline(seconds))
                 with stage.while_training(policy.reasoner):
-                    if seconds is not None:
-                        ready.add_callback(Deadline(seconds))
-                    watch = None
-                    if recipe.validation is not None:
-                        watch = (making.validating or create_validating)(prepared, held_out.validation)
-                    runs.run_trainer(ready, recipe, policy, checkpoint, on_step, plan.resumable_every, begin, watch)
-            return runs.save_final(ready, policy, recipe.output)
+                    runs.run_trainer(
+                        ready,
+                        recipe,
+                        policy,
+                        checkpoint,
+                        watching.on_step,
+                        plan.resumable_every,
+                        partial(_begin, watching.page, begin),
+                        watching.validating,
+                    )
+                return runs.save_final(ready, policy, recipe.output)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watching:
+    """What shows a run while it goes on."""
+
+    page: RunPage
+    on_step: OnStep
+    validating: Validating | None
+
+
+def _watching(run: PreparedRun, held_out: HeldOut, making: Making, on_step: OnStep | None) -> _Watching:
+    recipe, settings = run.recipe, run.recipe.validation
+    count = 0 if settings is None else settings.shown
+    sheets = SampleSheets(recipe.output, held_out.validation, count, run.policy.answer_format)
+    final = recipe.output / runs.FINAL
+    page = RunPage(recipe.output, run_facts(run, held_out), sheets, lambda: next_command(recipe, final))
+    validating = None
+    if settings is not None:
+        validating = (making.validating or create_validating)(run, held_out.validation)
+        validating.shown_by(partial(_show, sheets, page))
+    return _Watching(page, page.following(on_step), validating)
+
+
+def _show(sheets: SampleSheets, page: RunPage, trainer: Any, validated: Validated) -> None:
+    """Show a validation in all places where the run is watched."""
+    sheet = sheets.draw(validated)
+    if sheet is not None:
+        caption = f"step {validated.step}: mean IoU {validated.metrics[IOU]:.3f}"
+        show_sheet(trainer, load_image(sheet), caption)
+    page.write("running")
+
+
+def _begin(page: RunPage, begin: Callable[[], None] | None) -> None:
+    page.begin()
+    if begin is not None:
+        begin()
 
 
 def create_validating(run: PreparedRun, samples: Sequence[Sample]) -> Validating:

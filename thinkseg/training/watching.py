@@ -8,7 +8,7 @@ keeps, so that a run that is killed and goes on ends with the same ``best`` and 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,6 @@ class Validating(TrainerCallback):
         recipe: what is said under `validation`, and the run's folder.
         policy: what is trained.
         validate: measures the model.
-        watchers: are shown what was found.
         resumable_every: a run can be resumed exactly after each so many steps, and stops only there.
         say: tells the user.
     """
@@ -46,7 +45,6 @@ class Validating(TrainerCallback):
         recipe: Recipe,
         policy: Policy,
         validate: Validate,
-        watchers: Sequence[Watcher] = (),
         resumable_every: int = 1,
         say: Warn = warn,
     ) -> None:
@@ -55,10 +53,14 @@ class Validating(TrainerCallback):
         self._output = recipe.output
         self._policy = policy
         self._validate = validate
-        self._watchers = watchers
+        self._watchers: list[Watcher] = []
         self._resumable_every = resumable_every
         self._say = say
         self._trainer: Any = None
+
+    def shown_by(self, watcher: Watcher) -> None:
+        """Show every validation to it."""
+        self._watchers.append(watcher)
 
     def watch(self, trainer: Any) -> None:
         """Let a trainer validate where it would evaluate."""

@@ -52,25 +52,29 @@ def histogram_chart(curves: Mapping[str, Float[np.ndarray, " samples"]]) -> Mark
     return _svg(WIDTH, HEIGHT, f"How many samples have which IoU. {spoken}", parts)
 
 
-def line_chart(label: str, steps: Sequence[int], values: Sequence[float | None]) -> Markup:
+def line_chart(label: str, steps: Sequence[int], values: Sequence[float | None], *, marks: bool = False) -> Markup:
     """One quantity over the training steps: each step thin, the running mean thick, its last value written beside it.
 
     Args:
         label: read out by screen readers.
         steps: rising, at least one.
         values: one per step; None where the step has none.
+        marks: whether each value stands for itself, with a mark, in place of the running mean: for few of them.
     """
     known = [(step, value) for step, value in zip(steps, values, strict=True) if value is not None]
     x_values = np.array([step for step, _ in known], dtype=float)
     y_values = np.array([value for _, value in known], dtype=float)
     if y_values.size == 0:
         return Markup("")
-    smooth = running_mean(y_values)
+    smooth = y_values if marks else running_mean(y_values)
     y_ticks = ticks(float(y_values.min()), float(y_values.max()))
     plot = _Plot((x_values[0], max(x_values[-1], x_values[0] + 1)), (y_ticks[0], y_ticks[-1]))
     parts = [*_grid(plot, ticks(*plot.x_range, most=4), y_ticks)]
-    parts.append(plot.line("raw", x_values, y_values))
+    if not marks:
+        parts.append(plot.line("raw", x_values, y_values))
     parts.append(plot.line("smooth", x_values, smooth))
+    for place in zip(x_values, y_values, strict=True) if marks else ():
+        parts.append(Markup('<circle class="end" cx="{:.1f}" cy="{:.1f}" r="2.5"/>').format(*plot.place(*place)))
     x, y = plot.place(x_values[-1], smooth[-1])
     parts.append(Markup('<circle class="end" cx="{:.1f}" cy="{:.1f}" r="3"/>').format(x, y))
     parts.append(Markup('<text class="value" x="{:.1f}" y="{:.1f}">{}</text>').format(x + 7, y + 4, _short(smooth[-1])))
@@ -199,7 +203,7 @@ def _grid(plot: _Plot, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> li
             Markup(
                 '<line class="grid" x1="{}" x2="{}" y1="{y:.1f}" y2="{y:.1f}"/>'
                 '<text class="tick" text-anchor="end" x="{}" y="{:.1f}">{}</text>'
-            ).format(LEFT, WIDTH - RIGHT, LEFT - 7, y + 4, f"{tick:.3g}", y=y)
+            ).format(LEFT, WIDTH - RIGHT, LEFT - 7, y + 4, _tick(tick), y=y)
         )
     for tick in x_ticks:
         if plot.x_range[0] <= tick <= plot.x_range[1]:
@@ -209,7 +213,18 @@ def _grid(plot: _Plot, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> li
     return parts
 
 
+def _tick(value: float) -> str:
+    return _brief(f"{value:.3g}")
+
+
+def _brief(text: str) -> str:
+    """A power of ten without its leading zero, as there is room for."""
+    return text.replace("e-0", "e-").replace("-", "−")
+
+
 def _short(value: float) -> str:
+    if value and abs(value) < 0.001:
+        return _brief(f"{value:.1e}")
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 

@@ -224,8 +224,9 @@ def _facts(context: ReportContext, first: Run, last: Run) -> list[tuple[str, str
         else []
     )
     facts += [("versions", ", ".join(f"{name} {version}" for name, version in last.report.versions.items()))]
-    return facts + [(f"time to {stage}", _duration(seconds)) for stage, seconds in context.seconds.items()]
+    return facts + [(f"time to {stage}", duration(seconds)) for stage, seconds in context.seconds.items()]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A length of time in words: ``7 min 50 s``, ``12 s``."""
     return f"{int(seconds) // 60} min {int(seconds) % 60} s" if seconds >= 60 else f"{seconds:.0f} s"
