@@ -112,7 +112,7 @@ def load(
     checkpoint.
 
     Args:
-        model: ``"pocket"``, a checkpoint folder, or a hub id.
+        model: ``"pocket"`` (a small model for trying things out), a checkpoint folder, or a hub id.
         segmenter: ``"pocket"``, ``"grabcut"``, a checkpoint folder, a hub id, a reference to one of your own such as
             ``"my_segmenter.py:MySegmenter"``, or a segmenter; the pocket's where nothing else is known.
         format: name of the answer format, such as ``"seg-r1"``.

@@ -16,6 +16,8 @@ Every message is one sentence, or two, that say what was expected, what was foun
 
 import re
 
+from thinkseg.installing import extra_command
+
 
 def reason_of(error: BaseException) -> str:
     r"""What somebody else's error says, for a sentence of ours: its kind and its message, on one line.
@@ -87,7 +89,7 @@ class MissingExtraError(InputError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
-            f"'{package}' is needed {purpose} and is not installed. Install it with: pip install 'thinkseg[{extra}]'"
+            f"'{package}' is needed {purpose} and is not installed. Install it with: {extra_command(extra)}"
         )
         self.package = package
         self.extra = extra

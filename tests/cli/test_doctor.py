@@ -1,6 +1,7 @@
 """The doctor tells what is there, what is missing and how to get it."""
 
 import json
+import shlex
 import tomllib
 from importlib import metadata
 
@@ -51,8 +52,8 @@ def test_a_package_of_a_wrong_version_says_which_one_is_needed():
     assert f"numpy {metadata.version('numpy')} is installed, <{metadata.version('numpy')} is needed" in problem
 
 
-def test_sources_without_an_installation_are_a_problem_with_a_way_out():
-    assert "pip install -e ." in doctor.examine(None)["problems"][0]
+def test_sources_without_an_installation_are_a_problem_with_a_way_out(repository):
+    assert doctor.examine(None)["problems"][0].endswith(f"pip install -e {shlex.quote(str(repository))}")
 
 
 def test_what_the_project_declares_is_installed_where_the_tests_run(repository):
@@ -62,9 +63,9 @@ def test_what_the_project_declares_is_installed_where_the_tests_run(repository):
     assert [package for package in packages if not package.fits] == []
 
 
-def test_the_absent_pocket_is_a_hint_with_its_command():
+def test_the_absent_pocket_is_a_hint_with_the_command_that_is_right_in_this_clone(repository):
     findings = doctor.examine(["numpy"], versions(numpy="2.3.4"))
-    assert any("pip install -e ./pocket" in hint for hint in findings["hints"])
+    assert any(hint.endswith(f"pip install {shlex.quote(str(repository / 'pocket'))}") for hint in findings["hints"])
     assert findings["problems"] == []
 
 
@@ -94,3 +95,21 @@ def test_the_table_marks_what_does_not_fit():
     assert any(line.split() == ["numpy", metadata.version("numpy")] for line in lines)
     assert any(line.startswith("no-such-package  not installed   ← >=7 is needed") for line in lines)
     assert "problems:" in lines
+    assert not any(line.startswith("ready") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("devices", "said"),
+    [
+        (["cpu"], "ready; cpu is good for the pocket models (larger ones want a CUDA card)"),
+        (
+            ["cuda:0 A card, 80.0 GiB", "cpu"],
+            "ready; cuda:0 A card, 80.0 GiB is good for models of billions of weights",
+        ),
+    ],
+)
+def test_where_nothing_is_missing_it_says_what_the_machine_is_good_for_and_how_to_begin(devices, said):
+    found = {"numpy": "2.3.4", "thinkseg": "0.1.0", "thinkseg-pocket": "0.1.0"}
+    text = doctor.render({**doctor.examine(["numpy"], found.get), "devices": devices})
+    assert said in text
+    assert text.endswith("begin with: thinkseg segment photo.jpg --query 'the main object'")

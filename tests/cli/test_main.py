@@ -106,6 +106,28 @@ def test_the_help_of_the_verbs_loads_no_pytorch():
     assert done.stderr.strip() == ""
 
 
+def test_every_verb_stands_in_one_group_of_the_help():
+    assert sorted(name for names in cli.GROUPS.values() for name in names) == sorted(cli.VERBS)
+
+
+def test_the_commands_that_the_help_begins_with_are_accepted_by_their_verbs():
+    commands = [
+        shlex.split(line, comments=True)[1:] for line in cli.BEGIN.splitlines() if line.startswith("  thinkseg")
+    ]
+    assert [verb for verb, *_ in commands] == ["segment", "quickstart", "quickstart"]
+    for verb, *words in commands:
+        cli.create_parser(verb).parse_args(words)
+
+
+@pytest.mark.parametrize("words", [["segment"], ["data"], ["data", "check"], ["quickstart", "--no-such-flag"]])
+def test_a_wrong_call_is_told_in_two_lines_that_say_where_to_read_on(words, capsys):
+    assert cli.main(words) == 2
+    said, where = capsys.readouterr().err.splitlines()
+    prog = "thinkseg " + " ".join(word for word in words if not word.startswith("-"))
+    assert said.startswith(f"{prog}: error: ")
+    assert where == f"'{prog} --help' says more"
+
+
 def test_no_verb_at_all_shows_the_help_on_stderr_and_exits_with_2(capsys):
     assert cli.main([]) == 2
     captured = capsys.readouterr()

@@ -13,6 +13,7 @@ from thinkseg.answers import get_format
 from thinkseg.cli import main
 from thinkseg.imaging import load_image, load_mask, mask_from_rle
 from thinkseg.models.checkpoint_config import CheckpointConfig
+from thinkseg.models.loading import POCKET_IS
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.types import Completion, FinishReason, Instruction, Size
@@ -239,6 +240,26 @@ def test_a_table_needs_no_query_and_an_image_does(
     assert capsys.readouterr().out.startswith(f"{photo}: the dogs, both\n")
     assert segment([], photo) == 2
     assert "the query is empty" in capsys.readouterr().err
+
+
+def test_what_the_pocket_model_is_and_what_to_take_for_real_use_is_said_once_beside_the_results(
+    segment: Run, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = photo.with_name("other.png")
+    Image.new("RGB", (20, 20)).save(other)
+    assert segment([ANSWER, NOTHING], photo, other, "-q", "the dogs", "--batch-size", "1") == 0
+    printed = capsys.readouterr()
+    assert printed.err.count(POCKET_IS) == printed.err.count("--model geshang/Seg-R1-3B") == 1
+    assert POCKET_IS not in printed.out
+
+
+def test_programs_and_those_who_name_another_model_are_not_told_what_the_pocket_model_is(
+    segment: Run, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    testing.save(tmp_path / "mine", testing.tiny_qwen2_5_vl())
+    assert segment([ANSWER], photo, "-q", "the dogs", "--json") == 0
+    assert segment([ANSWER], photo, "-q", "a dog", "--model", tmp_path / "mine", "--format", "seg-r1") == 0
+    assert "pocket is" not in capsys.readouterr().err
 
 
 def test_what_the_flags_say_about_a_model_reaches_it(photo: Path, tmp_path: Path) -> None:

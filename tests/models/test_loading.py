@@ -37,7 +37,7 @@ def test_the_pocket_reasoner_comes_from_the_pocket_distribution(
 
 def test_without_the_pocket_distribution_the_way_to_get_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "thinkseg_pocket", None)
-    with pytest.raises(InputError, match=r"pip install \./pocket$"):
+    with pytest.raises(InputError, match=r"Install it with: pip install \S*pocket$"):
         loading.locate("pocket", "reasoner")
 
 

@@ -144,7 +144,8 @@ def test_the_flags_reach_the_page_and_loopback_without_a_tunnel_is_the_default(
     assert main(["demo"], **parts) == 0
     assert asked["pipeline"] is pipeline
     assert asked["address"] == Address("127.0.0.1", None, False)
-    assert asked["about"] == "model pocket · segmenter pocket"
+    assert asked["about"].startswith("model pocket · segmenter pocket · a small model for trying things out")
+    assert capsys.readouterr().err.startswith("pocket is a small model for trying things out")
     assert main(["demo", "--host", "0.0.0.0", "--port", "8123", "--share", "--segmenter", "grabcut"], **parts) == 0
     assert asked["address"] == Address("0.0.0.0", 8123, True)
     assert asked["model"]["segmenter"] == "grabcut"

@@ -22,14 +22,14 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from thinkseg import __version__
 from thinkseg.errors import InputError, MalformedAnswer, ThinkSegError
 
 VERBS = {
-    "quickstart": "train the pocket model by reinforcement, offline, and report what it gained",
-    "segment": "think about images, point at what was asked for and cut it out",
+    "quickstart": "evaluate, train, evaluate again, report: on images of your own (--data) or on scenes",
+    "segment": "find in images what you ask for in words; write its mask and the thinking",
     "demo": "try a model in the browser",
     "train": "run a training stage from a recipe: sft or rl",
     "evaluate": "run a model on a benchmark",
@@ -38,12 +38,28 @@ VERBS = {
     "metrics": "compare a folder of masks, made by any system, with the true ones",
     "instruction": "fetch the sentences that published checkpoints were trained with, from their authors",
     "score": "score completions part by part, without a model",
-    "data": "list the known data sets, check a copy, show samples, prepare rows",
+    "data": "data sets: list, download and check them, show samples, split your own, prepare rows",
     "export": "write masks for other tools: COCO, YOLO, labelme, a table, cut-outs",
     "merge": "make one checkpoint of an adapter or of the shards of a training run",
     "push": "publish a finished checkpoint on the hub",
     "doctor": "say what is installed, which devices there are and what is missing",
 }
+
+GROUPS = {
+    "use a model": ("segment", "demo", "export"),
+    "train one": ("quickstart", "train", "merge", "push"),
+    "measure": ("evaluate", "compare", "metrics", "score", "reproduce"),
+    "what it needs": ("data", "instruction", "doctor"),
+}
+"""The verbs as the help shows them, by what they are for."""
+
+BEGIN = """\
+begin with:
+  thinkseg segment photo.jpg --query 'the main object'
+  thinkseg quickstart --data FOLDER --query 'the crack'   # images and masks of yours: minutes on a CPU
+  thinkseg quickstart                                     # without images of your own
+
+'thinkseg VERB --help' says more about a verb, with examples."""
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
 
@@ -80,21 +96,18 @@ def main(argv: Sequence[str] | None = None, **parts: Any) -> int:
 def create_parser(verb: str | None = None) -> argparse.ArgumentParser:
     """The parser of a verb, or with None that of ``thinkseg`` itself; building a verb's parser imports its module."""
     if verb is None:
-        width = max(map(len, VERBS))
-        parser = argparse.ArgumentParser(
+        parser = Parser(
             prog="thinkseg",
             usage="thinkseg [-h] [-V] [-v] VERB ...",
-            description="A large multimodal model that thinks, points and segments.",
-            epilog="verbs:\n"
-            + "\n".join(f"  {name:{width}}  {text}" for name, text in VERBS.items())
-            + "\n\nexample: thinkseg segment photo.jpg --query 'the animal that gives milk'"
-            + "\n'thinkseg VERB --help' says more about a verb.",
+            description="Ask for something in an image in words: a large multimodal model thinks and points, a\n"
+            "segmenter makes the mask. Train the model on images and masks of your own, with the mask as the reward.",
+            epilog=f"{_verbs()}\n\n{BEGIN}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         parser.add_argument("-V", "--version", action="version", version=f"thinkseg {__version__}")
     else:
         module = import_module(f"thinkseg.cli.{verb}")
-        parser = argparse.ArgumentParser(
+        parser = Parser(
             prog=f"thinkseg {verb}",
             description=VERBS[verb][0].upper() + VERBS[verb][1:] + ".",
             epilog=module.EXAMPLE,
@@ -104,6 +117,25 @@ def create_parser(verb: str | None = None) -> argparse.ArgumentParser:
         module.add_arguments(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
     return parser
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a wrong call in two lines, in place of a screen of flags above them; so do the parsers of its actions."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong and where to read on, and exit with 2."""
+        self.exit(WRONG_INPUT, f"{self.prog}: error: {message}\n'{self.prog} --help' says more\n")
+
+
+def _verbs() -> str:
+    """The verbs in their groups, and below them those that are in none."""
+    width = max(map(len, VERBS))
+    grouped = {name for names in GROUPS.values() for name in names}
+    groups = {**GROUPS, "others": tuple(name for name in VERBS if name not in grouped)}
+    lines = ["verbs:"]
+    for title, names in groups.items():
+        lines += [f" {title}"] * bool(names) + [f"  {name:{width}}  {VERBS[name]}" for name in names]
+    return "\n".join(lines)
 
 
 def _dispatch(words: list[str], parts: Mapping[str, Any]) -> int:

@@ -52,7 +52,9 @@ DONE, FAULTY = 0, 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments: one parser for each action."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, title="actions")
+    actions = parser.add_subparsers(
+        dest="action", metavar="{list,check,show,split,prepare}", required=True, title="actions"
+    )
 
     known = actions.add_parser("list", help="the data sets that are known", allow_abbrev=False)
     known.add_argument("name", metavar="NAME", nargs="?", help="only this one, with the folders that it should have")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from thinkseg.cli.model_flags import add_model_flags, identity, load_models
+from thinkseg.cli.model_flags import add_model_flags, identity, load_models, tell_of_pocket
 from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def run(args: argparse.Namespace, load: Loader | None = None, serve: Callable[..
         load: loads the models, in place of `load_pipeline`.
         serve: serves the page, in place of `thinkseg.serving.demo.serve`.
     """
+    from thinkseg.models.loading import POCKET, POCKET_IS
     from thinkseg.serving import demo
 
     if args.port is not None and not 1 <= args.port <= 65535:
@@ -53,10 +54,12 @@ def run(args: argparse.Namespace, load: Loader | None = None, serve: Callable[..
     if serve is None:
         demo.require_gradio()  # before the models, which take longer
     model = identity(args)
+    tell_of_pocket(args.model)
     pipeline = load_models(args, load=load)
     if args.host not in (LOOPBACK, "localhost", "::1"):
         print(f"the page can be reached from other machines at {args.host}, and has no password", file=sys.stderr)
     about = f"model {model['name']} · segmenter {model['segmenter']}"
+    about += f" · {POCKET_IS}" if args.model == POCKET else ""
     try:
         address = demo.Address(args.host, args.port, args.share)
         (serve or demo.serve)(pipeline, address, model=model, about=about, ready=_say)

@@ -7,22 +7,20 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
 from packaging.requirements import Requirement
 
+from thinkseg.installing import extra_command, own_command, pocket_command
 from thinkseg.machine import usable_cpus
 
 EXAMPLE = """\
 examples:
   thinkseg doctor
   thinkseg doctor --json | python -m json.tool"""
-
-GET_THINKSEG = "pip install -e ."
-GET_POCKET = "pip install -e ./pocket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ def examine(
         f"{p.name} {_state(p)}. Install it with: pip install '{p.name}{p.wanted}'" for p in packages if _fails(p)
     ]
     if requirements is None:
-        problems.append(f"thinkseg is not installed, only its sources are here. Install it with: {GET_THINKSEG}")
+        problems.append(f"thinkseg is not installed, only its sources are here. Install it with: {own_command()}")
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -145,23 +143,37 @@ def render(findings: dict[str, Any]) -> str:
             rows.append((package["name"], (package["found"] or "not installed") + mark))
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:{width}}  {text}" for name, text in rows]
-    for title in ("problems", "hints"):
-        if findings[title]:
-            lines += ["", f"{title}:", *(f"  {sentence}" for sentence in findings[title])]
+    for title, key in (("problems", "problems"), ("needed for some work only", "hints")):
+        if findings[key]:
+            lines += ["", f"{title}:", *(f"  {sentence}" for sentence in findings[key])]
+    if not findings["problems"]:
+        lines += ["", *_ready(findings)]
     return "\n".join(lines)
+
+
+def _ready(findings: Mapping[str, Any]) -> list[str]:
+    """What this machine is good for, where nothing is in the way, and how to begin."""
+    card = any(device.startswith("cuda") for device in findings["devices"])
+    good_for = "models of billions of weights, as far as the card's memory goes" if card else "the pocket models"
+    lines = [f"ready; {findings['devices'][0]} is good for {good_for}"]
+    if not card:
+        lines[0] += " (larger ones want a CUDA card)"
+    if findings["pocket"]:
+        lines.append("begin with: thinkseg segment photo.jpg --query 'the main object'")
+    return lines
 
 
 def _hints(packages: Iterable[Package], pocket: str | None) -> list[str]:
     """A sentence for each thing that only some work needs and that is not there."""
     hints = []
     if pocket is None:
-        hints.append(f"The pocket images and models are not installed. From a clone, install them with: {GET_POCKET}")
+        hints.append(f"The pocket images and models are not installed. Install them with: {pocket_command()}")
     missing: dict[str, list[str]] = {}
     for package in packages:
         if package.extra and not package.fits:
             missing.setdefault(package.extra, []).append(package.name)
     for extra, names in missing.items():
-        hints.append(f"The extra '{extra}' lacks {', '.join(names)}. Get it with: pip install 'thinkseg[{extra}]'")
+        hints.append(f"The extra '{extra}' lacks {', '.join(names)}. Get it with: {extra_command(extra)}")
     return hints
 
 

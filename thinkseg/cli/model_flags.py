@@ -92,6 +92,14 @@ def load_models(
     return load(args.model, config=config, device=args.device, dtype=args.dtype, batch_size=batch_size)
 
 
+def tell_of_pocket(model: str | Path) -> None:
+    """Say on stderr what the pocket model is, where it is the one that answers."""
+    from thinkseg.models.loading import FOR_REAL_USE, POCKET, POCKET_IS
+
+    if str(model) == POCKET:
+        print(f"{POCKET} is {POCKET_IS}; {FOR_REAL_USE}", file=sys.stderr)
+
+
 def load_aloud(model: str | Path, **options: Any) -> Pipeline:
     """Load a pipeline, as `load_pipeline` does, with a line on stderr."""
     from thinkseg.models.pipeline import load_pipeline

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thinkseg.cli.model_flags import add_model_flags, config_from_flags, load_aloud
+from thinkseg.cli.model_flags import add_model_flags, config_from_flags, load_aloud, tell_of_pocket
 from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace, load: Loader | None = None) -> int:
         batch_size=args.batch_size,
         device=args.device,
         dtype=args.dtype,
-        load=partial(_load, load),
+        load=partial(_load, load, tell=not args.json),
         **config_from_flags(args).said(),
     )
     outcomes = _followed(results, len(jobs), as_json=args.json)
@@ -114,11 +114,13 @@ def run(args: argparse.Namespace, load: Loader | None = None) -> int:
     return DONE if read and not failed else FAILED
 
 
-def _load(load: Loader | None, model: str | Path, **how: Any) -> Pipeline:
+def _load(load: Loader | None, model: str | Path, tell: bool, **how: Any) -> Pipeline:
     """The models; what is said meanwhile goes above the bar."""
     from tqdm import tqdm
 
     with tqdm.external_write_mode(file=sys.stderr):
+        if tell:
+            tell_of_pocket(model)
         return (load or load_aloud)(model, **how)
 
 

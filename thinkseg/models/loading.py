@@ -12,9 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from thinkseg.errors import CheckpointError, InputError
+from thinkseg.installing import pocket_command
 
 POCKET = "pocket"
 """The name that stands for the checkpoints of the `thinkseg-pocket` distribution."""
+
+POCKET_IS = "a small model for trying things out, best at the one main thing of a simple photo"
+"""What whoever uses it should know, on the page of the demo and on stderr."""
+
+FOR_REAL_USE = (
+    "for real use name a checkpoint, such as --model geshang/Seg-R1-3B (from the hub, for a CUDA card), "
+    "or train on images of your own: thinkseg quickstart --data FOLDER"
+)
+"""What whoever has seen enough of it does next."""
 
 _LONG_READ = 500_000_000
 """Bytes of weights from which reading them takes so long that a bar is welcome."""
@@ -43,8 +53,7 @@ def pocket_folder(part: str) -> Path | None:
         if error.name != "thinkseg_pocket":
             raise
         raise InputError(
-            f"the pocket {part} comes with a small package that is not installed. "
-            "Install it, in a clone of ThinkSeg, with: pip install ./pocket"
+            f"the pocket {part} comes with a small package that is not installed. Install it with: {pocket_command()}"
         ) from error
     try:
         folder = Path(pocket.path(part))

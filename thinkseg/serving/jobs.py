@@ -71,7 +71,10 @@ def list_jobs(
     for word in words:
         for job in [word] if isinstance(word, Job) else _jobs(str(word), asked, lines):
             if not job.query.strip():
-                raise InputError(f"the query is empty: say in words what to look for in '{job.image}', with --query")
+                raise InputError(
+                    f"the query is empty: say in words what to look for in '{job.image}', "
+                    "such as --query 'the main object'"
+                )
             jobs.setdefault((os.path.abspath(job.image), job.query), job)
     if not jobs:
         raise InputError("there is nothing to do: no image was named")

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from thinkseg.errors import DataError
 from thinkseg.imaging.opening import opened_upright
+from thinkseg.installing import pocket_command
 
 SPLITS = ("train", "test")
 
@@ -96,8 +97,6 @@ def _pocket_folder() -> Path:
     try:
         import thinkseg_pocket
     except ImportError:
-        raise DataError(
-            "the pocket images are not installed; install them with: pip install ./pocket (in a clone of ThinkSeg)"
-        ) from None
+        raise DataError(f"the pocket images are not installed; install them with: {pocket_command()}") from None
     folder: Path = thinkseg_pocket.path("images")
     return folder
