@@ -32,15 +32,21 @@ from typing import Any
 
 import numpy as np
 import yaml
+from annotation_texts import ANNOTATIONS
 from hostile_texts import completion, json_of, mutated, mutated_value, random_answer
 from PIL import Image
 
 import thinkseg
 from thinkseg.answers import FORMATS, AnswerFormat, get_format
 from thinkseg.answers.codec import answer_from_json
+from thinkseg.data.readers.class_maps import read_class_map
 from thinkseg.data.readers.coco import list_coco
+from thinkseg.data.readers.cvat import list_cvat
+from thinkseg.data.readers.label_studio import list_label_studio
+from thinkseg.data.readers.labelme import list_labelme
 from thinkseg.data.readers.segmentations import mask_from_run_lengths, mask_from_segmentation
 from thinkseg.data.readers.tables import list_table
+from thinkseg.data.readers.yolo import list_yolo
 from thinkseg.errors import DataError, ImageError, InputError, MalformedAnswer, ThinkSegError
 from thinkseg.evaluation.record_file import read_header, read_records
 from thinkseg.evaluation.report_file import read_report
@@ -155,6 +161,17 @@ def _all_of(listing: Any) -> None:
             check_sentence(error)
 
 
+def _each(splits: Mapping[str, Any]) -> None:
+    for listing in splits.values():
+        _all_of(listing)
+
+
+def _yolo_labels(file: Path) -> None:
+    names = file.with_name("classes.txt")
+    names.write_text("cup\nlid\n", encoding="utf-8")
+    _each(list_yolo(names))
+
+
 def _answer(value: Any) -> None:
     if isinstance(value, Mapping):
         answer_from_json(value)
@@ -177,6 +194,14 @@ READERS: Mapping[str, Reader] = {
     "table.tsv": Reader("tsv", _file("table.tsv", lambda file: _all_of(list_table(file)))),
     "table.jsonl": Reader("rows", _file("table.jsonl", lambda file: _all_of(list_table(file)))),
     "COCO file": Reader("coco", _file("coco.json", lambda file: _all_of(list_coco(file, file.parent)))),
+    "labelme": Reader("labelme", _file("a.json", lambda file: _all_of(list_labelme(file)))),
+    "Label Studio": Reader("label studio", _file("tasks.json", lambda file: _all_of(list_label_studio(file)))),
+    "CVAT": Reader("cvat", _file("annotations.xml", lambda file: _each(list_cvat(file)))),
+    "YOLO": Reader("yolo", _file("data.yaml", lambda file: _each(list_yolo(file)))),
+    "YOLO labels": Reader("yolo labels", _file("a.txt", _yolo_labels)),
+    "class map": Reader("class map", _file("classes.json", read_class_map)),
+    "class map in lines": Reader("class map lines", _file("labelmap.txt", read_class_map)),
+    "class map in rows": Reader("class map rows", _file("classes.csv", read_class_map)),
     "run lengths": Reader("runs", _value(mask_from_run_lengths)),
     "segmentation": Reader("polygons", _value(lambda value: mask_from_segmentation(value, Size(SIDE, SIDE)))),
     "answer as JSON": Reader("answer", _value(_answer)),
@@ -263,6 +288,7 @@ KINDS: Mapping[str, Callable[[random.Random, Callable[[Any], Any]], str]] = {
     "tsv": lambda rng, change: _table("\t", change),
     "rows": lambda rng, change: _lines(change, ROWS[0], {**ROWS[1], "mask": [RUNS, COMPRESSED], "masks": None}),
     "coco": lambda rng, change: json_of(change(COCO)),
+    **ANNOTATIONS,
     "runs": lambda rng, change: json_of(change(rng.choice((RUNS, COMPRESSED)))),
     "polygons": lambda rng, change: json_of(change(rng.choice((POLYGONS, POLYGONS[0], RUNS, COMPRESSED)))),
     "answer": lambda rng, change: json_of(change(ANSWER)),

@@ -178,6 +178,9 @@ def test_what_is_no_xml_or_another_export_is_refused_in_a_sentence(root):
     file.write_text("<annotations><image")
     with pytest.raises(DataError, match="cannot be read as XML"):
         load_dataset("cvat", "train", file)
+    file.write_text('<?xml version="1.0" encoding="of-nobody"?><annotations/>')
+    with pytest.raises(DataError, match="cannot be read as XML"):
+        load_dataset("cvat", "train", file)
     file.write_text(HEAD + '<track id="0" label="crack"></track></annotations>')
     with pytest.raises(DataError, match="is 'CVAT for video', whose tracks are not read: export 'CVAT for images'"):
         own(root)

@@ -153,6 +153,16 @@ def test_run_lengths_that_do_not_fill_the_image_are_refused(root, rle, told):
         own(root)[0]
 
 
+def test_a_brush_whose_labels_are_a_tool_of_their_own_is_one_object(root):
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[4:12, 7:31] = True
+    value = {"format": "rle", "rle": packed(mask)}
+    brush = region("brush", "", value) | {"value": value}
+    write(root, task(UPLOADED, annotation(brush, region("labels", "crack", value))))
+    (sample,) = own(root)
+    assert (sample.query, sample.instances.sum()) == ("the crack", 8 * 24)
+
+
 def test_an_ellipse_is_drawn_with_its_turn(root):
     value = {"x": 50, "y": 50, "radiusX": 20, "radiusY": 10, "rotation": 90}
     write(root, task(UPLOADED, annotation(region("ellipselabels", "hole", value))))
@@ -231,7 +241,8 @@ def test_the_short_export_is_read_as_well(root):
 
 
 def test_tasks_without_an_annotation_are_passed_over(root):
-    write(root, task(UPLOADED, annotation(polygon("crack"))), task("b.jpg"), task("z.jpg", annotation()))
+    odd = task("y.jpg", annotation() | {"result": 3})
+    write(root, task(UPLOADED, annotation(polygon("crack"))), task("b.jpg"), task("z.jpg", annotation()), odd)
     listing = own(root)
     assert len(listing) == 1
     assert not listing.faults

@@ -126,6 +126,19 @@ def test_images_are_found_where_the_files_say_below_the_folder_or_beside_them(tm
     assert len(own(tmp_path, images="far")) == 3
 
 
+def test_a_file_that_names_itself_as_older_ones_do_is_about_the_image_of_its_name(tmp_path):
+    Image.new("RGB", SIZE).save(tmp_path / "a.jpg")
+    write(tmp_path, "a", [shape("crack")], "a.json")
+    assert own(tmp_path)[0].image == tmp_path / "a.jpg"
+
+
+def test_a_name_longer_than_any_file_is_a_missing_image(tmp_path):
+    write(tmp_path, "a", [shape("crack")], "a" * 5000 + ".png")
+    write(tmp_path, "b", [shape("crack")])
+    listing = own(tmp_path)
+    assert [fault.kind for fault in listing.faults] == [FaultKind.MISSING_IMAGE]
+
+
 def test_nothing_outside_the_folder_is_read(tmp_path):
     Image.new("RGB", SIZE).save(tmp_path / "secret.jpg")
     write(tmp_path / "data", "a", [shape("crack")], str(tmp_path / "secret.jpg"))

@@ -138,7 +138,7 @@ def test_a_class_with_a_box_is_not_asked_for_in_that_image_and_is_said(ultralyti
     assert [sample.query for sample in listing] == ["the crack"]
     (fault,) = listing.faults
     assert fault.where.endswith("a.txt: rust_spot")
-    assert fault.detail == "no mask is known of 1 objects of this class, but a box, points or a line"
+    assert fault.detail == "objects without a mask, marked with a box, points or a line: 1"
     with pytest.raises(DataError, match=r"is not whole: 1 × bad-record"):
         load_dataset("yolo", "train", ultralytics)
 

@@ -43,10 +43,9 @@ from thinkseg.errors import DataError, InputError
 from thinkseg.imaging import IMAGE_SUFFIXES
 from thinkseg.types import Mask, Size
 
-UNDRAWN = ("rectanglelabels", "keypointlabels", "hypertextlabels")
-"""Kinds of labels that mark an object and do not say which pixels it has."""
+_LABELS = ("polygonlabels", "brushlabels", "ellipselabels", "rectanglelabels", "keypointlabels", "labels")
+"""Under what a region has its labels; the last is for brushes and polygons whose labels are a tool of their own."""
 
-_DRAWN = ("polygonlabels", "brushlabels", "ellipselabels")
 _START = 4096
 """Letters at the beginning of a file that are looked at before all of it is read."""
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
@@ -162,7 +161,7 @@ def _is_min(value: object) -> bool:
 
 def _labels(names: Iterable[str]) -> str:
     """Under what name a region has its labels, of the names of its fields; empty where it is none."""
-    return next((name for name in (*_DRAWN, *UNDRAWN) if name in names), "")
+    return next((name for name in _LABELS if name in names), "")
 
 
 def _image_of(task: Fields) -> str:
@@ -182,7 +181,9 @@ def _regions(task: Fields) -> list[Fields]:
         rows = told if isinstance(told, list) else []
         kept = [row for row in rows if isinstance(row, dict) and not row.get("was_cancelled")]
         chosen = max(enumerate(kept), key=lambda row: (str(row[1].get("updated_at") or ""), row[0]), default=(0, {}))[1]
-        results = chosen.get("result") or []
+        results = chosen.get("result")
+        if not isinstance(results, list):
+            results = []
         return [
             Fields({**row, **row["value"]}, f"a region of {task.where}")
             for row in results
@@ -211,23 +212,28 @@ def _marked(region: Fields) -> Iterator[Marked]:
         raise region.wrong(kind, "a list of names")
     if region.get("image_rotation") not in (None, 0, 360):
         raise region.wrong("image_rotation", "0: turn the image itself, and mark it then")
-    draw = _draw(region, kind)
+    draw = _draw(region)
     for name in names:
         yield Marked(name.strip(), draw)
 
 
-def _draw(region: Fields, kind: str) -> Draw | None:
-    if kind in UNDRAWN:
-        return None
-    if kind == "polygonlabels":
+def _draw(region: Fields) -> Draw | None:
+    """How a region is drawn; None where it does not say which pixels it has."""
+    if region.has("rle"):
+        return _brush(region)
+    if region.has("points"):
         return Polygon(_corners(region) / 100, shares=True)
-    if kind == "ellipselabels":
+    if region.has("radiusX"):
         rotation = region.number("rotation") if region.has("rotation") else 0.0
         radii = region.number("radiusX"), region.number("radiusY")
         if min(radii) <= 0:
             raise region.wrong("radiusX" if radii[0] <= 0 else "radiusY", "above 0")
         x, y, wide, high = (value / 100 for value in (region.number("x"), region.number("y"), *radii))
         return Ellipse(x, y, wide, high, rotation)
+    return None
+
+
+def _brush(region: Fields) -> Brush:
     if region.get("format") != "rle":
         raise region.wrong("format", "'rle'")
     told = region.raw("rle")

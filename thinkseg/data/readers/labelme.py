@@ -3,12 +3,14 @@
 A label is a class; shapes of one label and "group_id" are one object. Polygons, circles and masks are drawn as labelme
 draws them; a rectangle, a line or a point marks an object whose mask is not known. ``_background_`` is no class, and
 ``__ignore__`` marks pixels that count neither way, as in labelme's own examples. The image is the one that "imagePath"
-names, from the file's folder on, or else the one of the file's name beside it; "imageData" is not read.
+names, from the file's folder on, or else the one of the file's name beside it (older files name themselves);
+"imageData" is not read.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -132,8 +134,8 @@ class _Shape:
 
 def _image(folder: Path, name: str, told: str, images: Path | None) -> Path:
     """The image that a file is about: the first that is there of those it may mean, or else the first of these."""
-    candidates = list(_images(folder, name, told, images))
-    return next((image for image in candidates if image.is_file()), candidates[0])
+    candidates = [image for image in _images(folder, name, told, images) if image.suffix.lower() != ".json"]
+    return next((image for image in candidates if os.path.isfile(image)), candidates[0])
 
 
 def _images(folder: Path, name: str, told: str, images: Path | None) -> Iterator[Path]:

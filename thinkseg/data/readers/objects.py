@@ -6,6 +6,7 @@ drawn is the same for all. The target is the union of the objects of the class, 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,12 +243,12 @@ def list_objects(
     groups: list[tuple[AnnotatedImage, str]] = []
     bare: list[Fault] = []
     for image in images:
-        if not image.image.is_file():
+        if not os.path.isfile(image.image):  # a name may be longer than any file's
             found.append(Fault(FaultKind.MISSING_IMAGE, str(image.image), f"named in {image.truth}"))
             continue
         for kind, unknown in image.classes().items():
             if unknown:
-                told = f"no mask is known of {unknown} objects of this class, but a box, points or a line"
+                told = f"objects without a mask, marked with a box, points or a line: {unknown}"
                 bare.append(Fault(FaultKind.BAD_RECORD, f"{image.truth}: {kind}", told))
             else:
                 groups.append((image, kind))

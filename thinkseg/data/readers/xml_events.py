@@ -100,5 +100,5 @@ def _fed(parser: expat.XMLParserType, file: Path) -> Iterator[None]:
                 yield
             parser.Parse(b"", True)
             yield
-    except (expat.ExpatError, OSError, ValueError) as error:
+    except (expat.ExpatError, OSError, ValueError, LookupError) as error:  # the last: an encoding that nobody knows
         raise BrokenFile(FaultKind.UNREADABLE, file, f"'{file}' cannot be read as XML ({error})") from error

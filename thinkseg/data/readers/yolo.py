@@ -8,6 +8,7 @@ are in which split, or a line each in ``classes.txt`` or ``obj.names`` (Label St
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -98,7 +99,7 @@ def _listing(
             faults.append(Fault(FaultKind.AMBIGUOUS, str(root / image), f"shares its labels with {root / other}"))
             continue
         file = root / labels_of(image)
-        if file.is_file():  # an image without objects needs none
+        if os.path.isfile(file):  # an image without objects needs none
             try:
                 objects = tuple(_objects(file, names, encoding))
             except DataError as error:
@@ -180,7 +181,7 @@ def _images(root: Path, told: object, content: Mapping[str, Any], file: Path) ->
     place = _below(root, told, base if isinstance(base, str) else "")
     if place is None:
         return []
-    if (root / place).is_dir():
+    if os.path.isdir(root / place):
         below = images_below(root / place)
         tell_passed_over(below.passed_over, root / place)
         return [name if place == "." else f"{place}/{name}" for name in below.images]
@@ -209,7 +210,7 @@ def _below(root: Path, told: str, base: str) -> str | None:
     tried += [parts[1:]] if parts[0] == "data" else []
     tried += [parts[first:] for first in range(1, len(parts) - 1)] if told.startswith("/") else []
     names = (name_below("/".join(some)) for some in tried if some)
-    return next((name for name in names if name is not None and (root / name).exists()), None)
+    return next((name for name in names if name is not None and os.path.exists(root / name)), None)
 
 
 def _parts(path: str) -> list[str]:
