@@ -71,6 +71,7 @@ def test_splits_are_those_of_the_yaml_file_and_one_can_be_named(ultralytics):
     assert list(own(ultralytics)) == ["train", "val"]
     assert list(own(ultralytics, split="val")) == ["val"]
     assert list(own(ultralytics / "data.yaml")) == ["train", "val"]
+    (ultralytics / "data.yaml").write_text(ULTRALYTICS.replace("0:", "'0':").replace("1:", '"1":'))
     for name in ("own", "yolo"):
         assert len(load_dataset(name, "train", ultralytics)) == 2
     with pytest.raises(DataError, match=r"the YOLO polygons in '.*' have no split 'test'; they have: train, val"):

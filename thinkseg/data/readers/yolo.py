@@ -158,10 +158,14 @@ def _yaml(file: Path, encoding: str) -> Mapping[str, Any]:
 def _names(content: Mapping[str, Any], file: Path) -> Mapping[int, str]:
     told = content.get("names")
     pairs = list(enumerate(told)) if isinstance(told, list) else list(told.items()) if isinstance(told, dict) else []
-    names = {key: str(name).strip() for key, name in pairs if type(key) is int and isinstance(name, str | int)}
+    names = {int(key): str(name).strip() for key, name in pairs if _is_number(key) and isinstance(name, str | int)}
     if not pairs or len(names) != len(pairs) or not all(names.values()):
         raise DataError(f"'names' in '{file}' should name the classes, as a list or by number, found {shown(told)}")
     return names
+
+
+def _is_number(key: object) -> bool:
+    return type(key) is int or (isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) < 10)
 
 
 def _lines(file: Path, encoding: str) -> Mapping[int, str]:
