@@ -29,9 +29,9 @@ what it does ('thinkseg data ACTION --help' says more):
             train on; goes on where it was stopped
 
 data of your own: a CSV, TSV or JSONL file with the columns image, mask, query; or two folders, of images and of
-masks; or images and a file of COCO instances; or what a tool for annotation has written (YOLO), found by itself
-or named with --dataset. Prepared and published rows are read, too. Or code of your own, named as FILE.py:NAME: a
-function that gives samples (docs/data/own.md).
+masks; or what a tool for annotation has written (COCO JSON, YOLO, labelme, Label Studio, CVAT, Pascal VOC, masks by
+colour), found by itself or named with --dataset (docs/data/formats.md). Prepared and published rows are read, too. Or
+code of your own, named as FILE.py:NAME: a function that gives samples (docs/data/own.md).
 
 examples:
   thinkseg data list cod10k
@@ -112,7 +112,7 @@ def run_list(args: argparse.Namespace) -> int:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
-        print("\nand data of your own: a table, two folders, COCO instances ('thinkseg data --help'), or")
+        print("\nand data of your own: a table, two folders ('thinkseg data --help'), or")
         for own in FORMATS.values():
             print(f"  {own.name.ljust(widths[0])}  {own.title}")
     return DONE

@@ -15,7 +15,8 @@ examples:
   thinkseg metrics outputs/ COD10K/Test/GT_Object/ --json scores.json
   thinkseg metrics outputs/ DIS5K/DIS-TE1/gt/ --hce --processes 8
   thinkseg metrics outputs/ targets/ --measures giou,ciou,p50,my_measures.py:dice   # one of your own: docs/metrics.md
-  thinkseg metrics runs/cod10k/masks/ COD10K/Test/GT_Object/   # what 'thinkseg evaluate --save-masks' has written"""
+  thinkseg metrics runs/cod10k/masks/ COD10K/Test/GT_Object/   # what 'thinkseg evaluate --save-masks' has written
+  thinkseg metrics cut/ outlines/   # what 'thinkseg segment --out cut' has written: NAME.mask.png"""
 
 DIGITS = 4
 

@@ -75,7 +75,13 @@ def write_labelme(root: Path) -> None:
          "group_id": None, "shape_type": "polygon", "flags": {}}
         for label, (left, top, right, bottom) in (("crack", CRACK), ("rust_spot", RUST))
     ]  # fmt: skip
-    content = {"version": "5.4.1", "flags": {}, "shapes": shapes, "imagePath": "a.jpg", "imageData": None}
+    content: dict[str, object] = {
+        "version": "5.4.1",
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": "a.jpg",
+        "imageData": None,
+    }
     content |= {"imageWidth": SIZE[0], "imageHeight": SIZE[1]}
     (root / "a.json").write_text(json.dumps(content), encoding="utf-8")
 
