@@ -70,7 +70,7 @@ def write_yolo(root: Path) -> None:
 def write_labelme(root: Path) -> None:
     """A file of labelme beside its image; its polygons go through the outermost pixels."""
     _photo(root / "a.jpg")
-    shapes = [
+    shapes: list[dict[str, object]] = [
         {"label": label, "points": [[left, top], [right - 1, top], [right - 1, bottom - 1], [left, bottom - 1]],
          "group_id": None, "shape_type": "polygon", "flags": {}}
         for label, (left, top, right, bottom) in (("crack", CRACK), ("rust_spot", RUST))
