@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,10 @@ SMALL_BYTES = 200_000_000
 """A checkpoint whose weights take less trains by the small recipe, on a CPU too."""
 MINUTES = {"cpu": 8.0, "gpu": 60.0}
 """What the whole job may take where the user says nothing."""
+
+
+Card = tuple[str, float]
+"""The name of a CUDA card and its free memory in GB; an empty name where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +100,37 @@ class StartChoice:
     """A sentence."""
 
 
-def choose(options: OwnOptions) -> StartChoice:
+def _card() -> Card:
+    from thinkseg.models.loading import cuda_card
+
+    return cuda_card()
+
+
+def _is_here(model: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(model, "config.json"), str)
+
+
+def choose(
+    options: OwnOptions, card: Callable[[], Card] = _card, is_here: Callable[[str], bool] = _is_here
+) -> StartChoice:
     """The start and the recipe, as the user says, or by the device.
+
+    Args:
+        options: what the user says.
+        card: looks which CUDA card there is.
+        is_here: whether a model of the hub is in this machine's cache.
 
     Raises:
         InputError: there is no such model or recipe, or the card is too small for it.
     """
     from thinkseg.training.config import load_recipe
 
-    card, free = _card()
+    name_of_card, free = card()
     model, why = options.model, ""
     if model is None and options.recipe is None:
-        model, why = _usual(card, free)
+        model, why = _usual(name_of_card, free, is_here)
     name = options.recipe or (SMALL_RECIPE if model is None or _is_small(model) else LARGE_RECIPE)
     overrides: dict[str, Any] = {"output": str(options.out / "training"), "seed": options.seed}
     if model is not None:
@@ -119,16 +143,16 @@ def choose(options: OwnOptions) -> StartChoice:
     if recipe.stage != "rl":
         raise InputError(f"the quickstart trains by reinforcement: expected a recipe for rl, found {recipe.stage}")
     if name == LARGE_RECIPE and free < LARGE_GB:
-        found = f"{free:.1f} GB are free" if card else "no CUDA card is there"
+        found = f"{free:.1f} GB are free" if name_of_card else "no CUDA card is there"
         raise InputError(
             f"'{recipe.model.path}' is trained on a card with at least {LARGE_GB:g} GB free, and {found}: free memory, "
             "name a recipe of your own with --recipe, or take the small model with --model pocket"
         )
-    minutes = options.minutes or MINUTES["gpu" if card else "cpu"]
+    minutes = options.minutes or MINUTES["gpu" if name_of_card else "cpu"]
     return StartChoice(recipe, minutes, why or f"the start is '{recipe.model.path}', by the recipe '{name}'")
 
 
-def _usual(card: str, free: float) -> tuple[str, str]:
+def _usual(card: str, free: float, is_here: Callable[[str], bool]) -> tuple[str, str]:
     """The start where the user names none, and why it is this one."""
     if not card:
         return "pocket", "no CUDA card is here, so the small model 'pocket' is trained, which has 2 million weights"
@@ -137,26 +161,12 @@ def _usual(card: str, free: float) -> tuple[str, str]:
             f"{card} has {free:.1f} GB free, less than the {LARGE_GB:g} GB that '{LARGE_MODEL}' takes, so the small "
             "model 'pocket' is trained"
         )
-    if not _is_here(LARGE_MODEL):
+    if not is_here(LARGE_MODEL):
         return "pocket", (
             f"'{LARGE_MODEL}' is not on this machine, and nothing is downloaded unasked, so the small model 'pocket' "
             f"is trained: --model {LARGE_MODEL} downloads the large one (8 GB), which is for real use"
         )
     return LARGE_MODEL, f"{card} has {free:.0f} GB free, enough for adapters on '{LARGE_MODEL}'"
-
-
-def _card() -> tuple[str, float]:
-    """The name of the CUDA card and what is free of its memory, in GB; an empty name where there is none."""
-    from thinkseg.models.loading import cuda_card
-
-    return cuda_card()
-
-
-def _is_here(model: str) -> bool:
-    """Whether a model of the hub is in this machine's cache."""
-    from huggingface_hub import try_to_load_from_cache
-
-    return isinstance(try_to_load_from_cache(model, "config.json"), str)
 
 
 def _is_small(model: str) -> bool:

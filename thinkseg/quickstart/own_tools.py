@@ -36,8 +36,8 @@ FINDS_NEXT_TO_NOTHING = 0.15
 """Mean IoU on these, below which reinforcement has too little to reward, so that imitation comes first."""
 IMITATION_SHARE = 0.3
 """Of the time to train."""
-REPORT_SECONDS = 20.0
-"""For what comes after the last evaluation."""
+REPORT_SECONDS = 30.0
+"""For the start of the program, and for what comes after the last evaluation."""
 SHORTEST = 10.0
 """Seconds of training, at least, however little time is left."""
 
