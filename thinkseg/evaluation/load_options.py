@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,5 +36,20 @@ class LoadOptions:
 
     def of_own(self) -> dict[str, str]:
         """What is said of data of one's own."""
-        told = {name: getattr(self, name) for name in ("query", "split", "images", "masks", "annotations", "dataset")}
-        return {name: value for name, value in told.items() if value}
+        return {name: value for name in _OWN if (value := getattr(self, name))}
+
+    def asked(self) -> dict[str, str]:
+        """What is kept of them beside the place of the data, in the `asked` of a run's header."""
+        encoding = {"encoding": self.encoding} if self.encoding else {}
+        return encoding | {f"{_PREFIX}{name}": value for name, value in self.of_own().items()}
+
+    @classmethod
+    def of_run(cls, asked: Mapping[str, Any], limit: int | None, seed: int, root: Path | None) -> LoadOptions:
+        """The options of a run, from what its header keeps of them."""
+        own = {name: str(asked[f"{_PREFIX}{name}"]) for name in _OWN if f"{_PREFIX}{name}" in asked}
+        return cls(limit, seed, root, str(asked.get("encoding", "")), **own)
+
+
+_OWN = ("query", "split", "images", "masks", "annotations", "dataset")
+_PREFIX = "data."
+"""Before their names in a header, where the segmenter's masks are asked for, too."""

@@ -200,9 +200,7 @@ class EvaluationPlan:
             answer_format=pipeline.answer_format.reader_name if isinstance(pipeline, Pipeline) else "",
             protocol=self.protocol,
             data="" if self.options.root is None else str(self.options.root.resolve()),
-            asked=self.model.asked()
-            | ({"encoding": self.options.encoding} if self.options.encoding else {})
-            | self.options.of_own(),
+            asked=self.model.asked() | self.options.asked(),
             code=code_digests(named),
             segmenter_revision=self._segmenter_revision(),
             dtype=dtype_of(pipeline),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from thinkseg.data.listing import Listing
@@ -36,13 +37,9 @@ def predicted_samples(run: Run, images: str = "") -> LazySamples:
         DataError: it has other samples by now.
     """
     header = run.header
-    own = {name: str(header.asked[name]) for name in _OWN if header.asked.get(name)}
-    options = LoadOptions(
-        None if header.protocol != "default" else len(run.records),
-        header.seed,
-        Path(header.data) if header.data else None,
-        **own | ({"images": images} if images else {}),
-    )
+    limit = None if header.protocol != "default" else len(run.records)
+    options = LoadOptions.of_run(header.asked, limit, header.seed, Path(header.data) if header.data else None)
+    options = replace(options, images=images) if images else options
     try:
         _, samples = load_benchmark(header.benchmark, options, header.protocol)
     except InputError as error:
@@ -63,9 +60,6 @@ def _check(record: PredictionRecord, identifier: str) -> None:
         raise DataError(
             f"the data of this evaluation have changed: expected sample '{record.id}', found '{identifier}'"
         )
-
-
-_OWN = ("encoding", "query", "split", "images", "masks", "annotations", "dataset")
 
 
 class _Predicted(LazySamples):

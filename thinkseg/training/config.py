@@ -283,6 +283,9 @@ class Fragment(RecipeSettings):
     """How completions are sampled."""
     validation: Validation | None = None
     """Held-out samples to measure the model on while it trains; null for none."""
+    thinking: Literal["unlearnt", "own"] = "unlearnt"
+    """Of answers without thinking, such as those made from masks, in sft: `unlearnt` leaves it out of what is learnt,
+    `own` takes what the model itself thinks where that leads to the right place."""
     steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
     """Optimiser steps in all; null to count epochs instead."""
     epochs: Annotated[float, Field(gt=0, le=1_000_000)] | None = None

@@ -12,7 +12,7 @@ segmenter. Rows of one batch that show the same sample share its objects, so an 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
 import numpy as np
@@ -113,6 +113,8 @@ class RowBuilder:
         answer_format: asks for the answer, and renders references.
         reasoner: the model that is trained, for its frames and its processor.
         with_answers: whether rows carry the reference answer (sft).
+        wording: how queries are put into words; the format's own when None.
+        thoughts: by the places of samples, what is thought in their answers where the reference thinks nothing.
     """
 
     def __init__(
@@ -124,7 +126,9 @@ class RowBuilder:
         *,
         with_answers: bool = False,
         wording: Wording | None = None,
+        thoughts: Mapping[int, str] | None = None,
     ) -> None:
+        self._thoughts = thoughts or {}
         self._samples = samples
         self._schedule = schedule
         self._format = answer_format
@@ -169,7 +173,8 @@ class RowBuilder:
                 f"the image of sample '{sample.id}' cannot be trained on: {error}; leave it out"
             ) from error
         reference = reference_of(sample, self._format.points_per_object)
-        answer = self._answer(sample, reference, frame) if self._with_answers else ""
+        thought = self._thoughts.get(self._schedule[key], "")
+        answer = self._answer(sample, reference, frame, thought) if self._with_answers else ""
         return TrainingRow(
             prompt=chat_messages(self._wording.instruction(sample)),
             images=[self._eye.resize(image)],
@@ -185,10 +190,11 @@ class RowBuilder:
             not_learnt=end_of_unknown_thinking(answer),
         )
 
-    def _answer(self, sample: Sample, reference: Answer | None, frame: Size) -> str:
+    def _answer(self, sample: Sample, reference: Answer | None, frame: Size, thought: str) -> str:
         """The text that the model learns to write."""
+        told = _told(sample, reference)
         try:
-            return self._format.render(_told(sample, reference).rescaled(frame))
+            return self._format.render(replace(told, think=told.think or thought).rescaled(frame))
         except ValueError as error:
             raise DataError(f"sample '{sample.id}' cannot be taught: {error}; leave it out") from error
 

@@ -8,7 +8,7 @@ and of an answer without thinking, such as one that was made from masks, not tha
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from thinkseg.training.config import Recipe
 from thinkseg.training.policy import add_stop
 from thinkseg.training.rows import RowBuilder, Rows, Schedule, TrainingRow
 from thinkseg.training.stage import CreateTrainer, Plan, PreparedRun, Stage
+from thinkseg.training.thinking import own_thoughts
 
 IGNORED = -100
 """The label of a token that is not learnt."""
@@ -43,7 +44,13 @@ def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
     add_stop(policy.reasoner.model, collator.end_of_turn)
     schedule = Schedule(len(run.samples), recipe.seed, recipe.data.shuffle)
     builder = RowBuilder(
-        run.samples, schedule, policy.answer_format, policy.reasoner, with_answers=True, wording=policy.wording
+        run.samples,
+        schedule,
+        policy.answer_format,
+        policy.reasoner,
+        with_answers=True,
+        wording=policy.wording,
+        thoughts=_thoughts(run, schedule) if recipe.thinking == "own" else None,
     )
     trainer = create(
         model=policy.reasoner.model,
@@ -57,6 +64,14 @@ def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
     # take no count of the tokens, but the loss is TRL's and does.
     trainer.model_accepts_loss_kwargs = True
     return trainer
+
+
+def _thoughts(run: PreparedRun, schedule: Schedule) -> Mapping[int, str]:
+    """The model's own thinking for the samples that the run shows."""
+    shown = sorted({schedule[row] for row in range(run.plan.rows)})
+    policy = run.policy
+    policy.reasoner.model.to(run.args.device)  # where the trainer will have it
+    return own_thoughts(policy.reasoner, policy.wording, run.samples, shown)
 
 
 STAGE = Stage("SFTTrainer", arguments, plan_run, create_trainer)

@@ -59,7 +59,7 @@ def samples_of(run: Run, root: Path | None = None) -> Sequence[Sample] | None:
         return None
     root = root if root is not None else Path(header.data) if header.data else None
     try:
-        options = LoadOptions(len(records), header.seed, root, str(header.asked.get("encoding", "")))
+        options = LoadOptions.of_run(header.asked, len(records), header.seed, root)
         _, samples = load_benchmark(header.benchmark, options, header.protocol)
         same = len(samples) == len(records) and samples[len(records) - 1].id == records[-1].id
     except InputError:
