@@ -13,6 +13,7 @@ from PIL import Image
 
 from thinkseg.cli import create_parser, main
 from thinkseg.data.readers.folders import list_folders
+from thinkseg.training.config import load_recipe
 
 PAGE = Path(__file__).parents[1] / "docs" / "own_images.md"
 
@@ -55,8 +56,11 @@ def test_the_commands_of_the_page_run_one_after_another(repository, tmp_path, mo
 
 @pytest.mark.parametrize("words", [words for words in commands() if words[0] == "thinkseg"], ids=" ".join)
 def test_every_command_of_the_page_is_one(words):
-    args = create_parser(words[1]).parse_args(words[2:])
-    assert args is not None
+    _, rest = create_parser(words[1]).parse_known_args(words[2:])
+    if words[1] == "train":  # what is left there are settings of the recipe
+        load_recipe(words[3], rest)
+    else:
+        assert rest == []
 
 
 def test_the_script_makes_a_folder_as_users_have_them(repository, tmp_path, monkeypatch):

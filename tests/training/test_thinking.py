@@ -20,7 +20,9 @@ SIZE = Size(64, 64)
 
 
 def boxed(think, *box):
-    prompts = (ObjectPrompt(Box(*box), (Point((box[0] + box[2]) / 2, (box[1] + box[3]) / 2),)),) if box else ()
+    prompts = (
+        (ObjectPrompt(Box(*map(float, box)), (Point((box[0] + box[2]) / 2, (box[1] + box[3]) / 2),)),) if box else ()
+    )
     return Answer(SIZE, prompts, think)
 
 
