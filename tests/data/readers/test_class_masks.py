@@ -108,6 +108,13 @@ def test_labelmes_converter_writes_voc_folders_with_a_list_of_names(tmp_path):
     assert crack.instances is None
 
 
+def test_masks_of_two_values_in_a_folder_of_vocs_name_stay_what_they_are(tmp_path):
+    photo(tmp_path / "JPEGImages/a.jpg")
+    palette_image(tmp_path / "SegmentationClass/a.png", CODES == 1)
+    (sample,) = own(tmp_path)["all"]
+    assert (sample.query, sample.target.sum()) == ("the main object", 100)
+
+
 def test_images_that_a_split_lists_and_that_are_not_there_are_told(voc):
     (voc / "VOC2012/SegmentationClass/2007_000032.png").unlink()
     (voc / "VOC2012/ImageSets/Segmentation/train.txt").write_text("2007_000032\n2007_009999\n")

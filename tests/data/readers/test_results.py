@@ -72,6 +72,16 @@ def test_images_that_have_moved_are_found_where_it_is_said(cut):
     assert [sample.image.parent.name for sample in own(cut, "results", images="../moved")] == ["moved", "moved"]
 
 
+def test_true_masks_beside_results_are_the_ones_that_are_taken(cut, tmp_path):
+    write(tmp_path, tmp_path / "images/a.jpg", "the crack", square())
+    save_mask(square(0, 0, 3), tmp_path / "masks/a.png")
+    (sample,) = own(tmp_path)
+    assert sample.target.sum() == 9
+    (tmp_path / "masks/a.png").unlink()
+    (tmp_path / "mine.csv").write_text("image,query,mask\nimages/a.jpg,the wall,none\n")
+    assert own(tmp_path)[0].query == "the wall"
+
+
 def test_a_folder_without_results_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"found no results of 'thinkseg segment' in '.*': expected 'NAME.mask.png'"):
         own(tmp_path, "results")

@@ -12,14 +12,19 @@ from thinkseg.data.readers.class_masks import list_class_masks
 from thinkseg.data.text import read_text
 from thinkseg.errors import DataError
 
+_BESIDE = ("ImageSets", "SegmentationObject", "Annotations", *MAP_FILES)
 _CLASSES, _OBJECTS, _SETS = "SegmentationClass", "SegmentationObject", "ImageSets/Segmentation"
 
 
 def find_voc(root: Path, encoding: str = "") -> Path | None:
-    """The folder that ``SegmentationClass`` lies in, with masks; the first one below the root; or None."""
+    """The folder that ``SegmentationClass`` lies in, with masks; the first one below the root; or None.
+
+    Something else of Pascal VOC, or a class map, has to lie beside it: such a folder may have masks of two values, too.
+    """
     del encoding
     folders = Tree(root).find(_CLASSES) if root.is_dir() else iter(())
-    return next((folder.parent for folder in folders if has_images(folder)), None)
+    found = (folder.parent for folder in folders if has_images(folder))
+    return next((place for place in found if any((place / name).exists() for name in _BESIDE)), None)
 
 
 def list_voc(folder: Path, query: str, images: Path | None, encoding: str) -> Mapping[str, Listing]:

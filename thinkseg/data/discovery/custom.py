@@ -76,6 +76,8 @@ def _of_a_tool(root: Path, told: Told, split: str, format: str) -> dict[str, Lis
         pair = not kind.masks_are_its_own and tree.named(root, IMAGE_WORDS, depth=3)
         masks = tree.named(root, MASK_WORDS, depth=3) if pair else None
         beside = masks or next((file for file in sorted(root.iterdir()) if has_requests(file, told.encoding)), None)
+        if beside is not None and kind.by_a_model:
+            return None
         if beside is not None:
             raise DataError(
                 f"found {kind.title} in '{root}' and beside them '{beside}': say which is meant, with '--dataset "

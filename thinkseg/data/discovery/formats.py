@@ -50,6 +50,8 @@ class Format:
     """The splits, "all" where there are none, from what `find` gave."""
     masks_are_its_own: bool = False
     """Whether its masks lie in a folder that would be taken for masks of two values."""
+    by_a_model: bool = False
+    """Whether a model has made its masks, so that others that lie beside them are the truth."""
 
 
 FORMATS: Mapping[str, Format] = {
@@ -94,7 +96,7 @@ FORMATS: Mapping[str, Format] = {
         Format(
             "voc",
             "Pascal VOC's masks",
-            "a folder 'SegmentationClass', with 'JPEGImages' beside it",
+            "a folder 'SegmentationClass', with 'ImageSets', 'SegmentationObject' or a class map beside it",
             find_voc,
             lambda found, told: list_voc(found, told.query, told.images, told.encoding),
             masks_are_its_own=True,
@@ -113,7 +115,7 @@ FORMATS: Mapping[str, Format] = {
             "'NAME.mask.png' beside 'NAME.json'",
             find_results,
             lambda found, told: _one(list_results(found, images=told.images, confined=not told.named)),
-            masks_are_its_own=True,
+            by_a_model=True,
         ),
     )
 }
@@ -134,6 +136,8 @@ def find_format(root: Path, told: Told, name: str = "") -> tuple[Format, Mapping
         return FORMATS[name], FORMATS[name].read(root, told)
     wanted = [FORMATS[name]] if name else list(FORMATS.values())
     found = [(one, place) for one in wanted if (place := one.find(root, told.encoding)) is not None]
+    if len(found) > 1:
+        found = [(one, place) for one, place in found if not one.by_a_model]
     if len(found) > 1:
         places = ", ".join(f"{one.name} ('{place}')" for one, place in found)
         raise DataError(f"found data of several formats in '{root}': say which is meant with '--dataset', of {places}")

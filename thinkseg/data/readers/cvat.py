@@ -18,18 +18,8 @@ import numpy as np
 from thinkseg.data.fields import shown
 from thinkseg.data.listing import BadRows, Fault, FaultKind
 from thinkseg.data.names import images_below, name_below
-from thinkseg.data.readers.objects import (
-    Draw,
-    Ellipse,
-    Marked,
-    MarkedImage,
-    ObjectsListing,
-    Polygon,
-    by_last_part,
-    corners_from,
-    find_by_name,
-    list_objects,
-)
+from thinkseg.data.readers.objects import Marked, MarkedImage, ObjectsListing, by_last_part, find_by_name, list_objects
+from thinkseg.data.readers.shapes import Draw, Ellipse, Polygon, corners_from
 from thinkseg.data.readers.xml_events import Element, elements, root_name
 from thinkseg.errors import DataError
 from thinkseg.imaging import MAX_PIXELS

@@ -26,18 +26,8 @@ from thinkseg.data.fields import FieldError, Fields, finite, shown
 from thinkseg.data.listing import BadRows, BrokenFile, Fault, FaultKind
 from thinkseg.data.names import images_below
 from thinkseg.data.readers.brushes import mask_from_brush
-from thinkseg.data.readers.objects import (
-    Draw,
-    Ellipse,
-    Marked,
-    MarkedImage,
-    ObjectsListing,
-    Polygon,
-    by_last_part,
-    corners_from,
-    find_by_name,
-    list_objects,
-)
+from thinkseg.data.readers.objects import Marked, MarkedImage, ObjectsListing, by_last_part, find_by_name, list_objects
+from thinkseg.data.readers.shapes import Draw, Ellipse, Polygon, corners_from
 from thinkseg.data.text import read_text
 from thinkseg.errors import DataError, InputError
 from thinkseg.imaging import IMAGE_SUFFIXES

@@ -22,7 +22,8 @@ from thinkseg.data.fields import Fields, shown
 from thinkseg.data.listing import Fault, FaultKind
 from thinkseg.data.names import files_below, name_below
 from thinkseg.data.readers.labelme_shapes import Drawer, drawer_of, paint_polygon
-from thinkseg.data.readers.objects import Draw, Marked, MarkedImage, ObjectsListing, list_objects
+from thinkseg.data.readers.objects import Marked, MarkedImage, ObjectsListing, list_objects
+from thinkseg.data.readers.shapes import Draw
 from thinkseg.data.text import read_text
 from thinkseg.errors import DataError, InputError
 from thinkseg.imaging import IMAGE_SUFFIXES
@@ -39,6 +40,8 @@ _LOOKED_AT = 20
 
 def find_labelme(root: Path, encoding: str = "") -> Path | None:
     """A folder that labelme's files lie in or below, or one such file; None where there is none."""
+    if root.is_file() and root.suffix.lower() != ".json":
+        return None
     files = [root] if root.is_file() else (root / name for name in files_below(root) if name.endswith(".json"))
     for file in islice(files, _LOOKED_AT):
         try:

@@ -7,78 +7,23 @@ drawn is the same for all. The target is the union of the objects of the class, 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float64
 
-from thinkseg.data.fields import shown
 from thinkseg.data.listing import Entry, Fault, FaultKind, Listing
-from thinkseg.data.readers.segmentations import mask_from_segmentation, stacked
+from thinkseg.data.readers.class_queries import QUERY, asked
+from thinkseg.data.readers.segmentations import stacked
+from thinkseg.data.readers.shapes import Draw
 from thinkseg.data.text import printable
 from thinkseg.errors import DataError, InputError
 from thinkseg.imaging import read_header, size_difference
 from thinkseg.types import Mask, Masks, Sample, Size
 
-QUERY = "the {}"
-"""What is asked where nothing is said; ``{}`` stands for the name of the class."""
-
 TASK = "instances"
-
-_DETERMINERS = frozenset({
-    "the", "a", "an", "every", "each", "all", "both", "any", "some", "no", "this", "that", "these", "those", "my",
-    "your", "his", "her", "its", "our", "their", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
-    "ten",
-})  # fmt: skip
-"""A name that begins with one of them is a query as it is."""
-
-Draw = Callable[[Size], Mask]
-"""The mask of a shape at the size of its image."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Polygon:
-    """A polygon, drawn by COCO's tools."""
-
-    corners: Float64[np.ndarray, "corners 2"]
-    """x and y of each."""
-    shares: bool = False
-    """Whether they are shares of width and height, from 0 to 1; else they are pixels."""
-
-    def __call__(self, size: Size) -> Mask:
-        """Its mask.
-
-        Raises:
-            ImageError: it has fewer than three corners, or one that is far away.
-        """
-        corners = self.corners * (size.wh if self.shares else 1)
-        return mask_from_segmentation([corners.ravel().tolist()], size)
-
-
-@dataclass(frozen=True, slots=True)
-class Ellipse:
-    """An ellipse; its numbers are shares of width and height, from 0 to 1, its angle degrees clockwise."""
-
-    x: float
-    """Of its middle."""
-    y: float
-    radius_x: float
-    """Before it is turned, a share of the width."""
-    radius_y: float
-    """A share of the height."""
-    rotation: float = 0.0
-
-    def __call__(self, size: Size) -> Mask:
-        """Its mask: the pixels whose middles it holds."""
-        rows, columns = np.ogrid[: size.height, : size.width]
-        x, y = columns + 0.5 - self.x * size.width, rows + 0.5 - self.y * size.height
-        angle = np.deg2rad(self.rotation)
-        along, beside = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-        inside: Mask = (along / (self.radius_x * size.width)) ** 2 + (beside / (self.radius_y * size.height)) ** 2 <= 1
-        return inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,49 +209,6 @@ def list_objects(
             ": say where the name of the class goes, as in 'the {}', or leave the query out"
         )
     return ObjectsListing(name, folder, groups, query or QUERY, [*found, *bare])
-
-
-def asked(query: str, name: str) -> str:
-    """What is asked for a class.
-
-    Args:
-        query: with ``{}`` for the name.
-        name: of the class; underscores become blanks, and a word such as "a" or "every" takes the place of "the".
-
-    >>> asked("the {}", "traffic_light"), asked("the {}", "every crack"), asked("all {} in sight", "cracks")
-    ('the traffic light', 'every crack', 'all cracks in sight')
-    """
-    words = name.replace("_", " ").split()
-    if query == QUERY and words and words[0].lower() in _DETERMINERS:
-        return " ".join(words)
-    return query.replace("{}", " ".join(words))
-
-
-def class_of(query: str) -> str:
-    """The class that a query asks for, so that `asked` makes the query of it again where it begins with such a word.
-
-    >>> class_of("the traffic light"), class_of("every crack"), class_of("person in red"), class_of("the one in red")
-    ('traffic light', 'every crack', 'person in red', 'the one in red')
-    """
-    words = query.split()
-    if len(words) > 1 and words[0] == "the" and words[1].lower() not in _DETERMINERS:
-        words = words[1:]
-    return " ".join(words)
-
-
-def corners_from(values: Sequence[float], what: str) -> Float64[np.ndarray, "corners 2"]:
-    """Corners from numbers x, y, x, y, ….
-
-    Raises:
-        DataError: there are fewer than three corners, or one of them lacks its y, or is not finite.
-    """
-    numbers = np.asarray(values, dtype=np.float64)
-    if len(numbers) % 2 or len(numbers) < 6 or not np.isfinite(numbers).all():
-        raise DataError(
-            f"{what} should be a polygon of three corners or more, an x and a y for each, found {len(numbers)} numbers "
-            f"({shown(list(values[:4]))})"
-        )
-    return numbers.reshape(-1, 2)
 
 
 def find_by_name(images: Mapping[str, Sequence[str]], name: str) -> list[str]:

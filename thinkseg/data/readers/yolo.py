@@ -18,7 +18,8 @@ import yaml
 from thinkseg.data.fields import shown
 from thinkseg.data.listing import BrokenFile, Fault, FaultKind
 from thinkseg.data.names import images_below, name_below, tell_passed_over
-from thinkseg.data.readers.objects import Marked, MarkedImage, ObjectsListing, Polygon, corners_from, list_objects
+from thinkseg.data.readers.objects import Marked, MarkedImage, ObjectsListing, list_objects
+from thinkseg.data.readers.shapes import Polygon, corners_from
 from thinkseg.data.text import read_text
 from thinkseg.errors import DataError, reason_of
 from thinkseg.imaging import IMAGE_SUFFIXES

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from thinkseg.data.readers.class_queries import class_of
 from thinkseg.data.readers.labelme import IGNORED
 from thinkseg.data.readers.labelme_shapes import paint_polygon
-from thinkseg.data.readers.objects import class_of
 from thinkseg.data.writers.images import ImageFolder, Placed
 from thinkseg.data.writers.written import WriteOptions, Written, is_told, objects_of, open_folder
 from thinkseg.geometry import box_from_mask

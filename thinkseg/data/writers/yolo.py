@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from thinkseg.data.readers.objects import class_of
+from thinkseg.data.readers.class_queries import class_of
 from thinkseg.data.readers.segmentations import mask_from_segmentation
 from thinkseg.data.writers.images import ImageFolder
 from thinkseg.data.writers.written import WriteOptions, Written, is_told, objects_of, open_folder
