@@ -76,3 +76,11 @@ def test_how_many_there_are_may_become_known_late():
         "31 masks, 1.00 s/mask",
         "62/93 masks, 1.00 s/mask, 0:31 left",
     ]
+
+
+def test_a_unit_of_measure_has_no_plural():
+    file = io.StringIO()
+    times = iter([0.0, 4.0, 4.0])
+    with Meter("download a.zip", "MB", 20, file=file, clock=lambda: next(times)) as shown:
+        shown.move(8)
+    assert file.getvalue() == "download a.zip: 8/20 MB, 2.00 MB/s, 0:06 left\n"

@@ -9,6 +9,7 @@
      │    ├── RecipeError        a recipe with an unknown or impossible setting
      │    ├── CheckpointError    a model folder that is missing, incomplete or of an unknown kind
      │    └── MissingExtraError  an optional package that is not installed
+     ├── DownloadError       what was asked for does not come, or not as it should
      └── MalformedAnswer     the model's text cannot be read: data, not a fault (see `AnswerFormat.try_parse`)
 
 Every message is one sentence, or two, that say what was expected, what was found and what to do.
@@ -93,6 +94,10 @@ class MissingExtraError(InputError):
         )
         self.package = package
         self.extra = extra
+
+
+class DownloadError(ThinkSegError):
+    """A file does not come, is not the one that was expected, or cannot be unpacked."""
 
 
 class MalformedAnswer(ThinkSegError):

@@ -114,7 +114,8 @@ class Meter:
         self._told, self._told_at = (self._done, self._note), self._clock()
         seconds = (self._told_at - self._began) / (self._done - self._first)
         of_all = "" if self._total is None else f"/{self._total}"
-        plural = self._unit if (self._total or self._done) == 1 else f"{self._unit}s"
+        one = (self._total or self._done) == 1 or self._unit.isupper()  # MB has no plural
+        plural = self._unit if one else f"{self._unit}s"
         left = [] if self._total is None else [f"{clock_time(seconds * (self._total - self._done))} left"]
         if left and self._done >= self._total:  # type: ignore[operator]
             left = [f"took {clock_time(self._told_at - self._began)}"]

@@ -196,7 +196,7 @@ def test_prepare_refuses_a_copy_with_holes_and_numbers_that_cannot_be(capsys, ow
 
 def test_an_action_has_to_be_named(capsys):
     assert main(["data"]) == 2
-    assert "required: {list,check,show,split,prepare}" in capsys.readouterr().err
+    assert "required: {list,download,check,show,split,prepare}" in capsys.readouterr().err
 
 
 def test_rows_of_the_published_schemas_are_written_shown_and_read_again(capsys, own, tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkseg.cli.data_choice import add_choice, choose, choose_one
+from thinkseg.cli.data_download import add_download_arguments, run_download
 from thinkseg.cli.data_prepare import add_prepare_arguments, run_prepare
 from thinkseg.cli.data_split import add_split_arguments, run_split
 from thinkseg.errors import InputError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 EXAMPLE = """\
 what it does ('thinkseg data ACTION --help' says more):
   list      the data sets that are known: splits, published counts, where to get them, the folders expected
+  download  one of them into a folder, where its terms let a program do so; else where to go and what to put where
   check     every fault of a copy, by kind and file: exit code 1 if there is one; the copy is only read
   show      samples as one image, with masks, requests, boxes and points
   split     two parts, to learn from and to measure on; no image is in both
@@ -35,6 +37,7 @@ code of your own, named as FILE.py:NAME: a function that gives samples (docs/dat
 
 examples:
   thinkseg data list cod10k
+  thinkseg data download coco --split val2017 --out data
   thinkseg data check /data/COD10K-v3
   thinkseg data check /data --dataset refcoco --split val --json
   thinkseg data check photos --images shots --masks outlines --allow non-binary
@@ -53,12 +56,15 @@ DONE, FAULTY = 0, 1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments: one parser for each action."""
     actions = parser.add_subparsers(
-        dest="action", metavar="{list,check,show,split,prepare}", required=True, title="actions"
+        dest="action", metavar="{list,download,check,show,split,prepare}", required=True, title="actions"
     )
 
     known = actions.add_parser("list", help="the data sets that are known", allow_abbrev=False)
     known.add_argument("name", metavar="NAME", nargs="?", help="only this one, with the folders that it should have")
     known.add_argument("--json", action="store_true", help="print JSON")
+
+    download = actions.add_parser("download", help="a known data set into a folder", allow_abbrev=False)
+    add_download_arguments(download)
 
     check = actions.add_parser("check", help="what is wrong with a copy", allow_abbrev=False)
     add_choice(check)
@@ -82,10 +88,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_prepare_arguments(prepare)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Do what the action says."""
+def run(args: argparse.Namespace, **parts: Any) -> int:
+    """Do what the action says.
+
+    Args:
+        args: the flags.
+        parts: what `run_download` takes besides, in place of its own.
+    """
     actions: dict[str, Callable[[argparse.Namespace], int]] = {
         "list": run_list,
+        "download": lambda words: run_download(words, **parts),
         "check": run_check,
         "show": run_show,
         "split": run_split,
@@ -200,12 +212,16 @@ def _description(data_set: DataSet) -> str:
             f"  task      {data_set.task}",
             f"  splits    {_split_counts(data_set)} ({unit})",
             f"  asks      {_asked(data_set)}",
-            f"  get it    {data_set.source}",
+            f"  get it    {_where(data_set)}",
             f"  licence   {data_set.licence}",
             "  expected  (capitals, dots, dashes and underscores do not count; * stands for anything)",
             *(f"    {line}" for line in expected_tree(data_set)),
         ]
     )
+
+
+def _where(data_set: DataSet) -> str:
+    return data_set.source + (f", or: thinkseg data download {data_set.name}" if data_set.archives else "")
 
 
 def _record(data_set: DataSet) -> Mapping[str, Any]:
@@ -219,6 +235,7 @@ def _record(data_set: DataSet) -> Mapping[str, Any]:
         "splits": {name: split.count for name, split in data_set.splits.items()},
         "unit": data_set.unit,
         "source": data_set.source,
+        "download": [archive.url for archive in data_set.archives],
         "licence": data_set.licence,
         "expected": list(expected_tree(data_set)),
     }

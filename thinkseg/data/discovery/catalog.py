@@ -40,6 +40,26 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
+class Archive:
+    """A ZIP that a data set's authors offer at a lasting address, and that its terms let a program fetch."""
+
+    url: str
+    size: int
+    """In bytes."""
+    sha256: str
+    """As TensorFlow Datasets has published it, since the authors publish none; empty where none is known."""
+    into: str
+    """The folder, from that of the data sets on, that it is unpacked into."""
+    splits: tuple[str, ...] = ()
+    """The splits that need it; empty for all."""
+
+    @property
+    def name(self) -> str:
+        """The last part of its address."""
+        return self.url.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
 class DataSet:
     """What is known of a data set."""
 
@@ -71,6 +91,8 @@ class DataSet:
     """For "lvis": whether it asks for what is known not to be in the images."""
     measured_as: MeasuredAs = "masks"
     """By what its benchmarks are measured."""
+    archives: tuple[Archive, ...] = ()
+    """What ``thinkseg data download`` fetches; empty where the terms name no licence that lets a program do so."""
 
 
 def _roots(*roots: str) -> tuple[DirectoryPattern, ...]:
@@ -92,6 +114,33 @@ _COCO_TERMS = "annotations CC BY 4.0; images under the terms of Flickr"
 _ROW_TERMS = "see its page; images under the terms of Flickr"
 _LVIS = "https://www.lvisdataset.org (with COCO's train2017 and val2017 images)"
 _REFER = "https://github.com/lichengunc/refer (with COCO's train2014 images)"
+
+_COCO_FILES = "https://s3.amazonaws.com/images.cocodataset.org"
+_LVIS_FILES = "https://s3-us-west-2.amazonaws.com/dl.fbaipublicfiles.com/LVIS"
+
+
+def _coco_images(train: tuple[str, ...] = (), val: tuple[str, ...] = ()) -> tuple[Archive, ...]:
+    """COCO's images of 2017, for the splits that need them."""
+    return (
+        Archive(f"{_COCO_FILES}/zips/train2017.zip", 19_336_861_798,
+                "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929", "coco", train),
+        Archive(f"{_COCO_FILES}/zips/val2017.zip", 815_585_330,
+                "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05", "coco", val),
+    )  # fmt: skip
+
+
+_COCO_ARCHIVES = (
+    Archive(f"{_COCO_FILES}/annotations/annotations_trainval2017.zip", 252_907_541,
+            "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268", "coco"),
+    *_coco_images(("train2017",), ("val2017",)),
+)  # fmt: skip
+_LVIS_ARCHIVES = (
+    Archive(f"{_LVIS_FILES}/lvis_v1_train.json.zip", 350_264_821,
+            "334a4caa374030a7817cf050364525e910f7960f9b6968cef47cffbf3893f8ba", "lvis", ("train",)),
+    Archive(f"{_LVIS_FILES}/lvis_v1_val.json.zip", 64_026_968,
+            "5cae9a3c79aadb667550c2b5dcf7f4d86e059a41ec91ef690225b667e28e9ba5", "lvis", ("val",)),
+    *_coco_images(),
+)  # fmt: skip
 
 DATA_SETS: Mapping[str, DataSet] = {
     data_set.name: data_set
@@ -197,17 +246,17 @@ DATA_SETS: Mapping[str, DataSet] = {
         DataSet(
             "coco", "COCO 2017, all objects of a category", "coco", "instances",
             {"train2017": Split(118_287, _roots("train2017")), "val2017": Split(5_000, _roots("val2017"))},
-            "https://cocodataset.org", _COCO_TERMS, query="{}", unit="images",
+            "https://cocodataset.org", _COCO_TERMS, query="{}", unit="images", archives=_COCO_ARCHIVES,
         ),
         DataSet(
             "lvis", "LVIS v1, all objects of a category", "lvis", "instances",
             {"train": Split(100_170), "val": Split(19_809)},
-            _LVIS, _COCO_TERMS, query="{}", unit="images",
+            _LVIS, _COCO_TERMS, query="{}", unit="images", archives=_LVIS_ARCHIVES,
         ),
         DataSet(
             "lvis-absent", "LVIS v1, what was looked for and is not in the image", "lvis", "nothing",
             {"train": Split(100_170), "val": Split(19_809)},
-            _LVIS, _COCO_TERMS, query="{}", unit="images", on_request=True, absent=True,
+            _LVIS, _COCO_TERMS, query="{}", unit="images", on_request=True, absent=True, archives=_LVIS_ARCHIVES,
         ),
         *(
             DataSet(
@@ -226,15 +275,19 @@ DATA_SETS: Mapping[str, DataSet] = {
 }  # fmt: skip
 
 
-def known(name: str) -> DataSet:
+def known(name: str, data_sets: Mapping[str, DataSet] = DATA_SETS) -> DataSet:
     """The record of a data set.
+
+    Args:
+        name: what it is called.
+        data_sets: those that are known.
 
     Raises:
         DataError: there is none of this name.
     """
-    if name not in DATA_SETS:
-        raise DataError(f"there is no data set '{name}'; there are: {', '.join(DATA_SETS)}")
-    return DATA_SETS[name]
+    if name not in data_sets:
+        raise DataError(f"there is no data set '{name}'; there are: {', '.join(data_sets)}")
+    return data_sets[name]
 
 
 def benchmark_splits() -> list[tuple[str, DataSet, str]]:
