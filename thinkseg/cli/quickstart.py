@@ -29,7 +29,7 @@ from thinkseg.cli.data_choice import OWN_FLAGS, add_own_data, own_data_from
 from thinkseg.errors import InputError
 from thinkseg.quickstart.options import RECIPE, SCENES, QuickstartOptions
 from thinkseg.quickstart.own_options import OUT as OWN_OUT
-from thinkseg.quickstart.own_options import OwnOptions
+from thinkseg.quickstart.own_options import SMALL_RECIPE, OwnOptions
 
 if TYPE_CHECKING:
     from thinkseg.quickstart.job import Tools
@@ -72,7 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, help="of the scenes or the split, and of the training (default: 0)"
     )
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="samples at a time (default: 16)")
-    parser.add_argument("--recipe", type=Path, metavar="NAME", help=f"recipe: a file or a name (default: {RECIPE})")
+    parser.add_argument(
+        "--recipe", type=Path, metavar="NAME", help=f"a file or a name (default: {RECIPE}, with --data {SMALL_RECIPE})"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the run that the folder holds")
     parser.add_argument("--json", action="store_true", help="print the report as JSON in place of the table")
 
