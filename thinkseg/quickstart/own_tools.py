@@ -127,6 +127,8 @@ class Teacher:
             return str(output / FINAL)
         overrides = {"data": str(self.recipe.data.root), "model.path": self.recipe.model.path, "output": str(output)}
         recipe = load_recipe(IMITATION_RECIPE, overrides | {"seed": self.options.seed, "format": None})
+        if self.options.steps is not None:  # a short run is short in all its parts
+            recipe = replace_settings(recipe, {"steps": min(recipe.steps or self.options.steps, self.options.steps)})
         seconds = None if self.options.steps else IMITATION_SHARE * self._left(time.monotonic())
         self.say("2/3 imitate boxes and points of the masks")
         return str(train_recipe(recipe, resume=bool(finished_checkpoints(output)), seconds=seconds))
