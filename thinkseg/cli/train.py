@@ -8,11 +8,14 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import thinkseg
 from thinkseg.cli.data_choice import OWN_FLAGS, add_own_data, own_data_from
 from thinkseg.errors import RecipeError
+
+if TYPE_CHECKING:
+    from thinkseg.training.config import Recipe
 
 Train = Callable[..., Path]
 """As `thinkseg.train`."""
@@ -30,6 +33,7 @@ any setting of the recipe can be replaced: --key VALUE, with dots for sections; 
 examples:
   thinkseg train --list
   thinkseg train --schema > recipe.schema.json
+  thinkseg train rl pocket/rl --dry-run
   thinkseg train rl pocket/rl
   thinkseg train rl recipes/pocket/rl.yaml --steps 100 --trl.learning_rate 1e-5 --output runs/try
   thinkseg train rl pocket/rl --data parts/train.csv --output runs/mine
@@ -53,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--schema", action=PrintSchema, help="print the JSON schema of recipes, for editors, and exit")
     parser.add_argument(
         "--resume", action="store_true", help="go on from the newest whole checkpoint of the recipe's output"
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what the run would be (data, steps, memory), train nothing",
     )
     parser.add_argument(
         "--allow",
@@ -121,7 +130,11 @@ def run(args: argparse.Namespace, train: Train | None = None) -> int:
     if recipe.stage != args.stage:
         raise RecipeError(f"'{args.recipe}' is a recipe for {recipe.stage}; say: thinkseg train {recipe.stage}")
 
+    if args.dry_run:
+        return _dry_run(recipe)
+
     from thinkseg.training.divergence import TrainingDiverged
+    from thinkseg.training.next_step import next_command
     from thinkseg.training.runs import TrainingStopped, is_main_process
 
     allow = [name.strip() for name in (args.allow or "").split(",") if name.strip()]
@@ -146,6 +159,18 @@ def run(args: argparse.Namespace, train: Train | None = None) -> int:
         return _SIGNALLED + stopped.signal
     if is_main_process():
         print(final)
+        sys.stderr.write(f"next: {next_command(recipe, final)}\n")
+    return 0
+
+
+def _dry_run(recipe: "Recipe") -> int:
+    """Print what a run would be."""
+    from thinkseg.training.dry_run import dry_run
+    from thinkseg.training.stages import stage_of
+
+    told = dry_run(recipe, stage_of(recipe))
+    width = max(len(name) for name, _ in told)
+    print("\n".join(f"{name:{width}}  {value}" for name, value in told))
     return 0
 
 

@@ -22,9 +22,11 @@ from thinkseg.models.prompting import prompted
 from thinkseg.models.segmenter import load_segmenter
 from thinkseg.training import runs
 from thinkseg.training.callbacks import IOU, OnStep
+from thinkseg.training.checkpoints import warn
 from thinkseg.training.config import MOST_ROWS, Recipe
 from thinkseg.training.deadline import Deadline
 from thinkseg.training.holding_out import HeldOut, hold_out
+from thinkseg.training.memory import estimate, refuse_too_little
 from thinkseg.training.next_step import next_command
 from thinkseg.training.policy import load_policy
 from thinkseg.training.resuming import Layout, claimed, from_main_process, record_kept
@@ -86,7 +88,7 @@ def train_recipe(
         TrainingStopped: the run was interrupted and has saved itself.
         TrainingDiverged: a loss, a gradient or a weight is not finite.
     """
-    stage, making = _stage_of(recipe), making or Making()
+    stage, making = stage_of(recipe), making or Making()
     with runs.quiet_libraries():
         args = stage.arguments(recipe)
         held_out = hold_out(recipe, load_samples, samples)
@@ -99,6 +101,8 @@ def train_recipe(
         args.max_steps, args.save_steps = plan.steps, recipe.save_every or plan.steps
         layout = Layout(plan.steps, len(held_out.train), args.world_size)
         is_main = runs.is_main_process()
+        if is_main and args.device.type == "cuda" and args.world_size == 1 and args.deepspeed_plugin is None:
+            _tell_memory(recipe, args)
         with (
             claimed(recipe.output) if is_main else nullcontext(),
             record_kept(recipe.output) if is_main else nullcontext() as begin,
@@ -130,6 +134,20 @@ def train_recipe(
                         watching.validating,
                     )
                 return runs.save_final(ready, policy, recipe.output)
+
+
+def _tell_memory(recipe: Recipe, args: Any) -> None:
+    """Hold what the run needs against what its card has, before a model is loaded.
+
+    Raises:
+        RecipeError: it is clearly too little.
+    """
+    import torch
+
+    needed = estimate(recipe, args)
+    trouble = refuse_too_little(needed, torch.cuda.get_device_properties(args.device).total_memory)
+    if needed is not None:
+        warn(trouble or f"memory of the card: {needed.in_words()}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +196,8 @@ def create_validating(run: PreparedRun, samples: Sequence[Sample]) -> Validating
     return Validating(run.recipe, run.policy, validate, resumable_every=run.plan.resumable_every)
 
 
-def _stage_of(recipe: Recipe) -> Stage:
+def stage_of(recipe: Recipe) -> Stage:
+    """The stage that a recipe is for."""
     from thinkseg.training import grpo, sft
 
     return grpo.STAGE if recipe.stage == "rl" else sft.STAGE

@@ -1,0 +1,92 @@
+"""What a run needs is worked out before it begins, and a card that has clearly too little is refused."""
+
+import json
+
+import pytest
+
+from thinkseg.cli import main
+from thinkseg.errors import RecipeError
+from thinkseg.training.grpo import STAGE
+from thinkseg.training.memory import GB, Estimate, Load, Shape, estimate, parts_of, refuse_too_little
+
+# The configurations of the published models, and what docs/memory.md says of them.
+THREE = Shape(3_750_000_000, 29_900_000, 36, 2048, 11008, 2 * 128, 151_936)
+SEVEN = Shape(8_290_000_000, 40_400_000, 28, 3584, 18944, 4 * 128, 152_064)
+STEP = Load(completions=2, prompt=729 + 300, answer=400, sampled=16)
+
+
+@pytest.mark.parametrize(
+    ("shape", "table"), [(THREE, [7.5, 0.5, 0.0, 0.9, 1.2, 1.2, 0.8]), (SEVEN, [16.6, 0.6, 0.0, 0.9, 2.0, 1.2, 1.3])]
+)
+def test_the_parts_are_those_of_the_table_in_the_documentation(shape, table):
+    parts = parts_of(shape, STEP, 2, segmenter=0.217e9)
+    assert [value / GB for value in parts.values()] == pytest.approx(table, abs=0.06)
+
+
+def test_every_weight_has_a_gradient_and_two_moments_and_a_reference_where_there_is_one():
+    shape = Shape(1_000, 0, 1, 1, 1, 1, 1)
+    parts = parts_of(shape, Load(1, 1, 1, has_reference=True), 4)
+    assert (parts["weights"], parts["gradients and moments"], parts["reference"]) == (4_000, 12_000, 4_000)
+
+
+def test_layers_that_are_not_computed_again_are_all_kept():
+    kept = [
+        parts_of(THREE, Load(2, 1029, 400, checkpointed=checkpointed), 2)["kept for the backward pass"]
+        for checkpointed in (True, False)
+    ]
+    assert kept[1] == pytest.approx(36 * 287e3 * 2 * 1429, rel=0.01)  # 287 kB a token and layer, in the documentation
+    assert kept[0] < kept[1] / 10
+
+
+def test_a_card_that_cannot_hold_the_weights_is_refused_and_a_tight_one_is_told_of():
+    needed = Estimate({"weights": 20e9, "KV cache": 5e9})
+    assert refuse_too_little(needed, 40e9) is None
+    assert refuse_too_little(None, 1e9) is None
+    assert "may need more memory than there is" in refuse_too_little(needed, 24e9)
+    with pytest.raises(RecipeError, match=r"needs about 25\.0 GB .*the card has 16\.0 GB: train adapters"):
+        refuse_too_little(needed, 16e9)
+
+
+def test_a_model_is_counted_from_its_config_alone(rl_recipe, start):
+    from transformers import AutoModelForImageTextToText
+
+    recipe = rl_recipe(segmenter="grabcut")
+    model = AutoModelForImageTextToText.from_pretrained(start)
+    weights = sum(weight.numel() for weight in model.parameters())
+    needed = estimate(recipe, STAGE.arguments(recipe), 64 * 64)
+    assert needed.parts["weights"] == 4 * weights
+    assert needed.parts["segmenter"] == 0
+    adapted = rl_recipe(model={"path": str(start), "lora": {"r": 2}}, segmenter="nobody/knows")
+    needed = estimate(adapted, STAGE.arguments(adapted), 64 * 64)
+    assert 0 < needed.parts["gradients and moments"] < 4 * weights
+    assert "not counted: the segmenter 'nobody/knows'" in needed.in_words()
+
+
+def test_without_a_config_nothing_is_known(rl_recipe):
+    recipe = rl_recipe(model={"path": "nobody/has-this"})
+    assert estimate(recipe, STAGE.arguments(recipe)) is None
+
+
+def test_a_dry_run_tells_what_the_run_would_be_and_writes_nothing(start, tmp_path, capsys):
+    out = tmp_path / "run"
+    words = ["train", "rl", "pocket/rl", "--dry-run", "--model.path", str(start), "--data.size", "64", "--steps", "10"]
+    words += ["--validation.every", "5", "--validation.samples", "4", "--device", "cpu", "--output", str(out)]
+    assert main(words) == 0
+    told = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.replace("held out", "held-out").splitlines())
+    assert told["data"] == "10,000 samples of the source 'scenes'; 8 were read"
+    assert told["held-out"] == "4 samples: other scenes of the same things"
+    assert (
+        told["steps"] == "10, each with 96 completions, 96 at a time; 12 prompts × 8 completions are sampled together"
+    )
+    assert told["in"] == "all       120 prompts, 960 completions"
+    assert told["memory"].startswith("about 0.")
+    assert told["folder"] == f"{out}, which is new"
+    assert not out.exists()
+
+
+def test_a_dry_run_refuses_what_the_run_would(start, tmp_path, capsys):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"image": "missing.png", "query": "x"}) + "\n")
+    words = ["train", "sft", "pocket/sft", "--dry-run", "--data", str(rows), "--model.path", str(start)]
+    assert main([*words, "--output", str(tmp_path / "run")]) == 2
+    assert "missing.png" in capsys.readouterr().err

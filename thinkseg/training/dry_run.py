@@ -1,0 +1,117 @@
+"""What a run would be, before it begins: the recipe resolved, the data counted and tried, the steps, the memory.
+
+No weight is read and nothing is written. What would refuse the run for its settings or its data refuses here, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from thinkseg.answers.base import AnswerFormat
+from thinkseg.errors import RecipeError
+from thinkseg.imaging import load_image
+from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config
+from thinkseg.models.published.wording import wording_for
+from thinkseg.rewards.rubric import Rubric
+from thinkseg.training.checkpoints import finished_checkpoints
+from thinkseg.training.config import MOST_ROWS, Recipe
+from thinkseg.training.holding_out import HeldOut, even_places, hold_out
+from thinkseg.training.memory import estimate
+from thinkseg.training.rows import read_named, reference_of
+from thinkseg.training.runs import digests_of_code, quiet_libraries
+from thinkseg.training.sources import load_samples
+from thinkseg.training.stage import Plan, Stage
+from thinkseg.training.truths import refuse_missing_truth
+from thinkseg.types import Sample
+
+TRIED = 8
+"""Samples that are read, images and masks, spread evenly over all."""
+
+
+def dry_run(recipe: Recipe, stage: Stage) -> list[tuple[str, str]]:
+    """What a run of the recipe would be, as names and values in words.
+
+    Args:
+        recipe: what to train, how and on what.
+        stage: of the recipe.
+
+    Raises:
+        InputError: the recipe or its data cannot be used.
+    """
+    with quiet_libraries():
+        args = stage.arguments(recipe)
+        held_out = hold_out(recipe, load_samples)
+        plan = stage.plan(recipe, args, len(held_out.train))
+        if max(plan.steps, plan.rows) > MOST_ROWS:
+            raise RecipeError(f"a run can have at most {MOST_ROWS:,} rows; this one would have {plan.rows:,}")
+        digests_of_code(recipe)
+        config = resolve_config(recipe.model.path, recipe.checkpoint_config())
+        if config.format is None:
+            raise RecipeError(f"nothing says in which format '{recipe.model.path}' answers; give the recipe a 'format'")
+        wording = wording_for(recipe.model.path, config, required=recipe.sentences is not None)
+        pixels = _try_samples(recipe, held_out, wording.answer_format, config)
+        needed = estimate(recipe, args, pixels)
+    told = {
+        "model": recipe.model.path + ("" if recipe.model.lora is None else f", adapters of rank {recipe.model.lora.r}"),
+        "format": wording.answer_format.name,
+        "data": f"{len(held_out.train):,} samples of the source '{recipe.data.source}'; "
+        f"{min(TRIED, len(held_out.train))} were read",
+        "held out": f"{len(held_out.validation)} samples: {held_out.told}" if len(held_out.validation) else "none",
+        "steps": f"{plan.steps:,}, each with {_step(recipe, args)}",
+        "in all": _in_all(recipe, args, plan),
+        "checkpoints": f"every {recipe.save_every or plan.steps:,} steps; {recipe.keep} stay",
+        "device": str(args.device),
+        "memory": "not known, since the model's config cannot be had" if needed is None else needed.in_words(),
+        "folder": f"{recipe.output}, {_state_of(recipe.output)}",
+    }
+    return list(told.items())
+
+
+def _try_samples(recipe: Recipe, held_out: HeldOut, answer_format: AnswerFormat, config: CheckpointConfig) -> int:
+    """Read a few samples as a run would; the pixels of the first image as the model sees it."""
+    pixels = [_try(recipe, held_out.train, place, answer_format) for place in even_places(len(held_out.train), TRIED)]
+    for place in even_places(len(held_out.validation), TRIED) if len(held_out.validation) else ():
+        if read_named(held_out.validation, place).target is None:
+            raise RecipeError("held-out samples are measured by their masks: give 'validation.data' that have masks")
+    if recipe.stage == "rl":
+        refuse_missing_truth(Rubric(answer_format, recipe.rubric_weights), held_out.train)
+    seen = max(pixels) if config.canvas is None else config.canvas**2
+    return min(max(seen, config.min_pixels or 0), config.max_pixels or seen)
+
+
+def _try(recipe: Recipe, samples: Sequence[Sample], place: int, answer_format: AnswerFormat) -> int:
+    """Read a sample; the pixels of its image."""
+    sample = read_named(samples, place)
+    image = load_image(sample.image)
+    if sample.target is not None and sample.target.shape != (image.height, image.width):
+        raise RecipeError(f"the mask of sample '{sample.id}' should have the size of its image, and has not")
+    if recipe.stage == "sft" and reference_of(sample, answer_format.points_per_object) is None:
+        raise RecipeError(f"sample '{sample.id}' has neither a reference answer nor a mask to make one from")
+    return image.width * image.height
+
+
+def _step(recipe: Recipe, args: Any) -> str:
+    per_step = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+    if recipe.stage == "sft":
+        return f"{per_step} samples"
+    at_once = args.per_device_train_batch_size
+    prompts = args.generation_batch_size // args.num_generations
+    return (
+        f"{per_step} completions, {at_once} at a time; {prompts} prompts × {args.num_generations} completions are "
+        f"sampled together"
+    )
+
+
+def _in_all(recipe: Recipe, args: Any, plan: Plan) -> str:
+    if recipe.stage == "sft":
+        return f"{plan.rows:,} answers"
+    return f"{plan.rows:,} prompts, {plan.rows * args.num_generations:,} completions"
+
+
+def _state_of(output: Path) -> str:
+    finished = finished_checkpoints(output)
+    if finished:
+        return f"which holds a run already ({finished[0][1].name}): --resume goes on with it"
+    return "which is there" if output.exists() else "which is new"

@@ -1,0 +1,238 @@
+"""What a run needs of its device's memory, by the arithmetic of docs/memory.md and not by measurement.
+
+The model is built on PyTorch's meta device, from its config alone: nothing is downloaded but that, and no weight is
+read. Left out are what the segmenter needs while it encodes an image, the gaps between allocations, and what CUDA
+itself takes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from thinkseg.errors import InputError, RecipeError
+from thinkseg.models import loading
+from thinkseg.models.families import family_of
+from thinkseg.training.config import Recipe
+
+GB = 1e9
+HALF, WHOLE = 2, 4
+"""Bytes of a number in bfloat16 and in float32."""
+KEPT_OF_HIDDEN, KEPT_OF_INNER, KEPT_OF_KEYS = 64, 14, 4
+"""Bytes in bfloat16 that a decoder layer with adapters keeps for a backward pass, a token: for each unit of its width,
+its feed-forward's and its keys'. What `benchmarks/memory.py` weighs on real layers of Qwen2.5-VL, within 0.5 %."""
+PROMPT_TEXT = 300
+"""Tokens of a prompt beside the image's, as in docs/memory.md."""
+ROOM = 0.95
+"""Share of a card's memory that a run can have, at most."""
+
+KNOWN_SEGMENTERS: Mapping[str, float] = {"facebook/sam2.1-hiera-large": 0.217e9, "grabcut": 0}
+"""Weights by name, where no folder says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What of a model the arithmetic needs."""
+
+    weights: int
+    adapters: int
+    """Weights of the adapters; 0 where every weight is trained."""
+    layers: int
+    """Of the language model."""
+    hidden: int
+    inner: int
+    """Width of its feed-forward part."""
+    keys: int
+    """Numbers of a token that each layer keeps as keys, and as many as values: heads × their size."""
+    vocabulary: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one card works on."""
+
+    completions: int
+    """Forward and backward at once."""
+    prompt: int
+    """Tokens of a prompt, the image's included."""
+    answer: int
+    """Tokens of the longest completion."""
+    sampled: int = 0
+    """Completions that are sampled at once; 0 for sft, and where vLLM samples."""
+    number: int = HALF
+    """Bytes of a number in a forward pass."""
+    checkpointed: bool = True
+    """Whether layers are computed again in place of being kept (gradient checkpointing)."""
+    has_reference: bool = False
+    """Whether a second copy of the weights is there, from which the KL term is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run needs, part by part."""
+
+    parts: Mapping[str, float]
+    """Bytes."""
+    unknown: tuple[str, ...] = field(default=())
+    """What is not counted, in words."""
+
+    @property
+    def total(self) -> float:
+        """Bytes in all."""
+        return sum(self.parts.values())
+
+    @property
+    def fixed(self) -> float:
+        """Bytes that no smaller batch and no shorter answer would save."""
+        return sum(value for name, value in self.parts.items() if name in FIXED)
+
+    def in_words(self) -> str:
+        """The sum and its parts, in GB."""
+        parts = ", ".join(f"{name} {value / GB:.2f}" for name, value in self.parts.items() if value)
+        left_out = "; not counted: " + ", ".join(self.unknown) if self.unknown else ""
+        return f"about {self.total / GB:.1f} GB ({parts}{left_out})"
+
+
+WEIGHTS, TRAINED, REFERENCE, SEGMENTER = "weights", "gradients and moments", "reference", "segmenter"
+FIXED = frozenset({WEIGHTS, TRAINED, REFERENCE, SEGMENTER})
+
+
+def parts_of(shape: Shape, load: Load, weight_bytes: int, segmenter: float = 0) -> dict[str, float]:
+    """Bytes on one card that holds all of the model.
+
+    Args:
+        shape: of the model.
+        load: what it works on.
+        weight_bytes: of one weight, as it is kept while it trains.
+        segmenter: how many weights it has, in float32.
+    """
+    tokens = load.completions * (load.prompt + load.answer)
+    units = KEPT_OF_HIDDEN * shape.hidden + KEPT_OF_INNER * shape.inner + KEPT_OF_KEYS * shape.keys
+    layer = units * load.number / HALF * tokens
+    between = shape.layers * tokens * shape.hidden * load.number
+    kept = between + layer if load.checkpointed else shape.layers * layer
+    # Of an adapter, in float32, the weight, too; of every weight gradient and two moments.
+    trained = shape.adapters * 4.0 * WHOLE if shape.adapters else shape.weights * 3.0 * weight_bytes
+    return {
+        WEIGHTS: float(shape.weights * weight_bytes),
+        TRAINED: trained,
+        REFERENCE: float(shape.weights * weight_bytes) if load.has_reference and not shape.adapters else 0.0,
+        SEGMENTER: segmenter * WHOLE,
+        "kept for the backward pass": kept,
+        "logits": float(load.completions * load.answer * shape.vocabulary * (load.number + WHOLE + WHOLE)),
+        "KV cache": 2.0 * shape.layers * shape.keys * load.number * load.sampled * (load.prompt + load.answer),
+    }
+
+
+def estimate(recipe: Recipe, args: Any, pixels: int | None = None) -> Estimate | None:
+    """What a run needs on each card; None where the model's config cannot be had.
+
+    Args:
+        recipe: what to train.
+        args: TRL's configuration of it.
+        pixels: of the images as the model sees them; None for 756 × 756.
+    """
+    try:
+        shape, patch = shape_of(recipe)
+    except (OSError, InputError, ValueError, KeyError, AttributeError):
+        return None
+    rl, group = recipe.stage == "rl", args.per_device_train_batch_size
+    on_cpu = args.device.type == "cpu"
+    load = Load(
+        completions=group,
+        prompt=math.ceil((pixels or 756 * 756) / patch**2) + PROMPT_TEXT,
+        answer=recipe.generation.max_new_tokens or _told_length(recipe) or 512,
+        sampled=group * args.gradient_accumulation_steps if rl and not args.use_vllm else 0,
+        number=HALF if (args.bf16 or args.fp16 or recipe.model.dtype in ("bfloat16", "float16")) else WHOLE,
+        checkpointed=bool(args.gradient_checkpointing),
+        has_reference=rl and bool(args.beta),
+    )
+    weight_bytes = HALF if recipe.model.dtype in ("bfloat16", "float16") else WHOLE
+    segmenter = _segmenter_weights(recipe) if rl or recipe.validation is not None else 0
+    unknown = [] if segmenter is not None else [f"the segmenter '{recipe.segmenter}'"]
+    unknown += ["vLLM's share of the card"] if rl and args.use_vllm and not on_cpu else []
+    return Estimate(parts_of(shape, load, weight_bytes, segmenter or 0), tuple(unknown))
+
+
+def shape_of(recipe: Recipe) -> tuple[Shape, int]:
+    """The shape of the recipe's model, and the side in pixels of the square that is one of its tokens."""
+    import torch
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    source = loading.locate(recipe.model.path, "reasoner")
+    config = AutoConfig.from_pretrained(source)
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    model.tie_weights()
+    text, vision = config.get_text_config(), config.vision_config
+    lora, adapters = recipe.model.lora, 0
+    if lora is not None:
+        targets = lora.target_modules or family_of(config.model_type, recipe.model.family).lora_targets
+        pattern = re.compile(targets)
+        layers = [module for name, module in model.named_modules() if pattern.fullmatch(name)]
+        adapters = sum(lora.r * sum(layer.weight.shape) for layer in layers)
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    shape = Shape(
+        weights=sum(weight.numel() for weight in model.parameters()),
+        adapters=adapters,
+        layers=text.num_hidden_layers,
+        hidden=text.hidden_size,
+        inner=text.intermediate_size,
+        keys=text.num_key_value_heads * head,
+        vocabulary=text.vocab_size,
+    )
+    return shape, vision.patch_size * getattr(vision, "spatial_merge_size", 1)
+
+
+def refuse_too_little(needed: Estimate | None, card: float) -> str | None:
+    """Hold an estimate against a card's memory.
+
+    Args:
+        needed: by the run; None where it is not known.
+        card: its bytes.
+
+    Returns:
+        A sentence for the user where the card may not do; None where it seems to.
+
+    Raises:
+        RecipeError: the card cannot even hold what no smaller batch would save.
+    """
+    if needed is None or needed.total <= ROOM * card:
+        return None
+    has = f"{needed.in_words()} by the arithmetic of docs/memory.md, and the card has {card / GB:.1f} GB"
+    smaller = "--trl.per_device_train_batch_size, shorter answers or smaller images (images.max_pixels)"
+    if needed.fixed > card:
+        raise RecipeError(
+            f"the run needs {has}: train adapters (--model.lora.r 16, --model.dtype bfloat16), a smaller model, or on "
+            "several cards (recipes/accelerate)"
+        )
+    return f"the run may need more memory than there is: {has}; if it runs out, try a smaller {smaller}"
+
+
+def _told_length(recipe: Recipe) -> int | None:
+    """The length of an answer that the model's folder names."""
+    from thinkseg.models.checkpoint_config import resolve_config
+
+    return resolve_config(recipe.model.path, recipe.checkpoint_config()).max_new_tokens
+
+
+def _segmenter_weights(recipe: Recipe) -> float | None:
+    """How many weights the segmenter has; None where nothing says."""
+    from safetensors import safe_open
+
+    name = recipe.segmenter
+    if name in KNOWN_SEGMENTERS:
+        return KNOWN_SEGMENTERS[name]
+    folder = loading.pocket_folder("segmenter") if name == loading.POCKET else Path(name)
+    files = sorted(folder.glob("*.safetensors")) if folder is not None and folder.is_dir() else []
+    if not files:
+        return 0 if folder is None else None
+    count = 0
+    for file in files:
+        with safe_open(file, framework="pt") as opened:
+            count += sum(math.prod(opened.get_slice(key).get_shape()) for key in opened.keys())  # noqa: SIM118
+    return float(count)
