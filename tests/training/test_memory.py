@@ -8,11 +8,18 @@ from thinkseg.cli import main
 from thinkseg.errors import RecipeError
 from thinkseg.training.grpo import STAGE
 from thinkseg.training.memory import GB, Estimate, Load, Shape, estimate, parts_of, refuse_too_little
+from thinkseg.training.runs import quiet_libraries
 
 # The configurations of the published models, and what docs/memory.md says of them.
 THREE = Shape(3_750_000_000, 29_900_000, 36, 2048, 11008, 2 * 128, 151_936)
 SEVEN = Shape(8_290_000_000, 40_400_000, 28, 3584, 18944, 4 * 128, 152_064)
 STEP = Load(completions=2, prompt=729 + 300, answer=400, sampled=16)
+
+
+def arguments(recipe):
+    """TRL's configuration, as a run makes it."""
+    with quiet_libraries():
+        return STAGE.arguments(recipe)
 
 
 @pytest.mark.parametrize(
@@ -53,18 +60,18 @@ def test_a_model_is_counted_from_its_config_alone(rl_recipe, start):
     recipe = rl_recipe(segmenter="grabcut")
     model = AutoModelForImageTextToText.from_pretrained(start)
     weights = sum(weight.numel() for weight in model.parameters())
-    needed = estimate(recipe, STAGE.arguments(recipe), 64 * 64)
+    needed = estimate(recipe, arguments(recipe), 64 * 64)
     assert needed.parts["weights"] == 4 * weights
     assert needed.parts["segmenter"] == 0
     adapted = rl_recipe(model={"path": str(start), "lora": {"r": 2}}, segmenter="nobody/knows")
-    needed = estimate(adapted, STAGE.arguments(adapted), 64 * 64)
+    needed = estimate(adapted, arguments(adapted), 64 * 64)
     assert 0 < needed.parts["gradients and moments"] < 4 * weights
     assert "not counted: the segmenter 'nobody/knows'" in needed.in_words()
 
 
 def test_without_a_config_nothing_is_known(rl_recipe):
     recipe = rl_recipe(model={"path": "nobody/has-this"})
-    assert estimate(recipe, STAGE.arguments(recipe)) is None
+    assert estimate(recipe, arguments(recipe)) is None
 
 
 def test_a_dry_run_tells_what_the_run_would_be_and_writes_nothing(start, tmp_path, capsys):
