@@ -102,7 +102,11 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
 
 
 OWN_FLAGS = {
-    "query": ("--query", "TEXT", "own data without words: what to ask of every image"),
+    "query": (
+        "--query",
+        "TEXT",
+        "what to ask of every image, such as 'the crack', where the data bring no words of their own",
+    ),
     "split": ("--split", "SPLIT", "own data of several splits: which one"),
     "images": ("--image-folder", "DIR", "own data: the folder of images, from the data on (default: by its name)"),
     "masks": ("--mask-folder", "DIR", "own data: the folder of masks, from the data on (default: by its name)"),

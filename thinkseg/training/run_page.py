@@ -261,15 +261,15 @@ def _step_name(step: int, is_best: bool) -> str:
 def _truth(sample: Sample, image: Any) -> dict[str, Any]:
     there = sample.target is not None and sample.target.any()
     note = "the true mask" if there else "nothing is there"
-    return _pictured("asked for", note, f"the true mask of: {sample.query}", image) | {"text": None, "failed": ""}
+    return _as_drawing("asked for", note, f"the true mask of: {sample.query}", image) | {"text": None, "failed": ""}
 
 
 def _view(name: str, view: View) -> dict[str, Any]:
-    pictured = _pictured(name, view.outcome, f"the prediction at {name}, {view.outcome}", view.image)
-    return pictured | {"text": view.said, "failed": view.failed}
+    drawing = _as_drawing(name, view.outcome, f"the prediction at {name}, {view.outcome}", view.image)
+    return drawing | {"text": view.said, "failed": view.failed}
 
 
-def _pictured(name: str, note: str, alt: str, image: Any) -> dict[str, Any]:
+def _as_drawing(name: str, note: str, alt: str, image: Any) -> dict[str, Any]:
     uri = data_uri(image, quality=75)
     return {"name": name, "note": note, "alt": alt, "image": uri, "width": image.width, "height": image.height}
 
