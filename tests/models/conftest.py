@@ -16,6 +16,7 @@ REASONERS = {
     "qwen3_vl": testing.tiny_qwen3_vl,
     "qwen3_5": testing.tiny_qwen3_5,
     "internvl": testing.tiny_internvl,
+    "fast_vlm": testing.tiny_fast_vlm,
     "smolvlm": testing.tiny_smolvlm,
 }
 SEGMENTERS = {

@@ -56,6 +56,32 @@ def test_logits_and_gradients_are_the_same(tiny):
         torch.testing.assert_close(shared, plain, rtol=1e-3, atol=1e-5)
 
 
+def test_images_of_one_size_are_encoded_once_too():
+    model, processor = testing.tiny_fast_vlm()
+    inputs = batch(processor, [1, 1, 2, 1, 2, 3], [(64, 64)] * 6)
+    tower = model.model.vision_tower
+
+    def outcome_of_tower():
+        model.zero_grad()
+        logits = model(**inputs).logits
+        logits[:, -1].square().mean().backward()
+        return logits.detach(), [weight.grad.clone() for weight in tower.parameters() if weight.grad is not None]
+
+    plain_logits, plain_gradients = outcome_of_tower()
+    seen = []
+    hook = tower.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(len((*args, *kwargs.values())[0])), with_kwargs=True
+    )
+    with images_encoded_once(model):
+        logits, gradients = outcome_of_tower()
+    hook.remove()
+    assert seen == [3]
+    assert gradients
+    torch.testing.assert_close(logits, plain_logits, rtol=1e-4, atol=1e-4)
+    for shared, plain in zip(gradients, plain_gradients, strict=True):
+        torch.testing.assert_close(shared, plain, rtol=1e-3, atol=1e-5)
+
+
 def test_images_that_differ_in_one_pixel_are_told_apart():
     model, processor = testing.tiny_qwen2_5_vl()
     inputs = batch(processor, [1, 1], [(64, 64)] * 2)

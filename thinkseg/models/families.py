@@ -59,6 +59,10 @@ class Family:
     lora_targets: str = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
     """Regular expression over the names of the modules that get an adapter: the language model's projections."""
 
+    vision_tower: str = r".*\b(visual|vision_tower|vision_model)\."
+    """Regular expression that the names of the vision tower's weights begin with, the part that `freeze_vision` leaves
+    as it is."""
+
     def frame_of(self, processor: Any, size: Size) -> Size:
         """The frame in which the model's text gives coordinates of an image.
 
@@ -161,6 +165,16 @@ class ResizedPixelsFamily(PatchGridFamily):
     frame_rule = FrameRule.RESIZED_PIXELS
 
 
+class SquareImageFamily(Family):
+    """FastVLM, which sees every image at one size: with relative coordinates, unless the checkpoint has a canvas."""
+
+    def encoding_once(self, model: Any) -> AbstractContextManager[None]:
+        """Equal images are equal tensors: each is encoded where it comes first."""
+        from thinkseg.models.vision_cache import images_encoded_once
+
+        return images_encoded_once(model)
+
+
 class SmolVLMFamily(Family):
     """SmolVLM, which was not taught coordinates: relative ones are what ThinkSeg teaches it."""
 
@@ -175,6 +189,7 @@ FAMILIES: Mapping[str, Family] = {
     "qwen3_5": PatchGridFamily(),
     "qwen3_5_moe": PatchGridFamily(),
     "internvl": Family(),
+    "fast_vlm": SquareImageFamily(),
     "smolvlm": SmolVLMFamily(),
 }
 """Every family that is known, by the `model_type` of its config."""
@@ -234,13 +249,14 @@ def check_family(value: Any, name: str) -> Family:
     tokens = family.vision_tokens
     if not isinstance(tokens, tuple) or not all(isinstance(token, str) for token in tokens):
         raise InputError(f"'vision_tokens' of the family '{name}' should be a tuple of names, found {tokens!r}")
-    try:
-        re.compile(family.lora_targets)
-    except (re.error, TypeError) as error:
-        raise InputError(
-            f"'lora_targets' of the family '{name}' should be a regular expression, found {family.lora_targets!r}: "
-            f"{error}"
-        ) from error
+    for attribute in ("lora_targets", "vision_tower"):
+        pattern = getattr(family, attribute)
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise InputError(
+                f"'{attribute}' of the family '{name}' should be a regular expression, found {pattern!r}: {error}"
+            ) from error
     _check_frame_of(family, name)
     return family
 

@@ -6,7 +6,7 @@ The completions of a group are about the same image, and transformers would run 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,12 +18,15 @@ def images_encoded_once(model: Any) -> Iterator[None]:
     """While this is open, the model encodes equal images of a batch once; results and gradients stay the same.
 
     Args:
-        model: of `AutoModelForImageTextToText`, of a family whose images come with a grid of patches.
+        model: of `AutoModelForImageTextToText`, of a family whose images come with a grid of patches, or as one square
+            each.
     """
     core: Any = model.model
     encode = core.get_image_features
 
     def encode_distinct(pixel_values: Any, image_grid_thw: Any = None, **options: Any) -> Any:
+        if image_grid_thw is None:
+            return _encode_squares(encode, pixel_values, **options)
         images = torch.split(pixel_values, image_grid_thw.prod(-1).tolist())
         first, position = _distinct(images, image_grid_thw.tolist())
         if len(first) == len(images):
@@ -40,6 +43,16 @@ def images_encoded_once(model: Any) -> Iterator[None]:
         yield
     finally:
         del core.get_image_features
+
+
+def _encode_squares(encode: Callable[..., Any], pixel_values: torch.Tensor, **options: Any) -> Any:
+    """Images of one size (images, channels, height, width); the output has a row for each of them."""
+    first, position = _distinct(pixel_values.unbind(), [()] * len(pixel_values))
+    if len(first) == len(pixel_values):
+        return encode(pixel_values=pixel_values, **options)
+    output = encode(pixel_values=pixel_values[first], **options)
+    output.pooler_output = output.pooler_output[position]
+    return output
 
 
 def _spread(features: Any, tokens: Sequence[int], position: Sequence[int]) -> Any:

@@ -17,6 +17,7 @@ from typing import Any
 
 from thinkseg.testing.fakes import FakeReasoner, FakeSegmenter
 from thinkseg.testing.tiny_reasoners import (
+    tiny_fast_vlm,
     tiny_internvl,
     tiny_qwen2_5_vl,
     tiny_qwen2_vl,
@@ -32,6 +33,7 @@ __all__ = [
     "FakeSegmenter",
     "save",
     "tiny_edgetam",
+    "tiny_fast_vlm",
     "tiny_internvl",
     "tiny_qwen2_5_vl",
     "tiny_qwen2_vl",

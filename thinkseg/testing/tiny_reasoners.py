@@ -141,6 +141,35 @@ def tiny_internvl(*, seed: int = 0) -> tuple[Any, Any]:
     return _seeded(InternVLForConditionalGeneration, config, seed), processor
 
 
+def tiny_fast_vlm(*, seed: int = 0) -> tuple[Any, Any]:
+    """A tiny `FastVlmForConditionalGeneration` and its processor, which makes every image 64 by 64 pixels."""
+    from transformers import CLIPImageProcessor, FastVlmConfig, FastVlmForConditionalGeneration, LlavaProcessor
+
+    tokenizer = tiny_tokenizer()
+    text = _text_config(tokenizer) | {"model_type": "qwen2", "rope_parameters": _rope(10_000.0)}
+    vision: Parts = {
+        "model_type": "timm_wrapper",
+        "architecture": "test_efficientnet",
+        "hidden_size": 256,
+        "num_classes": 0,
+        "do_pooling": False,
+        "model_args": {},
+    }
+    config = FastVlmConfig(
+        text_config=text, vision_config=vision, image_token_index=_token_ids(tokenizer)["image_token_id"]
+    )
+    square = {"height": 64, "width": 64}
+    processor = LlavaProcessor(
+        CLIPImageProcessor(size=square, crop_size=square, do_center_crop=False),
+        tokenizer,
+        patch_size=32,
+        vision_feature_select_strategy="full",
+        image_token="<|image_pad|>",
+        chat_template=CHAT_TEMPLATE,
+    )
+    return _seeded(FastVlmForConditionalGeneration, config, seed), processor
+
+
 def tiny_smolvlm(*, seed: int = 0) -> tuple[Any, Any]:
     """A tiny `SmolVLMForConditionalGeneration` and its processor (tiles of 56 pixels); it needs `num2words`."""
     from transformers import (

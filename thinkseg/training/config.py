@@ -86,6 +86,8 @@ class PolicySettings(RecipeSettings):
     """How its coordinates are measured, a rule of `thinkseg.models.frames`; null for its family's."""
     lora: Lora | None = None
     """Adapters to train; null trains every weight."""
+    freeze_vision: bool = False
+    """Leave the vision tower as it is, and train what reads it: less work a step, and nothing that it knows is lost."""
     new_tokens: Annotated[dict[str, str], TEXT_KEYS] | None = None
     """Texts that become one token each, and for each the text whose weights it begins with; for small vocabularies."""
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 from thinkseg.answers.base import AnswerFormat
@@ -62,6 +63,9 @@ def load_policy(recipe: Recipe) -> Policy:
     # Mixed precision wants its master weights whole; a recipe that has no room for them says bfloat16.
     dtype = "float32" if recipe.model.dtype == "auto" else recipe.model.dtype
     reasoner = load_reasoner(recipe.model.path, config, device="cpu", dtype=dtype)
+    keep_statistics(reasoner.model)
+    if recipe.model.freeze_vision:
+        freeze_vision(reasoner)
     add_tokens(reasoner.model, reasoner.processor.tokenizer, recipe.model.new_tokens or {})
     wording = wording_for(recipe.model.path, config, required=recipe.sentences is not None)
     if not wording.identity:  # what it is trained with is what its folder says
@@ -70,6 +74,43 @@ def load_policy(recipe: Recipe) -> Policy:
     _check_text(policy)
     _decode_plainly(reasoner.model)
     return policy
+
+
+def keep_statistics(model: Any) -> None:
+    """Let batch normalisation go by the checkpoint's statistics in training, too, and leave these as they are.
+
+    Those of a step's few images would be others: what a completion is sampled from would not be what is trained.
+
+    Args:
+        model: whose vision tower may have such layers (FastVLM's has).
+    """
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+            module.train = MethodType(_unchanged, module)  # type: ignore[method-assign]
+
+
+def freeze_vision(reasoner: TransformersReasoner) -> None:
+    """Leave the weights of the vision tower out of training; what its family counts among them.
+
+    Raises:
+        RecipeError: no weight of this model is one of them.
+    """
+    pattern = re.compile(reasoner.family.vision_tower)
+    tower = [weight for name, weight in reasoner.model.named_parameters() if pattern.match(name)]
+    if not tower:
+        raise RecipeError(
+            f"'model.freeze_vision' finds no weights of a vision tower by the name {pattern.pattern!r}; leave it out, "
+            "or name a family whose 'vision_tower' matches them"
+        )
+    for weight in tower:
+        weight.requires_grad_(False)
+
+
+def _unchanged(module: Any, mode: bool = True) -> Any:
+    return module
 
 
 def add_tokens(model: Any, tokenizer: Any, texts: Mapping[str, str]) -> None:
