@@ -220,7 +220,10 @@ def test_an_image_that_is_missing_or_that_two_files_may_be_is_told(root):
 
 
 def test_two_tasks_about_one_image_are_told(root):
-    write(root, task(UPLOADED, annotation(polygon("x"))), task("a.jpg", annotation(polygon("x")), number=2))
+    first = task(UPLOADED, annotation(polygon("x")))
+    write(root, first, first)
+    assert len(own(root)) == 1
+    write(root, first, task("a.jpg", annotation(polygon("x")), number=2))
     listing = own(root)
     assert len(listing) == 1
     assert listing.faults[0].kind is FaultKind.AMBIGUOUS

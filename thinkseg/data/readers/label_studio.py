@@ -102,9 +102,10 @@ def list_label_studio(file: Path, query: str = "", *, images: Path | None = None
             several = f"may be {' or '.join(found[:3])}" if found else f"looked for below '{folder}'"
             kind = FaultKind.AMBIGUOUS if found else FaultKind.MISSING_IMAGE
             faults.append(Fault(kind, name, f"named in {truth}, {several}"))
-        elif (other := taken.setdefault(found[0], truth)) != truth:
+        elif other := taken.get(found[0], ""):
             faults.append(Fault(FaultKind.AMBIGUOUS, str(folder / found[0]), f"is the image of {other} and of {truth}"))
         else:
+            taken[found[0]] = truth
             marked.append(MarkedImage(found[0].rpartition(".")[0], folder / found[0], truth, objects, size))
     if bad:
         raise bad.error(f"; '{file}' should be an export of Label Studio")
