@@ -167,7 +167,19 @@ def tiny_fast_vlm(*, seed: int = 0) -> tuple[Any, Any]:
         image_token="<|image_pad|>",
         chat_template=CHAT_TEMPLATE,
     )
-    return _seeded(FastVlmForConditionalGeneration, config, seed), processor
+    model = _seeded(FastVlmForConditionalGeneration, config, seed)
+    _let_through(model.model.vision_tower, seed)
+    return model, processor
+
+
+def _let_through(tower: Any, seed: int) -> None:
+    """Convolutions that keep the spread of what they are given; as they are made, almost nothing would come out."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    for module in tower.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight, generator=generator)
 
 
 def tiny_smolvlm(*, seed: int = 0) -> tuple[Any, Any]:
