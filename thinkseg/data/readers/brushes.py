@@ -1,4 +1,4 @@
-"""The run lengths of Label Studio's brush: a stream of bits, packed by the JavaScript library ``rle-pack`` of thi.ng.
+"""The run lengths of Label Studio's brush: a stream of bits, packed by the JavaScript library ``rle-pack``.
 
 Its head is the number of values (32 bits), the bits of a value less one (5) and four lengths of counters, each less one
 (4 bits each). Then come blocks: a bit that says whether one value is repeated, two that choose the counter, the count
