@@ -70,8 +70,8 @@ def measure(folder: Path) -> dict[str, float]:
     from thinkseg import testing
     from thinkseg.answers import get_format
     from thinkseg.models.reasoner import TransformersReasoner
-    from thinkseg.training.config import Data
     from thinkseg.training.rows import RowBuilder, Rows, Schedule
+    from thinkseg.training.sections import Data
     from thinkseg.training.sources import load_samples
 
     reasoner = TransformersReasoner(*testing.tiny_qwen2_5_vl())

@@ -17,9 +17,9 @@ from thinkseg.models.families import FAMILIES
 from thinkseg.models.merging import merge
 from thinkseg.testing import save, tiny_qwen2_5_vl
 from thinkseg.training.checkpoints import write_manifest
-from thinkseg.training.config import Lora
 from thinkseg.training.policy import load_policy
 from thinkseg.training.runs import lora_config, open_run, quiet_libraries
+from thinkseg.training.sections import Lora
 from thinkseg.types import Instruction
 
 from .conftest import written_settings

@@ -8,7 +8,8 @@ from PIL import Image
 
 from thinkseg.errors import DataError, RecipeError
 from thinkseg.testing.data_sets import write_folders, write_reasonseg
-from thinkseg.training.config import Data, load_recipe
+from thinkseg.training.config import load_recipe
+from thinkseg.training.sections import Data
 from thinkseg.training.sources import load_samples
 from thinkseg.types import Size
 

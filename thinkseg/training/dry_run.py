@@ -16,11 +16,12 @@ from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config
 from thinkseg.models.published.wording import wording_for
 from thinkseg.rewards.rubric import Rubric
 from thinkseg.training.checkpoints import finished_checkpoints
-from thinkseg.training.config import MOST_ROWS, Recipe
+from thinkseg.training.config import Recipe
 from thinkseg.training.holding_out import HeldOut, even_places, hold_out
 from thinkseg.training.memory import estimate
 from thinkseg.training.rows import read_named, reference_of
 from thinkseg.training.runs import digests_of_code, quiet_libraries
+from thinkseg.training.sections import MOST_ROWS
 from thinkseg.training.sources import load_samples
 from thinkseg.training.stage import Plan, Stage
 from thinkseg.training.truths import refuse_missing_truth

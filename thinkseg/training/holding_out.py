@@ -17,8 +17,9 @@ from thinkseg.data.listing import Listing
 from thinkseg.data.samples import LazySamples
 from thinkseg.errors import DataError, RecipeError
 from thinkseg.imaging import content_key
-from thinkseg.training.config import Data, Recipe, Validation
+from thinkseg.training.config import Recipe
 from thinkseg.training.rows import read_named
+from thinkseg.training.sections import Data, Validation
 from thinkseg.types import Sample
 
 SHARE = 0.1

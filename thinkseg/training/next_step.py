@@ -10,7 +10,8 @@ from thinkseg.evaluation.benchmarks import BENCHMARKS
 from thinkseg.extension import is_reference
 from thinkseg.models.loading import POCKET
 from thinkseg.training.best import BEST, read_best
-from thinkseg.training.config import Data, Recipe
+from thinkseg.training.config import Recipe
+from thinkseg.training.sections import Data
 
 PHOTO, QUERY = "PHOTO.jpg", "the main object"
 """What stands for an image and a query of the user's own."""

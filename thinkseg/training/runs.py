@@ -24,12 +24,13 @@ from thinkseg.models.loading import explained, load_weights
 from thinkseg.training.callbacks import Beginning, CheckpointFiles, DeadReward, OnStep, OrderlyStop, RunLog, StepBar
 from thinkseg.training.checkpoints import complete, finished_checkpoints, last_one_told, newest_checkpoint, write_whole
 from thinkseg.training.completion_tables import show_aside
-from thinkseg.training.config import Lora, Recipe
+from thinkseg.training.config import Recipe
 from thinkseg.training.contents import fault_of
 from thinkseg.training.divergence import FiniteOnly
 from thinkseg.training.policy import Policy
 from thinkseg.training.resuming import CODE, Layout, go_on, write_record
 from thinkseg.training.saving import save_model
+from thinkseg.training.sections import Lora
 from thinkseg.training.trl_settings import trl_config_name
 from thinkseg.training.watching import Validating
 

@@ -22,7 +22,7 @@ from thinkseg.data.source import load_source
 from thinkseg.data.synthetic.scenes import load_scenes
 from thinkseg.errors import DataError, RecipeError
 from thinkseg.extension import is_reference, resolve
-from thinkseg.training.config import Data
+from thinkseg.training.sections import Data
 from thinkseg.types import Sample, Size
 
 Source = Callable[[Data], Sequence[Sample]]

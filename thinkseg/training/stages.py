@@ -23,7 +23,7 @@ from thinkseg.models.segmenter import load_segmenter
 from thinkseg.training import runs
 from thinkseg.training.callbacks import IOU, OnStep
 from thinkseg.training.checkpoints import warn
-from thinkseg.training.config import MOST_ROWS, Recipe
+from thinkseg.training.config import Recipe
 from thinkseg.training.deadline import Deadline
 from thinkseg.training.holding_out import HeldOut, hold_out
 from thinkseg.training.memory import estimate, refuse_too_little
@@ -31,6 +31,7 @@ from thinkseg.training.next_step import next_command
 from thinkseg.training.policy import load_policy
 from thinkseg.training.resuming import Layout, claimed, from_main_process, record_kept
 from thinkseg.training.run_page import RunPage, run_facts
+from thinkseg.training.sections import MOST_ROWS
 from thinkseg.training.sheets import SampleSheets
 from thinkseg.training.sources import load_samples
 from thinkseg.training.stage import CreateTrainer, PreparedRun, Stage

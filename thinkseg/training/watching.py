@@ -16,9 +16,10 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from thinkseg.training.best import forget_best, mend_best, write_best
 from thinkseg.training.checkpoints import Warn, warn
-from thinkseg.training.config import Recipe, Validation
+from thinkseg.training.config import Recipe
 from thinkseg.training.contents import STATE
 from thinkseg.training.policy import Policy
+from thinkseg.training.sections import Validation
 from thinkseg.training.validation import Validated, best_of, is_exhausted, scores_of
 
 Validate = Callable[[Any, int], Validated]

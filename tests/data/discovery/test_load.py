@@ -9,7 +9,7 @@ from thinkseg.data.discovery.load import find_datasets, find_listings, load_data
 from thinkseg.errors import DataError
 from thinkseg.evaluation.benchmarks import LoadOptions, load_benchmark
 from thinkseg.testing.data_sets import FOLDERS, write_coco, write_folders, write_pair, write_reasonseg, write_refcoco
-from thinkseg.training.config import Data
+from thinkseg.training.sections import Data
 from thinkseg.training.sources import load_samples
 
 
