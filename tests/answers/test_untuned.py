@@ -81,3 +81,9 @@ def test_reports_call_it_by_its_name_and_a_format_in_tags_has_none(tolerant):
 def test_the_format_reward_of_an_answer_without_points_counts_the_box_alone(tolerant):
     for text, score in ((f"<think>a</think><answer>[{ITEM}]</answer>", 2), (f"```json\n[{ITEM}]\n```", 0)):
         assert tolerant.form_score(text, FRAME, tolerant.parse(text, FRAME)) == score
+
+
+def test_a_long_word_behind_an_open_fence_is_refused_without_trying_each_shorter_one(tolerant):
+    """By trying each, a text of the greatest length would take its square."""
+    with pytest.raises(MalformedAnswer, match="no JSON list"):
+        tolerant.parse("```" + "a" * 19_000, FRAME)

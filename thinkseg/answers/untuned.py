@@ -21,7 +21,8 @@ from thinkseg.types import Answer, ObjectPrompt, Size
 MOST_TRIES = 50
 """Brackets at which JSON is looked for, from the first on."""
 
-_FENCE = re.compile(r"```\w*\n?(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```\w*+\n?(.*?)```", re.DOTALL)
+"""The word of a language is taken whole: trying shorter ones would take the square of a long word's time."""
 _ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL)
 _OPENING = re.compile(r"[\[{]")
 _COMMA_AT_END = re.compile(r",(?=\s*[\]}])")

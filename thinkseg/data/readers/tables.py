@@ -20,6 +20,7 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -209,7 +210,7 @@ def csv_rows(file: Path, needed: Sequence[str], encoding: str = "") -> Iterator[
     lacking = [name for name in needed if name not in columns]
     if lacking:
         raise DataError(f"'{file}' lacks the column {' and '.join(lacking)}; it has: {', '.join(columns)[:200]}")
-    twice = [name for name in columns if name and columns.count(name) > 1]
+    twice = [name for name, count in Counter(columns).items() if name and count > 1]
     if twice:
         raise DataError(f"'{file}' has the column '{twice[0]}' twice: leave one out")
     told = ((line, values) for line, values in _values(text, delimiter, file) if any(map(str.strip, values)))
