@@ -3,12 +3,25 @@
 import json
 
 import pytest
+from PIL import Image
 
 from thinkseg.cli import main
 from thinkseg.errors import RecipeError
+from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config
 from thinkseg.training.grpo import STAGE
-from thinkseg.training.memory import GB, Estimate, Load, Shape, estimate, parts_of, refuse_too_little
+from thinkseg.training.memory import (
+    GB,
+    Estimate,
+    Load,
+    Prompt,
+    Shape,
+    estimate,
+    parts_of,
+    prompt_seen,
+    refuse_too_little,
+)
 from thinkseg.training.runs import quiet_libraries
+from thinkseg.types import Instruction, Request, Size
 
 # The configurations of the published models, and what docs/memory.md says of them.
 THREE = Shape(3_750_000_000, 29_900_000, 36, 2048, 11008, 2 * 128, 151_936)
@@ -60,11 +73,11 @@ def test_a_model_is_counted_from_its_config_alone(rl_recipe, start):
     recipe = rl_recipe(segmenter="grabcut")
     model = AutoModelForImageTextToText.from_pretrained(start)
     weights = sum(weight.numel() for weight in model.parameters())
-    needed = estimate(recipe, arguments(recipe), 64 * 64)
+    needed = estimate(recipe, arguments(recipe), Prompt(64 * 64))
     assert needed.parts["weights"] == 4 * weights
     assert needed.parts["segmenter"] == 0
     adapted = rl_recipe(model={"path": str(start), "lora": {"r": 2}}, segmenter="nobody/knows")
-    needed = estimate(adapted, arguments(adapted), 64 * 64)
+    needed = estimate(adapted, arguments(adapted), Prompt(64 * 64))
     assert 0 < needed.parts["gradients and moments"] < 4 * weights
     assert "not counted: the segmenter 'nobody/knows'" in needed.in_words()
 
@@ -97,3 +110,16 @@ def test_a_dry_run_refuses_what_the_run_would(start, tmp_path, capsys):
     words = ["train", "sft", "pocket/sft", "--dry-run", "--data", str(rows), "--model.path", str(start)]
     assert main([*words, "--output", str(tmp_path / "run")]) == 2
     assert "missing.png" in capsys.readouterr().err
+
+
+def test_a_prompt_is_as_long_as_the_models_processor_makes_it(start, reasoner, tmp_path):
+    config, size = resolve_config(str(start), CheckpointConfig()), Size(448, 448)
+    instruction = Instruction("the square")
+    seen = prompt_seen(str(start), config, size, instruction)
+    inputs = reasoner.inputs([Request(Image.new("RGB", (448, 448)), instruction)])
+    rows, columns = inputs["image_grid_thw"][0, 1:].tolist()
+    assert seen.pixels == rows * columns * 14 * 14 == 112 * 112
+    # The template has one token in place of the image's.
+    assert seen.text == inputs["input_ids"].shape[1] - rows * columns // 4 + 1
+    (tmp_path / "config.json").write_text("{}")
+    assert prompt_seen(str(tmp_path), CheckpointConfig(max_pixels=1000), size, instruction) == Prompt(1000)

@@ -12,20 +12,20 @@ from typing import Any
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import RecipeError
 from thinkseg.imaging import load_image
-from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config
+from thinkseg.models.checkpoint_config import resolve_config
 from thinkseg.models.published.wording import wording_for
 from thinkseg.rewards.rubric import Rubric
 from thinkseg.training.checkpoints import finished_checkpoints
 from thinkseg.training.config import Recipe
 from thinkseg.training.holding_out import HeldOut, even_places, hold_out
-from thinkseg.training.memory import estimate
+from thinkseg.training.memory import estimate, prompt_seen
 from thinkseg.training.rows import read_named, reference_of
 from thinkseg.training.runs import digests_of_code, quiet_libraries
 from thinkseg.training.sections import MOST_ROWS
 from thinkseg.training.sources import load_samples
 from thinkseg.training.stage import Plan, Stage
 from thinkseg.training.truths import refuse_missing_truth
-from thinkseg.types import Sample
+from thinkseg.types import Sample, Size
 
 TRIED = 8
 """Samples that are read, images and masks, spread evenly over all."""
@@ -52,8 +52,9 @@ def dry_run(recipe: Recipe, stage: Stage) -> list[tuple[str, str]]:
         if config.format is None:
             raise RecipeError(f"nothing says in which format '{recipe.model.path}' answers; give the recipe a 'format'")
         wording = wording_for(recipe.model.path, config, required=recipe.sentences is not None)
-        pixels = _try_samples(recipe, held_out, wording.answer_format, config)
-        needed = estimate(recipe, args, pixels)
+        largest = _try_samples(recipe, held_out, wording.answer_format)
+        longest = max((held_out.train[place] for place in _tried(held_out.train)), key=lambda sample: len(sample.query))
+        needed = estimate(recipe, args, prompt_seen(recipe.model.path, config, largest, wording.instruction(longest)))
     told = {
         "model": recipe.model.path + ("" if recipe.model.lora is None else f", adapters of rank {recipe.model.lora.r}"),
         "format": wording.answer_format.name,
@@ -70,27 +71,30 @@ def dry_run(recipe: Recipe, stage: Stage) -> list[tuple[str, str]]:
     return list(told.items())
 
 
-def _try_samples(recipe: Recipe, held_out: HeldOut, answer_format: AnswerFormat, config: CheckpointConfig) -> int:
-    """Read a few samples as a run would; the pixels of the first image as the model sees it."""
-    pixels = [_try(recipe, held_out.train, place, answer_format) for place in even_places(len(held_out.train), TRIED)]
-    for place in even_places(len(held_out.validation), TRIED) if len(held_out.validation) else ():
+def _tried(samples: Sequence[Sample]) -> Sequence[int]:
+    return even_places(len(samples), TRIED) if len(samples) else ()
+
+
+def _try_samples(recipe: Recipe, held_out: HeldOut, answer_format: AnswerFormat) -> Size:
+    """Read a few samples as a run would; the size of the largest image among them."""
+    sizes = [_try(recipe, held_out.train, place, answer_format) for place in _tried(held_out.train)]
+    for place in _tried(held_out.validation):
         if read_named(held_out.validation, place).target is None:
             raise RecipeError("held-out samples are measured by their masks: give 'validation.data' that have masks")
     if recipe.stage == "rl":
         refuse_missing_truth(Rubric(answer_format, recipe.rubric_weights), held_out.train)
-    seen = max(pixels) if config.canvas is None else config.canvas**2
-    return min(max(seen, config.min_pixels or 0), config.max_pixels or seen)
+    return max(sizes, key=lambda size: size.width * size.height)
 
 
-def _try(recipe: Recipe, samples: Sequence[Sample], place: int, answer_format: AnswerFormat) -> int:
-    """Read a sample; the pixels of its image."""
+def _try(recipe: Recipe, samples: Sequence[Sample], place: int, answer_format: AnswerFormat) -> Size:
+    """Read a sample; the size of its image."""
     sample = read_named(samples, place)
     image = load_image(sample.image)
     if sample.target is not None and sample.target.shape != (image.height, image.width):
         raise RecipeError(f"the mask of sample '{sample.id}' should have the size of its image, and has not")
     if recipe.stage == "sft" and reference_of(sample, answer_format.points_per_object) is None:
         raise RecipeError(f"sample '{sample.id}' has neither a reference answer nor a mask to make one from")
-    return image.width * image.height
+    return Size(*image.size)
 
 
 def _step(recipe: Recipe, args: Any) -> str:

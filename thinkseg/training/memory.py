@@ -10,14 +10,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thinkseg.errors import InputError, RecipeError
+from thinkseg.errors import InputError, RecipeError, ThinkSegError
 from thinkseg.models import loading
+from thinkseg.models.chat import render_chat, use_tokenizers_template
+from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.models.families import family_of
+from thinkseg.models.frames import FrameRule, frame_by_rule, frame_rule
+from thinkseg.models.reasoner import chat_messages
 from thinkseg.training.config import Recipe
+from thinkseg.types import Instruction, Size
 
 GB = 1e9
 HALF, WHOLE = 2, 4
@@ -25,8 +31,6 @@ HALF, WHOLE = 2, 4
 KEPT_OF_HIDDEN, KEPT_OF_INNER, KEPT_OF_KEYS = 64, 14, 4
 """Bytes in bfloat16 that a decoder layer with adapters keeps for a backward pass, a token: for each unit of its width,
 its feed-forward's and its keys'. What `benchmarks/memory.py` weighs on real layers of Qwen2.5-VL, within 0.5 %."""
-PROMPT_TEXT = 300
-"""Tokens of a prompt beside the image's, as in docs/memory.md."""
 ROOM = 0.95
 """Share of a card's memory that a run can have, at most."""
 
@@ -97,6 +101,16 @@ class Estimate:
         return f"about {self.total / GB:.1f} GB ({parts}{left_out})"
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model is asked; where nothing is known of it, what docs/memory.md takes."""
+
+    pixels: int = 756 * 756
+    """Of the image as the model sees it."""
+    text: int = 300
+    """Tokens beside the image's."""
+
+
 WEIGHTS, TRAINED, REFERENCE, SEGMENTER = "weights", "gradients and moments", "reference", "segmenter"
 FIXED = frozenset({WEIGHTS, TRAINED, REFERENCE, SEGMENTER})
 
@@ -128,23 +142,28 @@ def parts_of(shape: Shape, load: Load, weight_bytes: int, segmenter: float = 0) 
     }
 
 
-def estimate(recipe: Recipe, args: Any, pixels: int | None = None) -> Estimate | None:
+_NOT_TO_BE_HAD = (OSError, InputError, ValueError, KeyError, AttributeError)
+"""How a model's config or processor fails to load; a run says more of it."""
+
+
+def estimate(recipe: Recipe, args: Any, prompt: Prompt | None = None) -> Estimate | None:
     """What a run needs on each card; None where the model's config cannot be had.
 
     Args:
         recipe: what to train.
         args: TRL's configuration of it.
-        pixels: of the images as the model sees them; None for 756 × 756.
+        prompt: the longest one; None for that of docs/memory.md.
     """
     try:
         shape, patch = shape_of(recipe)
-    except (OSError, InputError, ValueError, KeyError, AttributeError):
+    except _NOT_TO_BE_HAD:
         return None
+    asked = prompt or Prompt()
     rl, group = recipe.stage == "rl", args.per_device_train_batch_size
     on_cpu = args.device.type == "cpu"
     load = Load(
         completions=group,
-        prompt=math.ceil((pixels or 756 * 756) / patch**2) + PROMPT_TEXT,
+        prompt=math.ceil(asked.pixels / patch**2) + asked.text,
         answer=recipe.generation.max_new_tokens or _told_length(recipe) or 512,
         sampled=group * args.gradient_accumulation_steps if rl and not args.use_vllm else 0,
         number=HALF if (args.bf16 or args.fp16 or recipe.model.dtype in ("bfloat16", "float16")) else WHOLE,
@@ -156,6 +175,35 @@ def estimate(recipe: Recipe, args: Any, pixels: int | None = None) -> Estimate |
     unknown = [] if segmenter is not None else [f"the segmenter '{recipe.segmenter}'"]
     unknown += ["vLLM's share of the card"] if rl and args.use_vllm and not on_cpu else []
     return Estimate(parts_of(shape, load, weight_bytes, segmenter or 0), tuple(unknown))
+
+
+def prompt_seen(path: str, config: CheckpointConfig, size: Size, instruction: Instruction) -> Prompt:
+    """A prompt as the model's processor makes it; as far as that cannot be had, what is known without it.
+
+    Args:
+        path: of the model.
+        config: how it is asked.
+        size: of the image.
+        instruction: what is said beside it.
+    """
+    from transformers import AutoProcessor
+
+    seen = size if config.canvas is None else Size(config.canvas, config.canvas)
+    source = loading.locate(path, "reasoner")
+    try:
+        rule = None if config.frame is None else frame_rule(config.frame)
+        family = family_of(loading.model_type(source), config.family, frame=rule)
+        processor = AutoProcessor.from_pretrained(source)
+        family.set_pixel_limits(processor, config.min_pixels, config.max_pixels)
+        use_tokenizers_template(processor)
+        said = render_chat(processor, chat_messages(instruction), add_generation_prompt=True)
+        tokens = len(processor.tokenizer(said)["input_ids"])
+    except _NOT_TO_BE_HAD:
+        pixels = max(seen.width * seen.height, config.min_pixels or 0)
+        return Prompt(min(pixels, config.max_pixels or pixels))
+    with suppress(ThinkSegError):  # a processor without a grid of patches
+        seen = frame_by_rule(FrameRule.RESIZED_PIXELS, processor, seen)
+    return Prompt(seen.width * seen.height, tokens)
 
 
 def shape_of(recipe: Recipe) -> tuple[Shape, int]:

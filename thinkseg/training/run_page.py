@@ -154,20 +154,23 @@ class RunPage:
     def _html(self, state: State, trouble: str) -> str:
         records = read_log(self._output / LOG)
         done = records[-1]["step"] if records else 0
+        is_early = state == "finished" and done < self._about.steps
         scores = scores_of(records)
         curves = {title: thinned(curve) for title, curve in curves_of(records, CURVES).items()}
         charts = [(title, line_chart(title, *curve, marks="held-out" in title)) for title, curve in curves.items()]
         return render_page(
             "training.html",
-            title=f"{state.capitalize()}: step {done} of {self._about.steps}",
+            title=f"Finished: {done} steps"
+            if is_early
+            else f"{state.capitalize()}: step {done} of {self._about.steps}",
             lead=self._times(state, records),
             benchmark=f"training, {self._about.stage}",
             seconds_to_reload=RELOAD if state == "running" else 0,
             done=done,
-            steps=self._about.steps,
+            steps=done if is_early else self._about.steps,
             trouble=trouble,
             tiles=_tiles(records, scores, done, self._about.steps),
-            verdicts=_verdicts(state, scores, self._output, done < self._about.steps),
+            verdicts=_verdicts(state, scores, self._output, is_early),
             charts=charts,
             tasks=self._tasks(scores),
             image_note=IMAGE_NOTE,
@@ -314,6 +317,6 @@ def _verdicts(state: State, scores: Sequence[tuple[int, float]], output: Path, i
             if best[0]
             else f"No validation was better than what training started from (mean IoU {best[1]:.3f})."
         )
-    if state == "finished" and is_early:
+    if is_early:
         told.append("It ended before its last step, as it was asked to: by its patience or its time.")
     return told
