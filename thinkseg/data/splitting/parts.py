@@ -63,7 +63,7 @@ def split_listing(
         DataError: there are no two images that can be told apart.
     """
     if not 0 < share < 1:
-        raise InputError(f"the share of images to keep should be above 0 and below 1, such as 0.2, found {share:g}")
+        raise InputError(f"a share of images should be above 0 and below 1, such as 0.2, found {share:g}")
     if seed < 0:
         raise InputError(f"expected a seed of at least 0, found {seed}")
     places = range(len(listing)) if places is None else places
