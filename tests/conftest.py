@@ -7,12 +7,19 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers with two threads each are slower than with one
 
+import gc
 import inspect
 import socket
 import textwrap
+from functools import partial
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+from jaxtyping import _import_hook as typed
+
+gc.disable()  # importing makes much and throws away little
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -23,6 +30,40 @@ def example_in(contract: type) -> str:
     end = next(number for number, line in enumerate(lines) if line and not line.startswith(" "))
     code = textwrap.dedent("\n".join(lines[:end])).strip() + "\n"
     return code.replace("'''", '"""')  # the other quotes would end the docstring
+
+
+class _TypedLoader(typed._JaxtypingLoader):
+    """Reads the byte code of a typed module under a name of its own, and that of no other.
+
+    jaxtyping's loader has the other name for as long as the module is executed, so that PyTorch and all else that it
+    imports would be compiled anew in each worker.
+    """
+
+    exec_module = SourceFileLoader.exec_module
+
+    def get_code(self, fullname: str) -> object:
+        name = partial(typed._optimized_cache_from_source, self._typechecker.get_hash())
+        with patch("importlib._bootstrap_external.cache_from_source", name):
+            return super().get_code(fullname)
+
+
+typed._JaxtypingLoader = _TypedLoader
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays loaded: garbage is sought among what the tests make.
+
+    A training collects it at its end, which takes longer than the training of a tiny model when PyTorch, TRL and every
+    test are looked through.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    """At the end all may go; packages in C++ complain of what is left."""
+    gc.unfreeze()
 
 
 @pytest.fixture

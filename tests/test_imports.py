@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -49,3 +50,11 @@ def test_every_public_name_can_be_reached(name):
 def test_a_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="'thinkseg' has no attribute 'sgement'"):
         _ = thinkseg.sgement
+
+
+def test_what_typed_modules_import_is_read_from_its_own_byte_code():
+    """jaxtyping's loader reads that of its modules under another name, and must not do so for what they import."""
+    import_module("thinkseg.training.config")
+    caches = {name: vars(module).get("__cached__") or "" for name, module in sys.modules.items()}
+    assert caches["pydantic"].endswith(".pyc")
+    assert [name for name, cache in caches.items() if ".opt-jaxtyping" in cache] == []

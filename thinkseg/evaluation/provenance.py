@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,12 @@ SAMPLED_PLACES = 32
 def package_versions() -> dict[str, str]:
     """The installed versions of what can move a number; a package that is not there is left out."""
     versions = {"python": platform.python_version(), "thinkseg": thinkseg.__version__}
+    return versions | _installed()
+
+
+@cache  # a process goes on with what it has imported, and reading them costs a hundredth of a second each
+def _installed() -> dict[str, str]:
+    versions = {}
     for name in PACKAGES:
         try:
             versions[name] = metadata.version(name)
@@ -48,6 +55,7 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
+@cache  # the sources that run are those that the process began with
 def commit() -> str:
     """The commit of the sources that run, with ``+changes`` when they differ from it; empty outside a clone."""
     root = Path(thinkseg.__file__).resolve().parent.parent

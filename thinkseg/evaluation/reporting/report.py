@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,15 +141,19 @@ def report_html(context: ReportContext, gains: Mapping[str, Gain]) -> str:
 
 def render_page(template: str, **values: Any) -> str:
     """A page from a template of this package; whatever it is given is escaped."""
-    environment = Environment(
+    page: str = _environment().get_template(template).render(**values)
+    return page
+
+
+@cache  # it keeps the templates compiled, which takes longer than to fill in a page
+def _environment() -> Environment:
+    return Environment(
         loader=PackageLoader("thinkseg.evaluation.reporting", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page: str = environment.get_template(template).render(**values)
-    return page
 
 
 def iou_charts(runs: Sequence[Run]) -> list[tuple[str, Markup]]:
