@@ -154,7 +154,7 @@ class PatchGridFamily(Family):
 
     def encoding_once(self, model: Any) -> AbstractContextManager[None]:
         """Equal images have equal patches: each is encoded where it comes first."""
-        from thinkseg.models.vision_cache import images_encoded_once
+        from thinkseg.models.sharing.images import images_encoded_once
 
         return images_encoded_once(model)
 
@@ -170,7 +170,7 @@ class SquareImageFamily(Family):
 
     def encoding_once(self, model: Any) -> AbstractContextManager[None]:
         """Equal images are equal tensors: each is encoded where it comes first."""
-        from thinkseg.models.vision_cache import images_encoded_once
+        from thinkseg.models.sharing.images import images_encoded_once
 
         return images_encoded_once(model)
 

@@ -55,6 +55,14 @@ AS_WEIGHTS = BeforeValidator(_as_weights, json_schema_input_type=Literal["publis
 """For weights by name, or the word that stands for those of the format's authors."""
 
 
+def _as_switch(value: object) -> object:
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+AS_SWITCH = BeforeValidator(_as_switch, json_schema_input_type=Literal["auto", "on", "off"] | bool)
+"""For on and off, which YAML reads as true and false."""
+
+
 class Fragment(RecipeSettings):
     """What a recipe says, nothing of which has to be said: enough of one for ``thinkseg score``."""
 
@@ -95,6 +103,9 @@ class Fragment(RecipeSettings):
     thinking: Literal["unlearnt", "own"] = "unlearnt"
     """Of answers without thinking, such as those made from masks, in sft: `unlearnt` leaves it out of what is learnt,
     `own` takes what the model itself thinks where that leads to the right place."""
+    shared_prefix: Annotated[Literal["auto", "on", "off"], AS_SWITCH] = "auto"
+    """Whether rl computes a prompt once for all of its completions: `auto` where the model's log-probabilities stay the
+    same, `on` refuses a model where they do not, `off` computes it for each."""
     steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
     """Optimiser steps in all; null to count epochs instead."""
     epochs: Annotated[float, Field(gt=0, le=1_000_000)] | None = None

@@ -86,6 +86,8 @@ def plan_run(recipe: Recipe, args: Any, samples: int) -> Plan:
 
 def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
     """TRL's trainer, with one reward function for each part that has a weight."""
+    from thinkseg.training.shared_prefix.trainer import sharing
+
     recipe, args, reasoner = run.recipe, run.args, run.policy.reasoner
     if args.use_vllm:
         refuse_grown_vocabulary(reasoner.model)
@@ -95,7 +97,7 @@ def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
     schedule = Schedule(len(run.samples), recipe.seed, recipe.data.shuffle)
     builder = RowBuilder(run.samples, schedule, run.policy.answer_format, reasoner, wording=run.policy.wording)
     with vllm_explained(args.vllm_mode):
-        trainer = create(
+        trainer = sharing(create, recipe.shared_prefix)(
             model=reasoner.model,
             processing_class=reasoner.processor,
             reward_funcs=_rubric(run).reward_functions(),

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from thinkseg.models.sharing.distinct import distinct
+
 
 @contextmanager
 def images_encoded_once(model: Any) -> Iterator[None]:
@@ -28,7 +30,7 @@ def images_encoded_once(model: Any) -> Iterator[None]:
         if image_grid_thw is None:
             return _encode_squares(encode, pixel_values, **options)
         images = torch.split(pixel_values, image_grid_thw.prod(-1).tolist())
-        first, position = _distinct(images, image_grid_thw.tolist())
+        first, position = distinct(images, [tuple(grid) for grid in image_grid_thw.tolist()])
         if len(first) == len(images):
             return encode(pixel_values, image_grid_thw, **options)
         output = encode(torch.cat([images[index] for index in first]), image_grid_thw[first], **options)
@@ -47,7 +49,7 @@ def images_encoded_once(model: Any) -> Iterator[None]:
 
 def _encode_squares(encode: Callable[..., Any], pixel_values: torch.Tensor, **options: Any) -> Any:
     """Images of one size (images, channels, height, width); the output has a row for each of them."""
-    first, position = _distinct(pixel_values.unbind(), [()] * len(pixel_values))
+    first, position = distinct(pixel_values.unbind(), [None] * len(pixel_values))
     if len(first) == len(pixel_values):
         return encode(pixel_values=pixel_values, **options)
     output = encode(pixel_values=pixel_values[first], **options)
@@ -61,21 +63,3 @@ def _spread(features: Any, tokens: Sequence[int], position: Sequence[int]) -> An
         pieces = torch.split(features, list(tokens))
         return torch.cat([pieces[index] for index in position])
     return tuple(features[index] for index in position)
-
-
-def _distinct(images: Sequence[torch.Tensor], grids: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
-    """The index of each different image's first appearance, and for each image its place among those."""
-    # Only to find candidates quickly; and not in float64, which GPUs by Apple do not have.
-    sums = torch.stack([image.sum(dtype=torch.float32) for image in images]).tolist()
-    alike: dict[tuple[float, ...], list[int]] = {}
-    first: list[int] = []
-    position: list[int] = []
-    for index, (image, total, grid) in enumerate(zip(images, sums, grids, strict=True)):
-        candidates = alike.setdefault((total, *grid), [])
-        found = next((place for place in candidates if torch.equal(images[first[place]], image)), None)
-        if found is None:
-            found = len(first)
-            first.append(index)
-            candidates.append(found)
-        position.append(found)
-    return first, position

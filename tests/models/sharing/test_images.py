@@ -8,7 +8,7 @@ from PIL import Image
 from thinkseg import testing
 from thinkseg.models.families import FAMILIES
 from thinkseg.models.reasoner import chat_messages
-from thinkseg.models.vision_cache import images_encoded_once
+from thinkseg.models.sharing.images import images_encoded_once
 from thinkseg.types import Instruction
 
 TINY = [testing.tiny_qwen2_vl, testing.tiny_qwen2_5_vl, testing.tiny_qwen3_vl, testing.tiny_qwen3_5]
