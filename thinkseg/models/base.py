@@ -93,3 +93,29 @@ class Segmenter(Protocol):
             answer's order; with the segmenter's own estimate of each mask's IoU, if it has one.
         """
         ...
+
+
+@runtime_checkable
+class ManyImagesSegmenter(Segmenter, Protocol):
+    """A `Segmenter` that works faster on several images together; a step of training hands it all of its own."""
+
+    def segment_images(self, asked: Sequence[tuple[Image.Image, Sequence[Answer]]]) -> list[list[Segmentation]]:
+        """For each image what `segment` gives for it and the answers about it."""
+        ...
+
+
+def segment_images(
+    segmenter: Segmenter, asked: Sequence[tuple[Image.Image, Sequence[Answer]]]
+) -> list[list[Segmentation]]:
+    """The masks of answers about several images: together where the segmenter can, or else image by image.
+
+    Args:
+        segmenter: any.
+        asked: images, RGB of any sizes, each with the answers about it.
+
+    Returns:
+        For each image one `Segmentation` an answer, as `Segmenter.segment` gives them.
+    """
+    if isinstance(segmenter, ManyImagesSegmenter):
+        return segmenter.segment_images(asked)
+    return [segmenter.segment(image, answers) for image, answers in asked]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from thinkseg.models.base import Segmenter
+from thinkseg.models.base import Segmenter, segment_images
 from thinkseg.models.checkpoint_config import CheckpointConfig, Rounding
 from thinkseg.types import Answer, Box, Masks, ObjectPrompt, Point, Segmentation, Size
 
@@ -80,18 +80,26 @@ class PromptedSegmenter:
             is stretched bilinearly and cut above a half; a pixel of it that no single mask reaches belongs to the
             object that comes nearest.
         """
-        if not any(answer.objects for answer in answers):
-            return self.segmenter.segment(image, answers)
+        return self.segment_images([(image, answers)])[0]
+
+    def segment_images(self, asked: Sequence[tuple[Image.Image, Sequence[Answer]]]) -> list[list[Segmentation]]:
+        """For each image what `segment` gives."""
+        found = segment_images(self.segmenter, [self._shown(image, answers) for image, answers in asked])
+        if self.side is None:
+            return found
+        return [
+            [replace(each, masks=_stretched(each.masks, Size(*image.size))) for each in own]
+            for (image, _), own in zip(asked, found, strict=True)
+        ]
+
+    def _shown(self, image: Image.Image, answers: Sequence[Answer]) -> tuple[Image.Image, list[Answer]]:
+        """The image as the segmenter is shown it, and the answers in whole pixels of that."""
         shown = image if self.side is None else image.resize((self.side, self.side), Image.Resampling.BILINEAR)
-        size = Size(*shown.size)
-        asked = [_rounded(answer.rescaled(size), self.rounding) for answer in answers]
+        rounded = [_rounded(answer.rescaled(Size(*shown.size)), self.rounding) for answer in answers]
         if self.bgr:
             red, green, blue = shown.split()
             shown = Image.merge("RGB", (blue, green, red))
-        found = self.segmenter.segment(shown, asked)
-        if self.side is None:
-            return found
-        return [replace(each, masks=_stretched(each.masks, Size(*image.size))) for each in found]
+        return shown, rounded
 
 
 def _half_up(value: float) -> int:

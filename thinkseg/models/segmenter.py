@@ -4,21 +4,20 @@
 >>> masks = segmenter.segment(image, [answer])[0].masks                       # doctest: +SKIP
 
 An image is encoded once, however many answers are about it, and equal prompts are decoded once: when a group of
-completions is scored, most of the work is shared. Prompts are decoded in chunks of the same form, so that none is
-padded: a padding token still takes part in the decoder's attention, and a mask would depend on its neighbours.
+completions is scored, most of the work is shared. Several images are encoded in batches, and their prompts are decoded
+together. Prompts are decoded in chunks of the same form, so that none is padded: a padding token still takes part in
+the decoder's attention, and a mask would depend on its neighbours.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -26,11 +25,13 @@ from thinkseg.errors import CheckpointError, ImageError, InputError
 from thinkseg.extension import import_reference, is_reference
 from thinkseg.imaging import content_key
 from thinkseg.models import loading
+from thinkseg.models.asked import Asked, by_image, chunks, nothing
 from thinkseg.models.base import Segmenter
 from thinkseg.models.checking import check_segmenter
+from thinkseg.models.encodings import MEMORY, Encoded, Encodings, joined, keep_positions, mapped
 from thinkseg.models.folders import check_folder
 from thinkseg.models.grabcut import GrabCutSegmenter
-from thinkseg.types import Answer, Masks, ObjectPrompt, Scores, Segmentation, Size
+from thinkseg.types import Answer, ObjectPrompt, Segmentation, Size
 
 GRABCUT = "grabcut"
 """The name of the segmenter that needs no weights."""
@@ -53,24 +54,18 @@ MODEL_CLASSES: Mapping[str, tuple[str, str]] = {
 # do not help, and at 1024 pixels eight are slower.
 _CPU_CHUNK = 4
 _GPU_CHUNK = 64
+# Of the pocket's segmenter on a CPU: batches of two and of four are as fast, and twelve are no faster than one.
+_CPU_BATCH = 4
+_GPU_BATCH = 8
+_AT_ONCE = 16
+"""Images whose encodings wait for their prompts together: of SAM 2 270 MB."""
 _UPSAMPLED_PIXELS = 64 * 2**20
 """256 MB of logits."""
 
 MOST_PIXELS = 4_000_000_000
-"""Of all masks of a call together: a byte each, 4 GB, as 333 objects in a photograph of 12 megapixels have."""
+"""Of all masks of an image together: a byte each, 4 GB, as 333 objects in a photograph of 12 megapixels have."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Encoded:
-    """An image that is ready to be prompted."""
-
-    embeddings: Mapping[str, Any]
-    frame: Size
-    """Where the image lies in the model's square input: prompts are measured in it."""
-    restore: Mapping[str, Any]
-    """What `post_process_masks` needs to bring masks back to the image's size."""
 
 
 class PromptableSegmenter:
@@ -80,8 +75,9 @@ class PromptableSegmenter:
         model: the model in float32 and in evaluation mode, on its device.
         processor: its processor, which knows the size of the model's input.
         chunk: how many prompts are decoded at once; None for a number that suits the device.
+        batch: how many images are encoded at once; None for a number that suits the device.
         upsampled_pixels: how many logits may be brought to the image's size at once.
-        most_pixels: how many the masks of one call may have together, a byte each; more are refused.
+        most_pixels: how many the masks of an image may have together, a byte each; more are refused.
         best_of_three: whether the model makes three masks of a prompt and the one of the highest score is taken, the
             last of equal ones. False takes its single mask.
 
@@ -95,20 +91,26 @@ class PromptableSegmenter:
         processor: Any,
         *,
         chunk: int | None = None,
+        batch: int | None = None,
         upsampled_pixels: int = _UPSAMPLED_PIXELS,
         most_pixels: int = MOST_PIXELS,
         best_of_three: bool = False,
     ) -> None:
         if chunk is not None and chunk < 1:
             raise InputError(f"a chunk holds at least 1 prompt, found {chunk}")
+        if batch is not None and batch < 1:
+            raise InputError(f"a batch holds at least 1 image, found {batch}")
         self.model = model
         self.processor = processor
-        self.chunk = chunk or (_CPU_CHUNK if self.device.type == "cpu" else _GPU_CHUNK)
+        on_cpu = self.device.type == "cpu"
+        self.chunk = chunk or (_CPU_CHUNK if on_cpu else _GPU_CHUNK)
+        self.batch = batch or (_CPU_BATCH if on_cpu else _GPU_BATCH)
         self._upsampled_pixels = upsampled_pixels
         self.most_pixels = most_pixels
         self.best_of_three = best_of_three
         self.encode_count = 0
-        self._known: dict[object, _Encoded] | None = None
+        self._known: Encodings | None = None
+        keep_positions(model)
 
     @property
     def device(self) -> torch.device:
@@ -131,25 +133,57 @@ class PromptableSegmenter:
         Raises:
             ImageError: the masks would have more pixels than `most_pixels`.
         """
-        if not any(answer.objects for answer in answers):
-            return [_segmentation((), {}, Counter(), image.size) for _ in answers]
-        self._refuse_too_many(answers, image)
-        with torch.inference_mode():
-            encoded = self._encode(image) if self._known is None else self._remembered(image, self._known)
-            asked = [answer.rescaled(encoded.frame).objects for answer in answers]
-            prompts = (prompt for objects in asked for prompt in objects)
-            found = self._decode(encoded, prompts, image.width * image.height)
-        left = Counter(prompt for objects in asked for prompt in objects)
-        return [_segmentation(objects, found, left, image.size) for objects in asked]
+        return self.segment_images([(image, answers)])[0]
 
-    def remembering(self) -> PromptableSegmenter:
+    def segment_images(self, asked: Sequence[tuple[Image.Image, Sequence[Answer]]]) -> list[list[Segmentation]]:
+        """The masks of answers about several images, which are encoded in batches; their prompts are decoded together.
+
+        Args:
+            asked: images, RGB of any sizes, each with the answers about it.
+
+        Returns:
+            For each image what `segment` gives. A logit may differ from its there in the last digits, since kernels add
+            up in another order for another number of rows: with float32 by a hundred-thousandth of the largest one at
+            most, so that a pixel of a mask differs only where its logit is that close to 0.
+
+        Raises:
+            ImageError: the masks of an image would have more pixels than `most_pixels`.
+        """
+        for image, answers in asked:
+            self._refuse_too_many(answers, image)
+        found: list[list[Segmentation]] = []
+        for start in range(0, len(asked), _AT_ONCE):
+            found += self._segment(asked[start : start + _AT_ONCE])
+        return found
+
+    def _segment(self, asked: Sequence[tuple[Image.Image, Sequence[Answer]]]) -> list[list[Segmentation]]:
+        """As `segment_images`, for as many images as may wait together."""
+        with torch.inference_mode():
+            shown = [image for image, answers in asked if any(answer.objects for answer in answers)]
+            encoded = iter(self._encoded(shown))
+            prepared: list[Asked | None] = []
+            for image, answers in asked:
+                if not any(answer.objects for answer in answers):
+                    prepared.append(None)
+                    continue
+                own = next(encoded)
+                prepared.append(Asked(image, [answer.rescaled(own.frame).objects for answer in answers], own, {}))
+            self._decode([each for each in prepared if each is not None])
+        return [
+            [nothing(image) for _ in answers] if own is None else own.segmentations()
+            for (image, answers), own in zip(asked, prepared, strict=True)
+        ]
+
+    def remembering(self, memory: int = MEMORY) -> PromptableSegmenter:
         """The same model, which keeps what it has encoded: an image of the same content is not encoded again.
 
-        It is for a fixed set of images that comes again and again. Encodings wait in the CPU's memory: of SAM 2 17 MB
-        an image.
+        It is for images that come again. Encodings wait in the CPU's memory: of SAM 2 17 MB an image.
+
+        Args:
+            memory: the bytes that encodings may take together; see `Encodings`.
         """
         other = copy.copy(self)
-        other.encode_count, other._known = 0, {}
+        other.encode_count, other._known = 0, Encodings(memory)
         return other
 
     def _refuse_too_many(self, answers: Sequence[Answer], image: Image.Image) -> None:
@@ -161,45 +195,75 @@ class PromptableSegmenter:
                 "image smaller"
             )
 
-    def _encode(self, image: Image.Image) -> _Encoded:
-        if image.mode != "RGB":
-            raise InputError(f"the segmenter takes RGB images, found mode {image.mode!r}")
-        inputs = self.processor(images=image, return_tensors="pt")
-        self.encode_count += 1
-        pixels = inputs["pixel_values"].to(self.device, dtype=self.model.dtype)
+    def _encoded(self, images: Sequence[Image.Image]) -> list[Encoded]:
+        """Encodings of images, in order; what is kept is not made again."""
+        for image in images:
+            if image.mode != "RGB":
+                raise InputError(f"the segmenter takes RGB images, found mode {image.mode!r}")
+        known = self._known
+        if known is None:
+            return self._encode(images)
+        keys = [content_key(image) for image in images]
+        missing = {key: image for key, image in zip(keys, images, strict=True) if known.get(key) is None}
+        found = {key: kept.on(self.device) for key in keys if (kept := known.get(key)) is not None}
+        for key, encoded in zip(missing, self._encode(list(missing.values())), strict=True):
+            found[key] = encoded
+            known.keep(key, encoded)
+        return [found[key] for key in keys]
+
+    def _encode(self, images: Sequence[Image.Image]) -> list[Encoded]:
+        """Encodings of images, in order, made in batches."""
+        encoded: list[Encoded] = []
+        for start in range(0, len(images), self.batch):
+            encoded += self._encode_batch(images[start : start + self.batch])
+        return encoded
+
+    def _encode_batch(self, images: Sequence[Image.Image]) -> list[Encoded]:
+        inputs = [self.processor(images=image, return_tensors="pt") for image in images]
+        self.encode_count += len(images)
+        pixels = torch.cat([each["pixel_values"] for each in inputs]).to(self.device, dtype=self.model.dtype)
         embeddings = self.model.get_image_embeddings(pixels)
         named = {"image_embeddings": embeddings}
         if isinstance(embeddings, tuple):  # SAM-HQ: the tower's early features besides its last ones
             named = dict(zip(("image_embeddings", "intermediate_embeddings"), embeddings, strict=True))
-        restore = {key: inputs[key] for key in ("original_sizes", "reshaped_input_sizes") if key in inputs}
-        # SAM keeps the image's shape and pads the rest of the square; its successors stretch it over the square.
-        height, width = (
-            restore["reshaped_input_sizes"][0].tolist() if "reshaped_input_sizes" in restore else pixels.shape[-2:]
-        )
-        return _Encoded(named, Size(width, height), restore)
+        encoded = []
+        for row, each in enumerate(inputs):
+            restore = {key: each[key] for key in ("original_sizes", "reshaped_input_sizes") if key in each}
+            # SAM keeps the image's shape and pads the rest of the square; its successors stretch it over the square.
+            height, width = (
+                restore["reshaped_input_sizes"][0].tolist() if "reshaped_input_sizes" in restore else pixels.shape[-2:]
+            )
+            own = mapped(partial(_row, number=row), named)
+            encoded.append(Encoded(own, Size(width, height), restore))
+        return encoded
 
-    def _remembered(self, image: Image.Image, known: dict[object, _Encoded]) -> _Encoded:
-        key = content_key(image)
-        if key not in known:
-            encoded = self._encode(image)
-            known[key] = replace(encoded, embeddings=_moved(encoded.embeddings, "cpu"))
-            return encoded
-        return replace(known[key], embeddings=_moved(known[key].embeddings, self.device))
-
-    def _decode(
-        self, encoded: _Encoded, prompts: Iterable[ObjectPrompt], pixels: int
-    ) -> dict[ObjectPrompt, tuple[np.ndarray, float]]:
-        """A boolean mask (height, width) and its score for every distinct prompt."""
-        limit = max(1, min(self.chunk, self._upsampled_pixels // pixels))
-        found: dict[ObjectPrompt, tuple[np.ndarray, float]] = {}
-        for chunk in _chunks(prompts, limit):
-            outputs = self.model(**encoded.embeddings, **self._tensors(chunk), multimask_output=self.best_of_three)
-            logits, estimates = _best(outputs.pred_masks[0].float(), outputs.iou_scores[0].float())
-            restored = self.processor.post_process_masks([logits], **encoded.restore)[0][:, 0].cpu().numpy()
+    def _decode(self, asked: Sequence[Asked]) -> None:
+        """Find a mask and its score for every distinct prompt."""
+        prompts = ((each, prompt) for each in asked for prompt in each.prompts)
+        for chunk in chunks(prompts, self.chunk, self._upsampled_pixels):
+            asked_of = by_image(chunk)
+            outputs = self.model(**self._inputs(asked_of), multimask_output=self.best_of_three)
+            logits, estimates = _best(
+                outputs.pred_masks.flatten(0, 1).float(), outputs.iou_scores.flatten(0, 1).float()
+            )
             # The IoU head of SAM and SAM-HQ has no sigmoid, so that its estimates can leave 0…1.
-            scores = estimates.clamp(0, 1).tolist()
-            found.update(zip(chunk, zip(restored, scores, strict=True), strict=True))
-        return found
+            scores = iter(estimates.clamp(0, 1).tolist())
+            rows = iter(torch.split(logits, [len(own) for _, own in asked_of]))
+            for (each, own), of_image in zip(asked_of, rows, strict=True):
+                restored = self.processor.post_process_masks([of_image], **each.encoded.restore)[0][:, 0].cpu().numpy()
+                each.found.update((prompt, (mask, next(scores))) for prompt, mask in zip(own, restored, strict=True))
+
+    def _inputs(self, asked_of: Sequence[tuple[Asked, Sequence[ObjectPrompt]]]) -> dict[str, Any]:
+        """Prompts of one form with the embeddings of their images, as the model wants them.
+
+        Prompts about one image are a batch of that image with several objects; those about several images are a batch
+        of an image each, with one object.
+        """
+        prompts = [prompt for _, own in asked_of for prompt in own]
+        if len(asked_of) == 1:
+            return {**asked_of[0][0].encoded.embeddings, **self._tensors(prompts)}
+        shown = joined([each.encoded.embeddings for each, own in asked_of for _ in own])
+        return {**shown, **{name: tensor.transpose(0, 1) for name, tensor in self._tensors(prompts).items()}}
 
     def _tensors(self, chunk: Sequence[ObjectPrompt]) -> dict[str, torch.Tensor]:
         """Prompts of one form as the model wants them: a batch of one image with several objects."""
@@ -215,13 +279,9 @@ class PromptableSegmenter:
         return {name: tensor.to(self.device) for name, tensor in tensors.items()}
 
 
-def _moved(embeddings: Any, device: torch.device | str) -> Any:
-    """Tensors, alone or in lists and mappings, on a device."""
-    if isinstance(embeddings, torch.Tensor):
-        return embeddings.to(device)
-    if isinstance(embeddings, Mapping):
-        return {name: _moved(value, device) for name, value in embeddings.items()}
-    return type(embeddings)(_moved(value, device) for value in embeddings)
+def _row(tensor: torch.Tensor, number: int) -> torch.Tensor:
+    """A batch of one: the part of a batch that is one image's."""
+    return tensor[number : number + 1]
 
 
 def _best(logits: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -238,34 +298,6 @@ def _best(logits: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, tor
     best = scores.shape[1] - 1 - scores.flip(1).argmax(dim=1)
     rows = torch.arange(len(scores), device=scores.device)
     return logits[rows, best][:, None], scores[rows, best]
-
-
-def _segmentation(
-    objects: Sequence[ObjectPrompt],
-    found: dict[ObjectPrompt, tuple[np.ndarray, float]],
-    left: Counter[ObjectPrompt],
-    size_wh: tuple[int, int],
-) -> Segmentation:
-    """Masks and scores of one answer, an array each; a mask that no further answer needs is let go."""
-    width, height = size_wh
-    masks: Masks = np.empty((len(objects), height, width), dtype=bool)
-    scores: Scores = np.empty(len(objects), dtype=np.float64)
-    for number, prompt in enumerate(objects):
-        masks[number], scores[number] = found[prompt]
-        left[prompt] -= 1
-        if not left[prompt]:
-            del found[prompt]
-    return Segmentation(masks, scores)
-
-
-def _chunks(prompts: Iterable[ObjectPrompt], limit: int) -> Iterator[tuple[ObjectPrompt, ...]]:
-    """Distinct prompts in chunks of the same form: with a box or without, and so many points."""
-    forms: dict[tuple[bool, int], list[ObjectPrompt]] = {}
-    for prompt in dict.fromkeys(prompts):
-        forms.setdefault((prompt.box is not None, len(prompt.points)), []).append(prompt)
-    for same in forms.values():
-        for start in range(0, len(same), limit):
-            yield tuple(same[start : start + limit])
 
 
 def load_segmenter(name: str | Path = loading.POCKET, device: str = "auto", *, chunk: int | None = None) -> Segmenter:
