@@ -154,6 +154,7 @@ def test_boxes_alone_are_refused_in_a_sentence(ultralytics):
     ("line", "told"),
     [
         ("crack 0.1 0.1 0.2 0.2 0.3 0.1", "should be a class and numbers"),
+        ("0.5 0.1 0.1 0.2 0.2 0.3 0.1", "should be a class and numbers"),
         ("7 0.1 0.1 0.2 0.2 0.3 0.1", "is of class 7, and the classes are 0 to 1"),
         ("0 0.1 0.1 0.2 0.2 0.3 0.1 0.9", "an x and a y for each, found 7 numbers"),
         ("0 10 10 30 10 30 15", "shares of width and height, from 0 to 1, found .10.0"),
@@ -168,6 +169,31 @@ def test_a_line_that_is_no_polygon_is_told_with_its_file(ultralytics, line, told
     assert fault.kind is FaultKind.BAD_RECORD
     assert fault.detail.startswith("line 2 of '")
     assert re.search(told, fault.detail)
+
+
+def test_a_class_is_called_as_it_is_written_whatever_yaml_makes_of_it(ultralytics):
+    (ultralytics / "data.yaml").write_text("train: images/train\nnames:\n  0: yes\n  1: 1.0\n")
+    assert [sample.query for sample in own(ultralytics)["train"]] == ["the yes", "the 1.0"]
+    (ultralytics / "data.yaml").write_text("train: images/train\nnames: [null, 007]\n")
+    assert [sample.query for sample in own(ultralytics)["train"]] == ["the null", "the 007"]
+
+
+def test_the_number_of_a_class_may_be_written_with_decimals(ultralytics):
+    (ultralytics / "labels/train/a.txt").write_text(f"0.0{SQUARE[1:]}\n1.000000e+00{CORNER[1:]}\n")
+    assert [int(sample.target.sum()) for sample in own(ultralytics)["train"]] == [100, 8]
+
+
+def test_keypoints_are_no_polygons(ultralytics):
+    (ultralytics / "data.yaml").write_text(ULTRALYTICS + "kpt_shape: [2, 2]\n")
+    with pytest.raises(DataError, match=r"is of keypoints .'kpt_shape'., which no mask follows from"):
+        own(ultralytics)
+
+
+def test_a_list_of_images_may_have_whole_paths_of_another_machine(ultralytics):
+    (ultralytics / "data.yaml").write_text("train: train.txt\nnames: [crack, rust]\n")
+    for line in ("C:\\Users\\me\\images\\train\\a.jpg", "/home/me/images/train/a.jpg"):
+        (ultralytics / "train.txt").write_text(line + "\r\n")
+        assert [sample.image.name for sample in own(ultralytics)["train"]] == ["a.jpg", "a.jpg"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import yaml
@@ -73,6 +73,10 @@ def list_yolo(file: Path, query: str = "", *, encoding: str = "") -> dict[str, O
     root = file.parent
     content = _yaml(file, encoding) if file.suffix.lower() in YAML_SUFFIXES else {}
     names = _names(content, file) if content else _lines(file, encoding)
+    if "kpt_shape" in content:
+        raise DataError(
+            f"'{file}' is of keypoints ('kpt_shape'), which no mask follows from: mark the objects with polygons"
+        )
     splits = {
         key: [
             name
@@ -132,7 +136,7 @@ def _objects(file: Path, names: Mapping[int, str], encoding: str) -> Iterator[Ma
             continue
         where = f"line {number} of '{file}'"
         try:
-            kind, values = int(words[0]), [float(word) for word in words[1:]]
+            kind, values = _number_of_class(words[0]), [float(word) for word in words[1:]]
         except ValueError as error:
             raise DataError(f"{where} should be a class and numbers, found {shown(line)}") from error
         if kind not in names:
@@ -146,9 +150,18 @@ def _objects(file: Path, names: Mapping[int, str], encoding: str) -> Iterator[Ma
         yield Marked(names[kind], Polygon(corners, shares=True))
 
 
+def _number_of_class(word: str) -> int:
+    """Of a line's first word; some tools write 0.0 or 0.000000e+00."""
+    number = float(word)
+    if not number.is_integer() or abs(number) > 1e9:
+        raise ValueError(f"expected the number of a class, found {word}")
+    return int(number)
+
+
 def _yaml(file: Path, encoding: str) -> Mapping[str, Any]:
     try:
-        content = yaml.safe_load(read_text(file, encoding))
+        # Every value as it is written: a class may be called yes, 1.0, null or 007.
+        content = yaml.load(read_text(file, encoding), Loader=yaml.BaseLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BrokenFile(FaultKind.UNREADABLE, file, f"'{file}' cannot be read as YAML ({reason_of(error)})") from error
     if not isinstance(content, dict):
@@ -159,7 +172,7 @@ def _yaml(file: Path, encoding: str) -> Mapping[str, Any]:
 def _names(content: Mapping[str, Any], file: Path) -> Mapping[int, str]:
     told = content.get("names")
     pairs = list(enumerate(told)) if isinstance(told, list) else list(told.items()) if isinstance(told, dict) else []
-    names = {int(key): str(name).strip() for key, name in pairs if _is_number(key) and isinstance(name, str | int)}
+    names = {int(key): name.strip() for key, name in pairs if _is_number(key) and isinstance(name, str)}
     if not pairs or len(names) != len(pairs) or not all(names.values()):
         raise DataError(f"'names' in '{file}' should name the classes, as a list or by number, found {shown(told)}")
     return names
@@ -213,7 +226,8 @@ def _below(root: Path, told: str, base: str) -> str | None:
         return "."
     tried = [[*before[first:], *parts] for first in range(len(before) + 1)]
     tried += [parts[1:]] if parts[0] == "data" else []
-    tried += [parts[first:] for first in range(1, len(parts) - 1)] if told.startswith("/") else []
+    is_whole = told.startswith("/") or bool(PureWindowsPath(told).drive)
+    tried += [parts[first:] for first in range(1, len(parts) - 1)] if is_whole else []
     names = (name_below("/".join(some)) for some in tried if some)
     return next((name for name in names if name is not None and os.path.exists(root / name)), None)
 
