@@ -1,5 +1,6 @@
 """What is wrong with a user's data is said in sentences: what can be gone on without, and what cannot."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -180,3 +181,12 @@ def test_splits_that_data_have_are_used_and_others_asked_for(tmp_path):
 def test_data_that_are_not_there_are_told(tmp_path):
     with pytest.raises(DataError, match="expected data at"):
         listings_of(OwnOptions(tmp_path / "nowhere"))
+
+
+def test_an_image_whose_name_is_not_utf8_is_left_out_and_named(tmp_path):
+    folder = write_photos(tmp_path / "photos", 6)
+    for name in ("images", "masks"):
+        (folder / name / "05.png").rename(folder / name / os.fsdecode(b"caf\xe9.png"))
+    parts, said = prepared(tmp_path)
+    assert files_of(parts.train) | files_of(parts.test) == {f"{number:02d}.png" for number in range(5)}
+    assert "the name 'caf\\xe9.png' is not UTF-8" in said[0]

@@ -136,6 +136,19 @@ def printable(name: str) -> str:
     return name
 
 
+def sayable(name: str) -> str:
+    """A file's name, which a table or JSON can say.
+
+    Raises:
+        DataError: it has bytes that are not UTF-8.
+    """
+    if printable(name) != name:
+        raise DataError(
+            f"the name '{printable(name)}' is not UTF-8, so that no table and no JSON can say it: rename the file"
+        )
+    return name
+
+
 IMAGE_WORD = "<image>"
 _IMAGE_WORDS = (IMAGE_WORD, "<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
 """What stands for the image in the text of a request of a published row."""

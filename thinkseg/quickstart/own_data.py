@@ -18,6 +18,7 @@ from thinkseg.data.listing import Broken, Fault, FaultKind, Listing
 from thinkseg.data.preview import listing_sheet
 from thinkseg.data.splitting.parts import image_keys, split_listing
 from thinkseg.data.splitting.writing import write_part
+from thinkseg.data.text import sayable
 from thinkseg.data.validation.inspection import inspect_sample
 from thinkseg.errors import DataError, InputError
 from thinkseg.extension import is_reference
@@ -223,6 +224,10 @@ def _look(listing: Listing, place: int) -> _Look:
         return _Look(faults, stopped=True)
     try:
         sample = listing[place]
+        if not listing.embedded:
+            entry = listing.entry(place)
+            for file in (entry.image, *entry.masks):
+                sayable(file.name)  # since both parts are tables
     except InputError as error:
         return _Look([Fault(FaultKind.BAD_RECORD, listing.entry(place).truth, str(error))], stopped=True)
     return _Look(faults, False, sample.target is not None, sample.target is not None and bool(sample.target.any()))

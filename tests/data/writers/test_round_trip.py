@@ -1,6 +1,7 @@
 """What is written is read again: the same masks, objects and queries, or what a format cannot say is counted."""
 
 import json
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from thinkseg.data.discovery.load import find_listings
+from thinkseg.data.text import printable
 from thinkseg.data.writers.formats import WRITERS
 from thinkseg.data.writers.written import IGNORED, NOTHING, UNKNOWN, WriteOptions
 from thinkseg.errors import InputError
@@ -177,6 +179,20 @@ def test_images_need_not_be_copied(tmp_path):
     row = (tmp_path / "csv/table.csv").read_text().splitlines()[1]
     assert "../a.png" in row
     assert json.loads((tmp_path / "labelme/a.json").read_text())["imagePath"] == "../a.png"
+
+
+@pytest.mark.parametrize("format", ["coco", "yolo", "labelme", "csv"])
+def test_an_image_whose_name_is_not_utf8_gets_one_that_is(tmp_path, format):
+    file = tmp_path / os.fsdecode(b"caf\xe9.png")
+    photo().save(file)
+    told = sample(printable(file.stem), objects=[square()], image=file)
+    WRITERS[format]([told], tmp_path / "out", EXACT)
+    (again,) = read(tmp_path / "out")
+    assert same(again, told)
+    assert again.image.name == "caf_xe9.png"
+    if format in ("labelme", "csv"):  # which name it where it is
+        with pytest.raises(InputError, match=r"the name '.*caf.xe9.png' is not UTF-8, so that no table and no JSON"):
+            WRITERS[format]([told], tmp_path / "named", WriteOptions(copy_images=False))
 
 
 @pytest.mark.parametrize("format", WRITERS)

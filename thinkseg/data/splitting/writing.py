@@ -20,6 +20,7 @@ from thinkseg.data.listing import Listing, Part
 from thinkseg.data.prepared.writer import prepare
 from thinkseg.data.readers.tables import NOTHING, TableListing, table_rows
 from thinkseg.data.splitting.parts import SHARE, Parts, split_listing
+from thinkseg.data.text import sayable
 from thinkseg.errors import DataError
 from thinkseg.imaging.run_lengths import rle_from_mask
 from thinkseg.results.files import prepare_folder
@@ -174,9 +175,9 @@ def _row(listing: Listing, place: int, out: Path) -> Row:
 def _from(folder: Path, file: Path) -> str:
     """A file as named from a folder on, by "/" everywhere."""
     try:
-        return Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
+        return sayable(Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix())
     except ValueError:  # on another drive
-        return file.resolve().as_posix()
+        return sayable(file.resolve().as_posix())
 
 
 def _fits_csv(row: Row) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from thinkseg.data.text import printable, sayable
 from thinkseg.imaging import IMAGE_SUFFIXES, load_image, read_header
 from thinkseg.results.files import safe_stem
 from thinkseg.types import Sample, Size
@@ -31,11 +32,16 @@ class Placed:
         return str(PurePosixPath(self.name).with_suffix(""))
 
     def named_from(self, folder: Path) -> str:
-        """The image as a file of a folder names it, by "/" everywhere."""
+        """The image as a file of a folder names it, by "/" everywhere.
+
+        Raises:
+            DataError: it was not copied, and its name is not UTF-8.
+        """
         try:
-            return Path(os.path.relpath(self.path.resolve(), folder.resolve())).as_posix()
+            named = Path(os.path.relpath(self.path.resolve(), folder.resolve())).as_posix()
         except ValueError:  # on another drive
-            return self.path.resolve().as_posix()
+            named = self.path.resolve().as_posix()
+        return sayable(named)
 
 
 class ImageFolder:
@@ -76,7 +82,9 @@ class ImageFolder:
         path = Path(source)
         size = read_header(path).size
         plain = path.suffix.lower() in IMAGE_SUFFIXES
-        name = self._free(path.name if plain else f"{path.stem}.png")
+        told = path.name if plain else f"{path.stem}.png"
+        # What is written names it, in UTF-8, and readers take a backslash for a folder.
+        name = self._free(told if printable(told) == told else printable(told).replace("\\", "_"))
         if not self._copy:
             return Placed(name, path, size)
         self.folder.mkdir(parents=True, exist_ok=True)
