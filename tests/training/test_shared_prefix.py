@@ -16,8 +16,9 @@ from thinkseg.models.reasoner import chat_messages
 from thinkseg.training.callbacks import read_log
 from thinkseg.training.config import load_recipe, write_recipe
 from thinkseg.training.runs import quiet_libraries
+from thinkseg.training.shared_prefix.batch import with_whole_groups
 from thinkseg.training.shared_prefix.seam import moved_seam
-from thinkseg.training.shared_prefix.trainer import SharedPrefixMixin, sharing
+from thinkseg.training.shared_prefix.trainer import IN_LESS, SharedPrefixMixin, sharing
 from thinkseg.training.stages import Making, train_recipe
 from thinkseg.types import Instruction
 
@@ -41,7 +42,7 @@ def create_trainer(parts, folder, setting="on", **settings):
         args = GRPOConfig(
             output_dir=str(folder),
             use_cpu=True,
-            bf16=False,
+            bf16=settings.pop("bf16", False),
             dataloader_pin_memory=False,
             gradient_checkpointing=bool(settings.pop("gradient_checkpointing", False)),
             report_to="none",
@@ -241,6 +242,60 @@ def test_a_recipe_says_it_in_words_that_yaml_takes_for_true_and_false(rl_recipe,
     assert load_recipe(path, ["--shared_prefix", written]).shared_prefix == meant
     with pytest.raises(RecipeError, match="shared_prefix"):
         rl_recipe(shared_prefix="yes")
+
+
+def test_half_precision_is_measured_by_its_mean(tmp_path):
+    parts = testing.tiny_qwen2_5_vl()
+    trainer = create_trainer(parts, tmp_path, bf16=True)
+    call, options = rows(parts[1])
+    with torch.no_grad():
+        shared = trainer._get_per_token_logps_and_entropies(parts[0], *call, **options)[0]
+        plain = super(SharedPrefixMixin, trainer)._get_per_token_logps_and_entropies(parts[0], *call, **options)[0]
+    counts = call[1][:, -LENGTH:].bool()
+    difference = (shared - plain).abs()[counts]
+    assert trainer.accelerator.mixed_precision == "bf16"
+    assert difference.mean() < IN_LESS
+    parts = testing.tiny_qwen3_5()
+    call, options = rows(parts[1])
+    with pytest.raises(RecipeError, match=r"at most 0\.05 would be rounding"):
+        create_trainer(parts, tmp_path, bf16=True)._get_per_token_logps_and_entropies(parts[0], *call, **options)
+
+
+def test_where_all_completions_were_cut_off_there_is_nothing_to_learn(tmp_path):
+    parts = testing.tiny_qwen2_5_vl()
+    trainer = create_trainer(parts, tmp_path)
+    (ids, mask, length), options = rows(parts[1])
+    mask[:, -length:] = 0
+    logps, entropies, _ = trainer._get_per_token_logps_and_entropies(
+        parts[0], ids, mask, length, compute_entropy=True, **options
+    )
+    assert logps.shape == entropies.shape == (8, length)
+    (logps.sum() + 0 * entropies.sum()).backward()
+    assert not any(weight.grad.any() for weight in parts[0].parameters() if weight.grad is not None)
+
+
+def test_parts_of_rollouts_get_whole_groups_with_their_images():
+    """Three prompts of two completions; the image of a prompt has as many patches as its number and is full of it."""
+    owners = [2, 1, 3, 1, 2, 3]
+    parts = [
+        {
+            "prompt_ids": torch.tensor([[owner] for owner in mine]),
+            "prompt_mask": torch.ones(2, 1),
+            "advantages": torch.tensor([10.0 * owner for owner in mine]) + at,
+            "num_items_in_batch": torch.tensor(7),
+            "old_per_token_logps": None,
+            "pixel_values": torch.cat([torch.full((owner, 2), float(owner)) for owner in mine]),
+            "image_grid_thw": torch.tensor([[1, 1, owner] for owner in mine]),
+            "num_images": [1, 1],
+        }
+        for at, mine in enumerate(zip(owners[::2], owners[1::2], strict=True))
+    ]
+    whole = with_whole_groups(parts)
+    assert [part["prompt_ids"].flatten().tolist() for part in whole] == [[2, 2], [1, 1], [3, 3]]
+    assert [part["advantages"].tolist() for part in whole] == [[20, 22], [10, 11], [31, 32]]
+    assert [part["pixel_values"][:, 0].tolist() for part in whole] == [[2.0] * 4, [1.0] * 2, [3.0] * 6]
+    assert [part["image_grid_thw"][:, 2].tolist() for part in whole] == [[2, 2], [1, 1], [3, 3]]
+    assert all(part["num_items_in_batch"] == 7 and part["old_per_token_logps"] is None for part in whole)
 
 
 class WholeGroups(SharedPrefixMixin, GRPOTrainer):

@@ -65,6 +65,8 @@ class Load:
     """Tokens of a prompt, the image's included."""
     answer: int
     """Tokens of the longest completion."""
+    prompts: int | None = None
+    """Prompts that are computed for them; None for one each."""
     sampled: int = 0
     """Completions that are sampled at once; 0 for sft, and where vLLM samples."""
     number: int = HALF
@@ -124,7 +126,8 @@ def parts_of(shape: Shape, load: Load, weight_bytes: int, segmenter: float = 0) 
         weight_bytes: of one weight, as it is kept while it trains.
         segmenter: how many weights it has, in float32.
     """
-    tokens = load.completions * (load.prompt + load.answer)
+    prompts = load.completions if load.prompts is None else load.prompts
+    tokens = prompts * load.prompt + load.completions * load.answer
     units = KEPT_OF_HIDDEN * shape.hidden + KEPT_OF_INNER * shape.inner + KEPT_OF_KEYS * shape.keys
     layer = units * load.number / HALF * tokens
     between = shape.layers * tokens * shape.hidden * load.number
@@ -165,6 +168,7 @@ def estimate(recipe: Recipe, args: Any, prompt: Prompt | None = None) -> Estimat
         completions=group,
         prompt=math.ceil(asked.pixels / patch**2) + asked.text,
         answer=recipe.generation.max_new_tokens or _told_length(recipe) or 512,
+        prompts=_prompts_in(group, args.num_generations) if rl and recipe.shared_prefix != "off" else None,
         sampled=group * args.gradient_accumulation_steps if rl and not args.use_vllm else 0,
         number=HALF if (args.bf16 or args.fp16 or recipe.model.dtype in ("bfloat16", "float16")) else WHOLE,
         checkpointed=bool(args.gradient_checkpointing),
@@ -175,6 +179,11 @@ def estimate(recipe: Recipe, args: Any, prompt: Prompt | None = None) -> Estimat
     unknown = [] if segmenter is not None else [f"the segmenter '{recipe.segmenter}'"]
     unknown += ["vLLM's share of the card"] if rl and args.use_vllm and not on_cpu else []
     return Estimate(parts_of(shape, load, weight_bytes, segmenter or 0), tuple(unknown))
+
+
+def _prompts_in(batch: int, group: int) -> int:
+    """Prompts of a batch at most, where completions of a prompt are next to each other."""
+    return max(1, batch // group) if batch % group == 0 or group % batch == 0 else batch // group + 2
 
 
 def prompt_seen(path: str, config: CheckpointConfig, size: Size, instruction: Instruction) -> Prompt:

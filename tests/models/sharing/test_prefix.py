@@ -1,7 +1,7 @@
 """A packed row gives each token of a completion the context that it has in a row of its own."""
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thinkseg.models.sharing.attention import block_mask, dense_mask
@@ -25,7 +25,8 @@ def test_a_row_has_each_prompt_once_and_a_branch_for_each_completion():
     assert layout.blocks == (Block(0, 0, 2, (2, 3)), Block(0, 7, 1, (1,)))
     assert layout.prompts.tolist() == [0, 1]
     assert IDS.reshape(-1)[layout.tokens].tolist() == [[11, 12, 13, 1, 13, 4, 5, 21, 22]]
-    assert layout.labels(IDS).tolist() == [[-100, -100, 1, 2, 4, 5, 6, -100, 3]]
+    assert layout.scored.tolist() == [2, 3, 4, 5, 6, 8]
+    assert IDS.reshape(-1)[layout.predicted].tolist() == [1, 2, 4, 5, 6, 3]
 
 
 def test_positions_of_a_branch_go_on_from_the_prompts_last_one():
@@ -51,8 +52,9 @@ def test_positions_of_a_branch_go_on_from_the_prompts_last_one():
 
 def test_what_a_row_predicts_goes_back_to_its_completion():
     layout = lay_out(MASK, 3, OWNERS)
-    values = torch.arange(9.0)[None]
-    assert layout.unpacked(values, (3, 3)).tolist() == [[2, 3, 0], [8, 0, 0], [4, 5, 6]]
+    values = torch.tensor([0.2, 0.3, 0.4, 0.5, 0.6, 0.8])
+    expected = torch.tensor([[0.2, 0.3, 0], [0.8, 0, 0], [0.4, 0.5, 0.6]])
+    assert torch.equal(layout.unpacked(values, (3, 3)), expected)
 
 
 def test_short_prompts_share_a_row_as_long_as_they_fit():
@@ -74,7 +76,7 @@ def test_a_completion_that_does_not_count_has_no_branch():
     mask[2, 4:] = False
     layout = lay_out(mask, 3, OWNERS)
     assert [block.branches for block in layout.blocks] == [(2,), (1,)]
-    assert layout.unpacked(torch.ones(layout.tokens.shape), (3, 3)).sum(1).tolist() == [2, 1, 0]
+    assert layout.unpacked(torch.ones(3), (3, 3)).sum(1).tolist() == [2, 1, 0]
 
 
 lengths = st.lists(
@@ -82,6 +84,7 @@ lengths = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(lengths, st.sampled_from([None, 0, 9]), st.booleans())
 def test_each_token_sees_its_prompt_and_what_stands_before_it_and_nothing_else(prompts, capacity, left):
     width, longest = max(prompt for prompt, _ in prompts), 3

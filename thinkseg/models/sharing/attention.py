@@ -1,18 +1,18 @@
 """Attention of packed rows: a branch sees its prompt and itself (`thinkseg.models.sharing.prefix` makes such rows).
 
-With `sdpa` of transformers, attention runs block by block: the prompt on itself as any causal sequence, and the
-branches as a batch of their own, each on the prompt and itself. No mask grows with the square of a row. Any other kind
-of attention is given a mask of R×N×N, which `dense_mask` makes.
+With `sdpa` of transformers, attention runs in two parts: prompts on themselves as any causal sequences, and branches as
+a batch of their own, each on its prompt and itself. No mask grows with the square of a row. Any other kind of attention
+is given a mask of R×N×N, which `dense_mask` makes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch.nn.utils.rnn import pad_sequence
 
 from thinkseg.models.sharing.prefix import Block, Layout
 
@@ -88,50 +88,83 @@ def _attention(
     if attention_mask is None or attention_mask.dtype != torch.int32:
         output: torch.Tensor = sdpa(module, query, key, value, attention_mask, **options)[0]
         return output, None
-    outputs, start = [], 0
-    for prefix, branches in _blocks(attention_mask[0, 0].tolist()):
-        stem = slice(start, start + prefix)
-        queries, keys, values = (states[:, :, stem] for states in (query, key, value))
-        if prefix:
-            outputs.append(sdpa(module, queries, keys, values, None, **options)[0])
-        start += prefix
-        if branches:
-            rest = slice(start, start + sum(branches))
-            own = [_as_batch(states[0, :, rest], branches) for states in (query, key, value)]
-            seen = [
-                torch.cat([stems.expand(len(branches), -1, -1, -1), mine], dim=2)
-                for stems, mine in zip((keys, values), own[1:], strict=True)
-            ]
-            longest = max(branches)
-            mask = torch.ones(longest, prefix + longest, dtype=torch.bool, device=query.device).tril(prefix)
-            together = sdpa(module, own[0], *seen, mask[None, None], **options)[0]
-            outputs.append(_as_row(together, branches))
-            start = rest.stop
-    return torch.cat(outputs, dim=1), None
+    plan = _plan_of(attention_mask, query.device)
+    stems = [_rows_of(states, plan.stems) for states in (query, key, value)]
+    outputs = [sdpa(module, *stems, None, **options)[0].flatten(0, 1)] if stems[0].shape[2] else []
+    if len(plan.branches):
+        own = [_rows_of(states, plan.branches) for states in (query, key, value)]
+        seen = [torch.cat([plan.spread(stem), mine], dim=2) for stem, mine in zip(stems[1:], own[1:], strict=True)]
+        outputs.append(sdpa(module, own[0], *seen, plan.mask, **options)[0].flatten(0, 1))
+    return torch.cat(outputs).index_select(0, plan.order)[None], None
 
 
-def _blocks(segments: list[list[int]]) -> list[tuple[int, list[int]]]:
-    """Each prefix with its branches."""
-    blocks: list[tuple[int, list[int]]] = []
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Where a packed row's tokens are among prefixes (n rows of p) and branches (b rows of c), filled up behind."""
+
+    stems: Int[torch.Tensor, "n p"]
+    """Places in the packed row."""
+    branches: Int[torch.Tensor, "b c"]
+    """Places in the packed row."""
+    counts: tuple[int, ...]
+    """For each prefix the number of its branches."""
+    mask: Bool[torch.Tensor, "_ 1 c seen"]
+    """What a branch's token sees of its prefix and its branch; one for all branches where prefixes are equally long."""
+    order: Int[torch.Tensor, " N"]
+    """For each packed token its place among all rows of prefixes and of branches."""
+
+    def spread(self, stems: Float[torch.Tensor, "n h p d"]) -> Float[torch.Tensor, "b h p d"]:
+        """For each branch what its prefix has."""
+        if len(set(self.counts)) == 1:  # an expansion, whose backward pass adds up in one order
+            return stems[:, None].expand(-1, self.counts[0], -1, -1, -1).flatten(0, 1)
+        owners = [owner for owner, count in enumerate(self.counts) for _ in range(count)]
+        return stems.index_select(0, torch.tensor(owners, device=stems.device))
+
+
+def _plan_of(mask: torch.Tensor, device: torch.device) -> _Plan:
+    """The plan that a mask of blocks stands for; made once, as long as the mask is not copied on its way."""
+    plan: _Plan | None = getattr(mask, "plan", None)
+    if plan is None or plan.order.device != device:
+        plan = _create_plan(mask[0, 0].tolist(), device)
+        mask.plan = plan  # type: ignore[attr-defined]
+    return plan
+
+
+def _create_plan(segments: list[list[int]], device: torch.device) -> _Plan:
+    prefixes = [length for length, is_prefix in segments if is_prefix]
+    lengths = [length for length, is_prefix in segments if not is_prefix]
+    stems: list[torch.Tensor] = []
+    branches: list[torch.Tensor] = []
+    counts, order, start = [], [], 0
+    high, deep = max(prefixes), max(lengths, default=0)
     for length, is_prefix in segments:
+        size, rows = (high, stems) if is_prefix else (deep, branches)
+        first = 0 if is_prefix else len(prefixes) * high
+        order.append(first + len(rows) * size + torch.arange(length))
+        rows.append(start + torch.arange(size).clamp(max=max(length - 1, 0)))
         if is_prefix:
-            blocks.append((length, []))
+            counts.append(0)
         else:
-            blocks[-1][1].append(length)
-    return blocks
+            counts[-1] += 1
+        start += length
+    mask = torch.ones(deep, high + deep, dtype=torch.bool).tril(high)[None, None]
+    if len(set(prefixes)) > 1:
+        inside = torch.arange(high) < torch.tensor(prefixes).repeat_interleave(torch.tensor(counts))[:, None]
+        mask = mask.repeat(len(lengths), 1, 1, 1)
+        mask[..., :high] &= inside[:, None, None]
+    none = torch.zeros(0, deep, dtype=torch.long)
+    return _Plan(
+        torch.stack(stems).clamp(max=start - 1).to(device),
+        (torch.stack(branches) if branches else none).to(device),
+        tuple(counts),
+        mask.to(device),
+        torch.cat(order).to(device),
+    )
 
 
-def _as_batch(states: Float[torch.Tensor, "h n d"], lengths: list[int]) -> Float[torch.Tensor, "g h c d"]:
-    """Branches that follow one another as rows, filled up with zeros behind their ends."""
-    if len(set(lengths)) == 1:
-        heads, _, size = states.shape
-        return states.reshape(heads, len(lengths), lengths[0], size).transpose(0, 1)
-    pieces = torch.split(states.transpose(0, 1), lengths)
-    return pad_sequence(list(pieces), batch_first=True).transpose(1, 2)
-
-
-def _as_row(outputs: Float[torch.Tensor, "g c h d"], lengths: list[int]) -> Float[torch.Tensor, "1 n h d"]:
-    """Rows of branches one after another, without what filled them up."""
-    if len(set(lengths)) == 1:
-        return outputs.flatten(0, 1)[None]
-    return torch.cat([output[:length] for output, length in zip(outputs, lengths, strict=True)])[None]
+def _rows_of(
+    states: Float[torch.Tensor, "1 h N d"], places: Int[torch.Tensor, "r c"]
+) -> Float[torch.Tensor, "r h c d"]:
+    """Rows of a packed row's tokens."""
+    picked = states[0].index_select(1, places.flatten())
+    return picked.view(len(picked), *places.shape, picked.shape[-1]).transpose(0, 1)

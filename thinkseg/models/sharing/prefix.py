@@ -69,20 +69,13 @@ class Layout:
         moved = (getattr(self, name).to(device) for name in self.__dataclass_fields__ if name != "blocks")
         return Layout(self.blocks, *moved)
 
-    def labels(self, ids: Int[torch.Tensor, "B T"]) -> Int[torch.Tensor, "R N"]:
-        """What each packed token predicts; -100 for nothing."""
-        labels = torch.full_like(self.tokens, -100)
-        labels.view(-1)[self.scored] = ids.reshape(-1)[self.predicted]
-        return labels
-
     def positions(self, of_prompts: Int[torch.Tensor, "axes n P"]) -> Int[torch.Tensor, "axes R N"]:
         """Positions of packed tokens, from those of each block's prompt on each axis."""
         return of_prompts.flatten(1)[:, self.origins] + self.offsets
 
-    def unpacked(self, values: Float[torch.Tensor, "R N"], shape: tuple[int, int]) -> Float[torch.Tensor, "B C"]:
-        """Values of packed tokens as the completions have them; 0 where a completion has no token."""
-        flat = values.new_zeros(shape[0] * shape[1])
-        return flat.index_copy(0, self.results, values.reshape(-1)[self.scored]).view(shape)
+    def unpacked(self, values: Float[torch.Tensor, " K"], shape: tuple[int, int]) -> Float[torch.Tensor, "B C"]:
+        """What tokens that predict something have, as the completions have it; 0 where a completion has no token."""
+        return values.new_zeros(shape[0] * shape[1]).index_copy(0, self.results, values).view(shape)
 
 
 def lay_out(

@@ -92,7 +92,10 @@ class SharedPrefixMixin(_Trainer):
         before: Any = self._buffered_inputs
         inputs = super()._prepare_inputs(generation_batch)
         parts: Any = self._buffered_inputs
-        if self._refused is not None or parts is before or parts is None or len(parts) == 1:
+        if parts is before or parts is None:
+            return inputs
+        self._decide(self.model, *_call_of(parts[0]))
+        if self._refused is not None or len(parts) == 1:
             return inputs
         self._buffered_inputs = with_whole_groups(parts)
         return self._buffered_inputs[self._step % len(parts)]
@@ -106,9 +109,7 @@ class SharedPrefixMixin(_Trainer):
         **options: Any,
     ) -> _Scores:
         plain = super()._get_per_token_logps_and_entropies
-        if not self._measured:
-            self._measured = True
-            self._refuse(self._measure(model, input_ids, attention_mask, logits_to_keep, options))
+        self._decide(model, input_ids, attention_mask, logits_to_keep, options)
         if self._refused is not None:
             found: _Scores = plain(model, input_ids, attention_mask, logits_to_keep, **options)
             return found
@@ -117,10 +118,16 @@ class SharedPrefixMixin(_Trainer):
         options.pop("compute_aux_loss", None)
         batch = create_batch(input_ids, attention_mask, logits_to_keep, options)
         # As many forward passes as TRL makes: processes that share weights have to make the same number.
-        chunks = [
-            self._shared(model, batch.taken(range(start, min(start + size, len(input_ids)))), entropy)
-            for start in range(0, len(input_ids), size)
-        ]
+        chunks = []
+        for start in range(0, len(input_ids), size):
+            chunk = batch.taken(range(start, min(start + size, len(input_ids))))
+            if chunk.mask[:, -logits_to_keep:].any():
+                chunks.append(self._shared(model, chunk, entropy))
+            else:  # all were cut off: nothing to score, but a pass for every process
+                cut: _Scores = plain(
+                    model, chunk.ids, chunk.mask, logits_to_keep, compute_entropy=entropy, **chunk.joined()
+                )
+                chunks.append((cut[0], cut[0] if cut[1] is None else cut[1]))
         logps = torch.cat([values for values, _ in chunks])
         return logps, torch.cat([values for _, values in chunks]) if entropy else None, None
 
@@ -141,15 +148,25 @@ class SharedPrefixMixin(_Trainer):
         inputs["input_ids"] = batch.ids.reshape(-1)[layout.tokens]
         if "mm_token_type_ids" in inputs:
             inputs["mm_token_type_ids"] = batch.rows["mm_token_type_ids"].reshape(-1)[layout.tokens]
-        with self.accelerator.autocast():
-            outputs = model(**inputs, attention_mask=mask, shift_labels=layout.labels(batch.ids), fused_lm_head=True)
-        logps = layout.unpacked(outputs.log_probs, batch.shape)
-        return logps, layout.unpacked(outputs.entropy, batch.shape) if entropy else logps
+        labels = batch.ids.reshape(-1)[layout.predicted][None]
+        with self.accelerator.autocast(), _only_scored(core, layout):
+            outputs = model(**inputs, attention_mask=mask, shift_labels=labels, fused_lm_head=True)
+        logps = layout.unpacked(outputs.log_probs[0], batch.shape)
+        return logps, layout.unpacked(outputs.entropy[0], batch.shape) if entropy else logps
 
     def _core(self, model: Any) -> Any:
         """The model itself, without what spreads it over processes and without its adapters."""
         model = self.accelerator.unwrap_model(model)
         return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+    def _decide(
+        self, model: Any, ids: torch.Tensor, mask: torch.Tensor, completion: int, options: Mapping[str, Any]
+    ) -> None:
+        """Find out at the first batch whether prefixes can be shared."""
+        if self._measured:
+            return
+        self._measured = True
+        self._refuse(self._measure(model, ids, mask, completion, options))
 
     def _refuse(self, reason: str | None) -> None:
         """Take TRL's way from now on, and say why.
@@ -213,6 +230,13 @@ class SharedPrefixMixin(_Trainer):
         return bool(self.accelerator.mixed_precision != "no" or weights.dtype != torch.float32)
 
 
+def _call_of(part: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor, int, Mapping[str, Any]]:
+    """What TRL would ask for of a part of a set of rollouts."""
+    ids = torch.cat([part["prompt_ids"], part["completion_ids"]], dim=1)
+    mask = torch.cat([part["prompt_mask"], part["completion_mask"]], dim=1)
+    return ids, mask, part["completion_ids"].shape[1], part
+
+
 @contextmanager
 def _evaluating(model: Any) -> Iterator[None]:
     """While this is open, nothing is dropped at random."""
@@ -223,6 +247,22 @@ def _evaluating(model: Any) -> Iterator[None]:
     finally:
         for module, mode in training.items():
             module.training = mode
+
+
+@contextmanager
+def _only_scored(core: Any, layout: Layout) -> Iterator[None]:
+    """While this is open, the model hands its head only those hidden states that predict something, as one row."""
+
+    def pick(module: Any, args: Any, output: Any) -> Any:
+        hidden = output.last_hidden_state
+        output.last_hidden_state = hidden.flatten(0, 1).index_select(0, layout.scored)[None]
+        return output
+
+    hook = core.base_model.register_forward_hook(pick)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _positions(core: Any, prompts: Batch, layout: Layout) -> torch.Tensor:

@@ -1,0 +1,42 @@
+"""How benchmarks measure: seconds of one way beside another's, and what a forward pass keeps for its backward pass."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+def seconds_of(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Seconds of the fastest of some runs of each way.
+
+    They take turns, so that what else the machine does meets all of them; each runs once before. On a GPU the device is
+    waited for.
+    """
+    best = dict.fromkeys(ways, float("inf"))
+    for turn in range(repeats + 1):
+        for name, work in ways.items():
+            start = time.perf_counter()
+            work()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if turn:
+                best[name] = min(best[name], time.perf_counter() - start)
+    return best
+
+
+def kept_for_backward(model: Any, forward: Callable[[], object]) -> int:
+    """Bytes that a forward pass keeps for its backward pass, the model's weights aside."""
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def weigh(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(weigh, lambda tensor: tensor):
+        output = forward()  # held, so that no storage comes back under its address
+    assert output is not None
+    return sum(kept.values())
