@@ -1,6 +1,7 @@
 """The shell of the command line: help, exit codes, errors as sentences."""
 
 import os
+import re
 import resource
 import shlex
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from thinkseg import __version__, cli
 from thinkseg.errors import ImageError, MalformedAnswer
+from thinkseg.stopwatch import count
 
 
 def run_thinkseg(*words: str) -> subprocess.CompletedProcess[str]:
@@ -167,6 +169,31 @@ def test_a_verb_that_asks_for_it_gets_the_flags_that_it_did_not_declare(verb):
     verb(lambda args: seen.append(args.overrides) or 0, PARSE_KNOWN=True)
     assert cli.main(["probe", "--learning-rate", "1e-5", "--count", "2"]) == 0
     assert seen == [["--learning-rate", "1e-5"]]
+
+
+def test_long_work_ends_with_a_line_of_how_much_was_done_and_what_it_needed(verb, capsys):
+    def work(args):
+        count("samples", 12)
+        return 0
+
+    verb(work, LONG=True)
+    assert cli.main(["probe"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert re.fullmatch(
+        r"took 0:00: 12 samples \([\d,.]+/s\); at most \d+\.\d GB of memory( and .* of the card's)?\n", captured.err
+    )
+
+
+@pytest.mark.parametrize(("done", "long", "code"), [(12, False, 0), (0, True, 0), (12, True, 1)])
+def test_short_work_and_work_that_did_nothing_or_failed_ends_without_such_a_line(verb, capsys, done, long, code):
+    def work(args):
+        count("samples", done)
+        return code
+
+    verb(work, LONG=long)
+    assert cli.main(["probe"]) == code
+    assert "samples" not in capsys.readouterr().err
 
 
 def test_wrong_input_exits_with_2_and_one_sentence(verb, capsys):

@@ -6,6 +6,8 @@ answers at once. A verb's module has
 * ``EXAMPLE``: the example at the end of its ``--help``,
 * ``add_arguments(parser)`` and ``run(args) -> int``, the exit code; `run` may take more,
   each with a default, which a test gives in by `main`,
+* ``LONG = True`` if it may take minutes: when it is done, a line on stderr says how long it took, how much was done a
+  second, and how much memory it needed,
 * ``PARSE_KNOWN = True`` if flags that it does not declare are to reach it as ``args.overrides``, a list of words.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0 done; 1 the work failed; 2 the input or the call is
@@ -19,6 +21,7 @@ import errno
 import io
 import os
 import sys
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -26,6 +29,8 @@ from typing import Any, NoReturn
 
 from thinkseg import __version__
 from thinkseg.errors import InputError, MalformedAnswer, ThinkSegError
+from thinkseg.machine import peak_card_memory, peak_memory
+from thinkseg.stopwatch import Stopwatch
 
 VERBS = {
     "quickstart": "evaluate, train, evaluate again, report: on images of your own (--data) or on scenes",
@@ -158,8 +163,18 @@ def _dispatch(words: list[str], parts: Mapping[str, Any]) -> int:
         args.overrides = overrides
     else:
         args = verb_parser.parse_args(rest)
-    code: int = module.run(args, **parts)
+    with Stopwatch(time.monotonic).running() as watch:
+        code: int = module.run(args, **parts)
+    if getattr(module, "LONG", False) and code == DONE and watch.counts:
+        sys.stderr.write(f"{watch.summary()}{_memory()}\n")
     return code
+
+
+def _memory() -> str:
+    """The memory that was needed, in words; empty where it is not known."""
+    told = [f"at most {own / 1e9:.1f} GB of memory"] if (own := peak_memory()) is not None else []
+    told += [f"{card / 1e9:.1f} GB of the card's"] if (card := peak_card_memory()) is not None else []
+    return f"; {' and '.join(told)}" if told else ""
 
 
 def _wrong_input(error: Exception) -> str:

@@ -80,6 +80,7 @@ examples:
   thinkseg evaluate cod10k camo reasonseg-val --data data --model runs/rl/final --out runs/hidden
   thinkseg evaluate reasonseg-test --model geshang/Seg-R1-7B --protocol seg-r1 --explain"""
 
+LONG = True
 DONE = 0
 NAMED = 10
 """So many files of each kind that could not be used are named."""

@@ -43,6 +43,7 @@ examples:
   thinkseg quickstart --out runs/longer --steps 1000
   thinkseg segment photo.jpg --query 'the main object' --model runs/quickstart/checkpoint"""
 
+LONG = True
 DONE, SIGNALLED = 0, 128
 SHARED = ("out", "steps", "seed", "batch_size", "recipe", "overwrite")
 """What is said in the same words of scenes and of images of the user's own."""

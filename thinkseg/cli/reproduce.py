@@ -28,6 +28,7 @@ examples:
   thinkseg reproduce seg-zero/reasonseg-val --data data --limit 20 --out runs/try
   thinkseg reproduce seg-r1/cod10k --data data --model pocket --limit 8 --out runs/small"""
 
+LONG = True
 DONE = 0
 
 

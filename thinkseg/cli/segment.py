@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from thinkseg.cli.model_flags import add_model_flags, config_from_flags, load_aloud, tell_of_pocket
 from thinkseg.errors import InputError
+from thinkseg.stopwatch import count
 
 if TYPE_CHECKING:
     from thinkseg.api.segment import Loader
@@ -46,6 +47,7 @@ examples:
   thinkseg segment requests.csv --out masks
   thinkseg segment - --query 'the ball' --out masks   # with a list of files on standard input"""
 
+LONG = True
 DONE, FAILED = 0, 1
 
 
@@ -137,6 +139,7 @@ def _followed(outcomes: Iterable[Outcome], total: int, *, as_json: bool) -> list
                 with tqdm.external_write_mode(file=sys.stdout):
                     _print(outcome, as_json=as_json)
             seen.append(outcome.without_masks())
+            count("images", 1)
             if meter is not None:
                 meter.move(len(seen))
     return seen

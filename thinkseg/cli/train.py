@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Train = Callable[..., Path]
 """As `thinkseg.train`."""
 
+LONG = True
 PARSE_KNOWN = True
 """Flags that are not declared here are settings of the recipe."""
 
@@ -36,6 +37,7 @@ examples:
   thinkseg train rl pocket/rl --dry-run
   thinkseg train rl pocket/rl
   thinkseg train rl recipes/pocket/rl.yaml --steps 100 --trl.learning_rate 1e-5 --output runs/try
+  thinkseg train rl pocket/rl --steps 10 --profile
   thinkseg train rl pocket/rl --data parts/train.csv --output runs/mine
   thinkseg train rl pocket/rl --data photos --query 'the crack' --output runs/mine
   thinkseg train rl recipes/pocket/rl.yaml --resume
@@ -57,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--schema", action=PrintSchema, help="print the JSON schema of recipes, for editors, and exit")
     parser.add_argument(
         "--resume", action="store_true", help="go on from the newest whole checkpoint of the recipe's output"
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="tell at the end where the seconds of a step went; writes profile.json"
     )
     parser.add_argument(
         "--dry-run",
@@ -126,7 +131,8 @@ def run(args: argparse.Namespace, train: Train | None = None) -> int:
     from thinkseg.training.config import load_recipe
     from thinkseg.training.parsing import parse_overrides
 
-    recipe = load_recipe(args.recipe, _own_data(args) | parse_overrides(args.overrides))
+    profile = {"profile": True} if args.profile else {}
+    recipe = load_recipe(args.recipe, _own_data(args) | parse_overrides(args.overrides) | profile)
     if recipe.stage != args.stage:
         raise RecipeError(f"'{args.recipe}' is a recipe for {recipe.stage}; say: thinkseg train {recipe.stage}")
 

@@ -30,6 +30,7 @@ from thinkseg.evaluation.record_file import HEADER, read_header
 from thinkseg.evaluation.reporting.run_report import RunContext, draw_images, write_run_report
 from thinkseg.evaluation.run import Run, evaluate
 from thinkseg.results.files import prepare_folder
+from thinkseg.stopwatch import count
 
 OpenProgress = Callable[[str], AbstractContextManager[Progress | None]]
 """From the name of a benchmark to what is told how far it is, while it is open."""
@@ -122,8 +123,9 @@ def _predict_in_processes(plan: EvaluationPlan, benchmarks: Sequence[LoadedBench
     with _bars(plan)(f"{plan.processes} processes") as progress:
 
         def hear(process: int, news: tuple[str, int, float | None]) -> None:
-            benchmark, count, iou = news
-            done[process, benchmark] = count
+            benchmark, reached, iou = news
+            count("samples", reached - done.get((process, benchmark), reached))  # what was there before comes first
+            done[process, benchmark] = reached
             if progress is not None:
                 progress(sum(done.values()), total, iou)
 

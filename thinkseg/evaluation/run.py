@@ -31,6 +31,7 @@ from thinkseg.evaluation.records import PredictionRecord, RunHeader
 from thinkseg.evaluation.scoring import failed_prediction, score
 from thinkseg.evaluation.truths import UnknownTruth, misfit, predictions_of, read_sample, record_without_truth
 from thinkseg.inputs import check_sample
+from thinkseg.stopwatch import count
 from thinkseg.types import Metric, Prediction, Report, Sample
 
 
@@ -179,6 +180,7 @@ def evaluate(
             for index, outcome in zip(places, predictions_of(pipeline.predict, batch), strict=True):
                 record = _record(samples, index, outcome, header.protocol, extra, asked=asked)
                 file.append(record)
+                count("samples", 1)
                 if progress is not None:
                     progress(len(file.records), len(indices), record.quality if record.counted else None)
     return Run.from_records(header, file.records, measures, folder=out, shard=shard)

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from thinkseg import stopwatch
 from thinkseg.errors import CheckpointError, ImageError, InputError
 from thinkseg.models import loading
 from thinkseg.models.canvas import Canvas
@@ -183,6 +184,7 @@ class TransformersReasoner:
             for batch in self._batches(requests, prompts):
                 inputs = self._inputs([requests[i].image for i in batch], [prompts[i] for i in batch])
                 written = self._generate(inputs, count, decoding)
+                stopwatch.count("tokens", sum(len(tokens) for tokens in written))
                 for row, index in enumerate(batch):
                     own = written[row * count : (row + 1) * count]
                     completions[index] = [self._completion(prompts[index], tokens) for tokens in own]

@@ -31,6 +31,7 @@ from thinkseg.models.checking import check_segmenter
 from thinkseg.models.encodings import MEMORY, Encoded, Encodings, joined, keep_positions, mapped
 from thinkseg.models.folders import check_folder
 from thinkseg.models.grabcut import GrabCutSegmenter
+from thinkseg.stopwatch import timed
 from thinkseg.types import Answer, ObjectPrompt, Segmentation, Size
 
 GRABCUT = "grabcut"
@@ -168,7 +169,8 @@ class PromptableSegmenter:
                     continue
                 own = next(encoded)
                 prepared.append(Asked(image, [answer.rescaled(own.frame).objects for answer in answers], own, {}))
-            self._decode([each for each in prepared if each is not None])
+            with timed("segmenter, decoding"):
+                self._decode([each for each in prepared if each is not None])
         return [
             [nothing(image) for _ in answers] if own is None else own.segmentations()
             for (image, answers), own in zip(asked, prepared, strict=True)
@@ -215,7 +217,8 @@ class PromptableSegmenter:
         """Encodings of images, in order, made in batches."""
         encoded: list[Encoded] = []
         for start in range(0, len(images), self.batch):
-            encoded += self._encode_batch(images[start : start + self.batch])
+            with timed("segmenter, encoding"):
+                encoded += self._encode_batch(images[start : start + self.batch])
         return encoded
 
     def _encode_batch(self, images: Sequence[Image.Image]) -> list[Encoded]:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from thinkseg.errors import InputError
 from thinkseg.rewards.reward_input import RewardInput, Truth, truth_from_row
+from thinkseg.stopwatch import count
 from thinkseg.types import Reward, Size
 
 RewardFunction = Callable[..., list[float | None]]
@@ -54,6 +55,8 @@ class LatestBatch:
             inputs = self._read([_text_of(completion) for completion in completions], truths, frames)
             self._rewards = self._score(inputs)
             self._completions = completions
+            count("completions", len(completions))
+            count("tokens", sum(len(tokens) for tokens in columns.get("completion_ids") or ()))
             _report(inputs, columns)
         return self._rewards
 

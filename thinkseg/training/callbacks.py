@@ -22,6 +22,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from thinkseg.meter import Clock, Meter
+from thinkseg.stopwatch import count
 from thinkseg.training.checkpoints import Warn, remove_older, saving_explained, warn, write_manifest
 
 LogEntry = dict[str, Any]
@@ -203,6 +204,7 @@ class StepBar(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Move the bar."""
+        count("steps", 1)
         if self._meter is not None:
             self._meter.move(state.global_step, state.max_steps)
 

@@ -116,6 +116,8 @@ class Fragment(RecipeSettings):
     """How many checkpoints stay on disk, the newest ones."""
     log_every: Count = 1
     """Steps between two lines of the run log."""
+    profile: bool = False
+    """Whether to tell at the end where the seconds of a step went, and to write it to ``profile.json``."""
     seed: Seed = 0
     """Of everything drawn at random."""
     device: Literal["auto", "cpu"] = "auto"

@@ -32,6 +32,7 @@ FREE = frozenset(
         "save_every",
         "keep",
         "log_every",
+        "profile",
         "device",
         "validation.every",
         "validation.shown",

@@ -12,7 +12,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from signal import SIGINT
 from typing import Any
@@ -22,12 +22,20 @@ from thinkseg.evaluation.provenance import code_digests
 from thinkseg.models.families import Family
 from thinkseg.models.loading import explained, load_weights
 from thinkseg.training.callbacks import Beginning, CheckpointFiles, DeadReward, OnStep, OrderlyStop, RunLog, StepBar
-from thinkseg.training.checkpoints import complete, finished_checkpoints, last_one_told, newest_checkpoint, write_whole
+from thinkseg.training.checkpoints import (
+    complete,
+    finished_checkpoints,
+    last_one_told,
+    newest_checkpoint,
+    warn,
+    write_whole,
+)
 from thinkseg.training.completion_tables import show_aside
 from thinkseg.training.config import Recipe
 from thinkseg.training.contents import fault_of
 from thinkseg.training.divergence import FiniteOnly
 from thinkseg.training.policy import Policy
+from thinkseg.training.profiling import profiled
 from thinkseg.training.resuming import CODE, Layout, go_on, write_record
 from thinkseg.training.saving import save_model
 from thinkseg.training.sections import Lora
@@ -289,9 +297,10 @@ def run_trainer(
         callbacks.append(validating)  # behind the log, which is cut to where the run goes on
     for callback in callbacks:
         trainer.add_callback(callback)
+    profile = profiled(trainer, recipe.output, warn) if recipe.profile else nullcontext()
     try:
         refused = trl_explained(type(trainer).__name__, lambda: beginning.begun)
-        with stop.listening(), finite.explaining(lambda: trainer.state), last_one_told(recipe.output), refused:
+        with profile, stop.listening(), finite.explaining(lambda: trainer.state), last_one_told(recipe.output), refused:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     finally:
         bar.close()

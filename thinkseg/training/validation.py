@@ -23,6 +23,7 @@ from thinkseg.evaluation.run import Run, evaluate
 from thinkseg.models.base import Reasoner, Segmenter
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.models.prompting import remembering
+from thinkseg.stopwatch import timed, unheard
 from thinkseg.training.callbacks import IOU, SECONDS
 from thinkseg.training.holding_out import SamplesAt
 from thinkseg.training.policy import Policy
@@ -89,7 +90,7 @@ class Validator:
         rank, processes = trainer.accelerator.process_index, trainer.accelerator.num_processes
         mine = range(rank, len(self.samples), processes)
         header = RunHeader("validation", "the model in training", "", "", 0)
-        with randomness_kept(), in_use(trainer):
+        with timed("validation"), unheard(), randomness_kept(), in_use(trainer):
             reasoner = _Reasoning(self._policy.reasoner, trainer.accelerator.autocast)
             pipeline = Pipeline(
                 reasoner, self._segmenter, self._policy.answer_format, self._policy.wording, self._policy.config
