@@ -3,12 +3,19 @@
 import doctest
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import thinkseg
+from thinkseg.answers import get_format
 from thinkseg.api import evaluate as module
 from thinkseg.errors import DataError, InputError
+from thinkseg.models.pipeline import Pipeline
+from thinkseg.models.segmenter import PromptableSegmenter
+from thinkseg.testing import FakeReasoner, tiny_sam2
 from thinkseg.testing.squares import Filler, Squares
+from thinkseg.types import Completion, Sample
 
 
 def test_samples_and_a_pipeline_give_a_run_and_write_nothing(
@@ -33,6 +40,22 @@ def test_a_run_in_a_folder_is_the_run_in_memory_and_can_be_opened_again(tmp_path
     assert opened.name == tmp_path.name
     assert len(list((tmp_path / "masks").iterdir())) == 6
     assert (tmp_path / "report.html").exists()
+
+
+def test_an_image_is_encoded_once_by_the_segmenter_whatever_batches_its_queries_are_in() -> None:
+    model, processor = tiny_sam2()
+    encoded: list[int] = []
+    encode = model.get_image_embeddings
+    model.get_image_embeddings = lambda pixels: (encoded.append(len(pixels)), encode(pixels))[1]
+    box = "<think>it</think><bbox>[10,10,50,50]</bbox><points>[[30,30]]</points><labels>[1]</labels>"
+    pipeline = Pipeline(FakeReasoner(lambda _: Completion(box)), PromptableSegmenter(model, processor), get_format("seg-r1"))
+    images = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
+    target = np.ones((64, 64), dtype=bool)
+    samples = [Sample(f"{n}-{query}", images[n], query, target) for n in range(2) for query in ("it", "that", "this")]
+    run = thinkseg.evaluate(samples, pipeline, batch_size=2, progress=False)
+    assert encoded == [1, 1]
+    whole = thinkseg.evaluate(samples, pipeline, batch_size=6, progress=False)
+    assert [record.rle for record in run.records] == [record.rle for record in whole.records]
 
 
 def test_a_limit_and_a_protocol_go_for_samples_at_hand_too() -> None:

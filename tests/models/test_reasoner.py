@@ -73,6 +73,23 @@ def test_batch_size_and_padding_do_not_change_what_is_written(
     assert len(set(together)) == len(requests)
 
 
+def test_an_image_that_several_requests_are_about_is_encoded_once(tiny_reasoner: Build, noise: Noise) -> None:
+    reasoner = tiny_reasoner("qwen2_5_vl")
+    seen: list[int] = []
+    reasoner.model.model.visual.register_forward_hook(
+        lambda _m, _i, kept, _o: seen.append(len(kept["grid_thw"])), with_kwargs=True
+    )
+    first, second = noise(70, 140), noise(200, 100)
+    asked = [
+        Request(image, Instruction(text))
+        for image, text in ((first, "the left one"), (second, "it"), (first, "what is red"))
+    ]
+    together = reasoner.complete(asked)
+    assert seen == [2]
+    assert together == [reasoner.complete([request])[0] for request in asked]
+    assert seen == [2, 1, 1, 1]
+
+
 def test_the_text_depends_on_the_image(family: str, tiny_reasoner: Build, noise: Noise) -> None:
     instruction = Instruction("find it")
     texts = tiny_reasoner(family).complete([Request(noise(100, 100 + i), instruction) for i in range(4)])

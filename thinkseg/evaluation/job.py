@@ -28,9 +28,14 @@ from thinkseg.evaluation.progress import Progress, ProgressBar
 from thinkseg.evaluation.provenance import device_of
 from thinkseg.evaluation.record_file import HEADER, read_header
 from thinkseg.evaluation.reporting.run_report import RunContext, draw_images, write_run_report
-from thinkseg.evaluation.run import Run, evaluate
+from thinkseg.evaluation.run import Predictor, Run, evaluate
+from thinkseg.models.pipeline import Pipeline
+from thinkseg.models.prompting import remembering
 from thinkseg.results.files import prepare_folder
 from thinkseg.stopwatch import count
+
+ENCODINGS = 256 * 2**20
+"""Bytes that the segmenter's latest encodings may take: of SAM 2's, of 17 MB an image, 15."""
 
 OpenProgress = Callable[[str], AbstractContextManager[Progress | None]]
 """From the name of a benchmark to what is told how far it is, while it is open."""
@@ -87,7 +92,7 @@ def _predict(
     plan: EvaluationPlan, benchmarks: Sequence[LoadedBenchmark], shard: Shard, open_progress: OpenProgress
 ) -> tuple[str, list[Run]]:
     """Load the models and do one part of every benchmark; return the device that they ran on, and the parts."""
-    pipeline = plan.model.pipeline(plan.batch_size)
+    pipeline = _keeping(plan.model.pipeline(plan.batch_size))
     runs = []
     for one in benchmarks:
         _refuse_unnamed(plan, one, shard)
@@ -105,6 +110,13 @@ def _predict(
             )
         runs.append(run)
     return device_of(pipeline), runs
+
+
+def _keeping(pipeline: Predictor) -> Predictor:
+    """The same, whose segmenter keeps its latest encodings: the queries about an image need not all be in one batch."""
+    if not isinstance(pipeline, Pipeline):
+        return pipeline
+    return replace(pipeline, segmenter=remembering(pipeline.segmenter, ENCODINGS))
 
 
 def _refuse_unnamed(plan: EvaluationPlan, one: LoadedBenchmark, shard: Shard) -> None:

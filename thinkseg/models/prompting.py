@@ -47,12 +47,19 @@ def prompted(segmenter: Segmenter, config: CheckpointConfig) -> Segmenter:
     return PromptedSegmenter(inner, config.whole_pixels, config.segmenter_canvas, bool(config.segmenter_bgr))
 
 
-def remembering(segmenter: Segmenter) -> Segmenter:
-    """A segmenter that encodes an image once, however often it comes again, where its kind can keep encodings."""
+def remembering(segmenter: Segmenter, memory: int | None = None) -> Segmenter:
+    """A segmenter that encodes an image once, however often it comes again, where its kind can keep encodings.
+
+    Args:
+        segmenter: any; the one that is given stays as it is.
+        memory: the bytes that encodings may take together, those used longest ago go first; None for what is usual.
+    """
     if isinstance(segmenter, PromptedSegmenter):
-        return replace(segmenter, segmenter=remembering(segmenter.segmenter))
+        return replace(segmenter, segmenter=remembering(segmenter.segmenter, memory))
     keeping = getattr(segmenter, "remembering", None)
-    kept: Segmenter = segmenter if keeping is None else keeping()
+    if keeping is None:
+        return segmenter
+    kept: Segmenter = keeping() if memory is None else keeping(memory)
     return kept
 
 

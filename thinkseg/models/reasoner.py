@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,8 @@ class TransformersReasoner:
         with torch.inference_mode():
             for batch in self._batches(requests, prompts):
                 inputs = self._inputs([requests[i].image for i in batch], [prompts[i] for i in batch])
-                written = self._generate(inputs, count, decoding)
+                with self._encoding_once([requests[i].image for i in batch]):
+                    written = self._generate(inputs, count, decoding)
                 stopwatch.count("tokens", sum(len(tokens) for tokens in written))
                 for row, index in enumerate(batch):
                     own = written[row * count : (row + 1) * count]
@@ -243,6 +245,11 @@ class TransformersReasoner:
         )
         rows: list[list[int]] = tokens[:, inputs["input_ids"].shape[1] :].tolist()
         return [self._until_stop(row) for row in rows]
+
+    def _encoding_once(self, images: Sequence[Image.Image]) -> AbstractContextManager[None]:
+        """While this is open, an image that several requests are about is encoded once."""
+        repeated = len({id(image) for image in images}) < len(images)
+        return self.family.encoding_once(self.model) if repeated else nullcontext()
 
     def _until_stop(self, row: list[int]) -> list[int]:
         for position, token in enumerate(row):

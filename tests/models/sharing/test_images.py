@@ -103,6 +103,17 @@ def test_afterwards_the_model_is_as_before():
     assert "get_image_features" not in vars(model.model)
 
 
+def test_within_one_that_is_open_the_outer_one_stays():
+    """A validation asks the model that is being trained."""
+    model, _ = testing.tiny_qwen2_5_vl()
+    with images_encoded_once(model):
+        outer = vars(model.model)["get_image_features"]
+        with images_encoded_once(model):
+            assert vars(model.model)["get_image_features"] is not outer
+        assert vars(model.model)["get_image_features"] is outer
+    assert "get_image_features" not in vars(model.model)
+
+
 def test_a_family_without_grids_is_left_as_it_is():
     model, _ = testing.tiny_internvl()
     with FAMILIES["internvl"].encoding_once(model):

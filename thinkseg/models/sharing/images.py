@@ -40,11 +40,15 @@ def images_encoded_once(model: Any) -> Iterator[None]:
             output.deepstack_features = [_spread(level, tokens, position) for level in output.deepstack_features]
         return output
 
+    outer = vars(core).get("get_image_features")  # of training, while a validation asks the same model
     core.get_image_features = encode_distinct
     try:
         yield
     finally:
-        del core.get_image_features
+        if outer is None:
+            del core.get_image_features
+        else:
+            core.get_image_features = outer
 
 
 def _encode_squares(encode: Callable[..., Any], pixel_values: torch.Tensor, **options: Any) -> Any:
