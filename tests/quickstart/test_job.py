@@ -104,7 +104,9 @@ def test_a_training_that_teaches_nothing_has_an_interval_that_holds_zero(
     workshop.learned = 0.5
     content = complete(tmp_path / "run", settings, workshop)
     assert content["gain"]["low"] <= 0 <= content["gain"]["high"]
-    assert "No change" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "No change" in page
+    assert f"Mean IoU stays at {content['before']['metrics']['giou']['value']:.3f}" in page
 
 
 def test_the_folder_holds_all_that_is_promised(

@@ -9,9 +9,10 @@ import pytest
 from thinkseg.cli import main
 from thinkseg.data.discovery.load import OwnData, load_own
 from thinkseg.errors import InputError
-from thinkseg.quickstart.job import Subject, Tools, held
+from thinkseg.quickstart.job import Tools, held
 from thinkseg.quickstart.own import quickstart_on
 from thinkseg.quickstart.own_options import OwnOptions, choose
+from thinkseg.quickstart.own_tools import subject_of
 
 from .left_part import LeftPart
 from .test_own_data import write_photos
@@ -38,8 +39,8 @@ class Trainer:
         def load(model):
             return LeftPart(0.9 if model.endswith("checkpoint") else 0.5)
 
-        facts = {"samples learnt from": len(load_own(OwnData(parts.train)))}
-        return Tools(load, train, samples, 4, "thinkseg quickstart", Subject("own", "samples", "of mine", "", facts))
+        subject = subject_of(options, parts, len(load_own(OwnData(parts.train))))
+        return Tools(load, train, samples, 4, "thinkseg quickstart", subject)
 
 
 @pytest.fixture
@@ -72,6 +73,12 @@ def test_the_job_ends_with_a_report_and_commands_that_are_filled_in(photos, tmp_
     assert f"--data {photos} --query 'the crack' --model {out}/checkpoint" in longer
     assert "no CUDA card is here" in told.err
     assert "split by image with seed 0: 8 to learn from, 4 held out" in told.err
+
+
+def test_what_it_predicted_can_be_exported(photos, tmp_path, capsys):
+    assert main(words(photos, tmp_path), tools=Trainer()) == 0
+    assert main(["export", str(tmp_path / "run" / "after"), "--to", "objects", "--out", str(tmp_path / "masks")]) == 0
+    assert "4 requests about 4 images, 4 objects" in capsys.readouterr().out
 
 
 def test_the_report_is_json_where_that_is_asked_for(photos, tmp_path, capsys):
@@ -107,7 +114,20 @@ def test_other_data_do_not_go_on_in_the_folder_of_a_run(photos, tmp_path, capsys
     (photos / "masks" / "00.png").unlink()
     capsys.readouterr()
     assert main(words(photos, tmp_path), tools=trainer) == 2
-    assert "holds an unfinished run with own.data" in capsys.readouterr().err
+    assert "holds an unfinished run with other files (own.data); give the same" in capsys.readouterr().err
+
+
+def test_data_that_were_refused_can_be_mended_and_tried_again(photos, tmp_path, capsys):
+    (tmp_path / "kept").mkdir()
+    for name in ("images", "masks"):
+        for file in sorted((photos / name).iterdir())[3:]:
+            file.rename(tmp_path / "kept" / f"{name}-{file.name}")
+    assert main(words(photos, tmp_path), tools=Trainer()) == 2
+    assert "expected at least 4 images with masks" in capsys.readouterr().err
+    for file in (tmp_path / "kept").iterdir():
+        name, _, rest = file.name.partition("-")
+        file.rename(photos / name / rest)
+    assert main(words(photos, tmp_path), tools=Trainer()) == 0
 
 
 def test_two_quickstarts_do_not_work_in_one_folder(photos, tmp_path):

@@ -48,7 +48,11 @@ def test_steps_that_get_slower_do_not_run_over_the_time():
 
 
 def test_at_least_one_step_is_done_and_a_short_run_ends_by_its_own_steps():
-    assert run(1, lambda _: 5.0)[0].global_step == 1
+    state, said, _ = run(1, lambda _: 5.0)
+    assert state.global_step == 1
+    assert said == [
+        "only 1 step fitted into the 1 s that there are, at 5.0 s each: too few to learn much; more time gives more"
+    ]
     state, said, _ = run(1000, lambda _: 2.0, steps=7)
     assert (state.global_step, said) == (7, [])
 

@@ -93,7 +93,7 @@ def test_a_dry_run_tells_what_the_run_would_be_and_writes_nothing(start, tmp_pat
     words += ["--validation.every", "5", "--validation.samples", "4", "--device", "cpu", "--output", str(out)]
     assert main(words) == 0
     told = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.replace("held out", "held-out").splitlines())
-    assert told["data"] == "10,000 samples of the source 'scenes'; 8 were read"
+    assert told["data"] == "10,000 samples of scenes (train); 8 were read"
     assert told["held-out"] == "4 samples: other scenes of the same things"
     assert (
         told["steps"] == "10, each with 96 completions, 96 at a time; 12 prompts × 8 completions are sampled together"

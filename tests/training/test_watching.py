@@ -108,6 +108,7 @@ def test_the_page_of_a_run_that_goes_on_reloads_itself_and_is_written_now_and_th
     first = (tmp_path / "report.html").read_text()
     assert f'<meta http-equiv="refresh" content="{RELOAD}">' in first
     assert "Running: step 1 of 4" in first
+    assert "first: 0.500; mean of 1 step<" in first
     assert "About 6 s left" in first
     assert "reward for segment" in first
     assert "&lt;b&gt;mine&lt;/b&gt;" in first

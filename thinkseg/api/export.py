@@ -120,7 +120,7 @@ def _read(
     from thinkseg.evaluation.predicted import is_run, predicted_samples
 
     if not dataset and is_run(source):
-        return predicted_samples(Run.open(source), images)
+        return predicted_samples(Run.open(source, measures=()), images)  # masks alone, whatever was measured
     if not dataset and source.is_dir() and find_results(source) is not None:
         dataset = "results"  # it is named, and so the images of its records are those of the user
     found: dict[str, Listing] = {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from thinkseg.cli.data_choice import add_choice, choose, choose_one
 from thinkseg.cli.data_download import add_download_arguments, run_download
 from thinkseg.cli.data_prepare import add_prepare_arguments, run_prepare
-from thinkseg.cli.data_split import add_split_arguments, run_split
+from thinkseg.cli.data_split import add_split_arguments, counted, run_split
 from thinkseg.errors import InputError
 from thinkseg.extension import is_reference
 from thinkseg.meter import Meter
@@ -176,7 +176,8 @@ def _report_text(report: CopyReport, names: int) -> str:
     lines = [f"{report.name} in {report.root}"]
     for split in report.splits:
         published = "" if split.expected is None else f" ({split.expected:,} {split.unit} were published)"
-        lines.append(f"  {split.split}: {split.samples:,} samples, {split.image_count:,} images{published}")
+        samples, images = counted(split.samples, "sample"), counted(split.image_count, "image")
+        lines.append(f"  {split.split}: {samples}, {images}{published}")
     for kind, count in report.counts.items():
         lines.append(f"\n  {kind}: {count:,} × {kind.meaning}")
         faults = [fault for fault in report.faults if fault.kind is kind]

@@ -59,4 +59,4 @@ def run_split(args: argparse.Namespace) -> int:
 
 def counted(number: int, word: str) -> str:
     """A number with its word, in the plural where it is not one."""
-    return f"{number} {word}{'' if number == 1 else 's'}"
+    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -30,6 +30,7 @@ from thinkseg.evaluation.records import RunHeader
 from thinkseg.evaluation.reporting.report import ReportContext, write_report
 from thinkseg.evaluation.run import Run, evaluate
 from thinkseg.results.files import prepare_folder
+from thinkseg.results.record import counted
 from thinkseg.training.curves import Curve, curves_of
 from thinkseg.types import Sample
 
@@ -42,6 +43,9 @@ WRITTEN = (STATE, BEFORE, TRAINING, CHECKPOINT, AFTER, *OWN, *EXAMPLE, PAGE, REP
 """All that a run writes into its folder, and all that is removed from it when it is replaced."""
 
 MEASURES = ("giou", "ciou", "s_measure", "mae", "parse_failures", "correct_abstentions", "false_abstentions")
+
+DIGESTS = ("own.data", "own.test")
+"""Settings that say nothing to people: of the user's files."""
 
 CURVES: Mapping[str, str] = {
     "reward": "reward, the weighted sum",
@@ -162,8 +166,16 @@ def claim_folder(out: Path, settings: QuickstartSettings, *, overwrite: bool = F
         )
     found = _state(out)["settings"]
     differing = [name for name in {**found, **asked} if found.get(name) != asked.get(name)]
+    if differing and not any((out / name).exists() for name in WRITTEN if name != STATE):
+        write_json(state, {"settings": asked, "seconds": {}})  # that one was refused before it did anything
+        return
     if differing:
-        named = ", ".join(f"{name} {found.get(name)!r} (asked for: {asked.get(name)!r})" for name in differing[:3])
+        named = ", ".join(
+            f"other files ({name})"
+            if name in DIGESTS
+            else f"{name} {found.get(name)!r} (asked for: {asked.get(name)!r})"
+            for name in differing[:3]
+        )
         raise InputError(
             f"'{out}' holds an unfinished run with {named}; give the same to go on with it, choose another folder with "
             "--out, or add --overwrite to replace it"
@@ -272,10 +284,10 @@ def _tell(out: Path, settings: QuickstartSettings, tools: Tools, runs: tuple[Run
     steps = max((steps[-1] for steps, _ in curves.values()), default=settings.steps or 0)
     small = "small " if settings.start == "pocket" else ""
     return ReportContext(
-        title=f"Mean IoU {'up' if after > before else 'down'} from {before:.3f} to {after:.3f}",
+        title=_title(f"{before:.3f}", f"{after:.3f}"),
         lead=(
-            f"A {small}multimodal model before and after {steps} steps of GRPO with a segmenter inside the reward, "
-            f"measured on {settings.scenes} {tools.subject.samples} {tools.subject.nature}."
+            f"A {small}multimodal model before and after {counted(steps, 'step')} of GRPO with a segmenter inside the "
+            f"reward, measured on {settings.scenes} {tools.subject.samples} {tools.subject.nature}."
         ),
         runs=runs,
         samples=tools.samples,
@@ -288,6 +300,13 @@ def _tell(out: Path, settings: QuickstartSettings, tools: Tools, runs: tuple[Run
         | {"segmenter": settings.segmenter},
         seed=settings.seed,
     )
+
+
+def _title(before: str, after: str) -> str:
+    """The outcome in a line, by the digits that a reader sees."""
+    if before == after:
+        return f"Mean IoU stays at {after}"
+    return f"Mean IoU {'up' if float(after) > float(before) else 'down'} from {before} to {after}"
 
 
 def _state(out: Path) -> dict[str, Any]:

@@ -54,10 +54,14 @@ def create_own_tools(options: OwnOptions, choice: StartChoice, parts: OwnParts, 
             return load_pipeline(model, segmenter, config, device=recipe.device, batch_size=options.batch_size)
 
     teacher = Teacher(options, choice.minutes, recipe, train, segmenter, load, say)
-    facts: dict[str, str | int | float] = {"samples learnt from": len(train), "data": str(options.data)}
+    return Tools(load, teacher.train, test, options.batch_size, command_line(), subject_of(options, parts, len(train)))
+
+
+def subject_of(options: OwnOptions, parts: OwnParts, learnt_from: int) -> Subject:
+    """What is measured on: a benchmark of the user's own data, which exports and reports find again by its table."""
+    facts: dict[str, str | int | float] = {"samples learnt from": learnt_from, "data": str(options.data)}
     nature = "of your own, whose images no training has shown it"
-    subject = Subject("own", "held-out samples", nature, str(parts.test.resolve()), facts)
-    return Tools(load, teacher.train, test, options.batch_size, command_line(), subject)
+    return Subject("folder", "held-out samples", nature, str(parts.test.resolve()), facts)
 
 
 def _table(path: Path) -> Listing:
@@ -141,6 +145,6 @@ class Teacher:
         """Mean IoU of the start on a few samples to learn from, evenly spread."""
         count = min(ASKED_FIRST, len(self.samples))
         few = [self.samples[number * len(self.samples) // count] for number in range(count)]
-        header = RunHeader("own", self.recipe.model.path, "", self.recipe.segmenter, self.options.seed)
+        header = RunHeader("folder", self.recipe.model.path, "", self.recipe.segmenter, self.options.seed)
         run = evaluate(self.load(self.recipe.model.path), few, None, header, batch_size=self.options.batch_size)
         return run.metrics["giou"].value

@@ -12,10 +12,14 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from thinkseg.meter import Clock
+from thinkseg.results.record import counted
 from thinkseg.training.checkpoints import Warn, warn
 
 MEASURED_STEPS = 3
 """Steps after the first by which the speed is measured; the first one also warms everything up."""
+
+FEW_STEPS = 10
+"""Below so many, a run that ends by its time says that it had too little of it."""
 
 
 class Deadline(TrainerCallback):
@@ -64,6 +68,11 @@ class Deadline(TrainerCallback):
                 f"a step takes {pace:.1f} s: about {state.max_steps} steps in the {self._seconds:.0f} s that there are"
             )
         if more < 1:
+            if state.global_step < FEW_STEPS:
+                self._say(
+                    f"only {counted(state.global_step, 'step')} fitted into the {self._seconds:.0f} s that there are, "
+                    f"at {pace:.1f} s each: too few to learn much; more time gives more"
+                )
             state.max_steps = state.global_step
             control.should_training_stop = True
 

@@ -22,7 +22,7 @@ from thinkseg.training.memory import estimate, prompt_seen
 from thinkseg.training.rows import read_named, reference_of
 from thinkseg.training.runs import digests_of_code, quiet_libraries
 from thinkseg.training.sections import MOST_ROWS
-from thinkseg.training.sources import load_samples
+from thinkseg.training.sources import load_samples, source_in_words
 from thinkseg.training.stage import Plan, Stage
 from thinkseg.training.truths import refuse_missing_truth
 from thinkseg.types import Sample, Size
@@ -58,7 +58,7 @@ def dry_run(recipe: Recipe, stage: Stage) -> list[tuple[str, str]]:
     told = {
         "model": recipe.model.path + ("" if recipe.model.lora is None else f", adapters of rank {recipe.model.lora.r}"),
         "format": wording.answer_format.name,
-        "data": f"{len(held_out.train):,} samples of the source '{recipe.data.source}'; "
+        "data": f"{len(held_out.train):,} samples of {source_in_words(recipe.data)}; "
         f"{min(TRIED, len(held_out.train))} were read",
         "held out": f"{len(held_out.validation)} samples: {held_out.told}" if len(held_out.validation) else "none",
         "steps": f"{plan.steps:,}, each with {_step(recipe, args)}",

@@ -21,13 +21,14 @@ from thinkseg.evaluation.reporting.charts import line_chart
 from thinkseg.evaluation.reporting.gallery import data_uri
 from thinkseg.evaluation.reporting.report import duration, render_page
 from thinkseg.meter import Clock
+from thinkseg.results.record import counted
 from thinkseg.training.best import BEST
 from thinkseg.training.callbacks import IOU, LogEntry, OnStep, read_log
-from thinkseg.training.config import Recipe
 from thinkseg.training.curves import curves_of, thinned
 from thinkseg.training.holding_out import HeldOut
 from thinkseg.training.runs import LOG, TrainingStopped
 from thinkseg.training.sheets import SampleSheets, View, records_file, steps_drawn
+from thinkseg.training.sources import source_in_words
 from thinkseg.training.stage import PreparedRun
 from thinkseg.training.validation import best_of, scores_of
 from thinkseg.types import Sample
@@ -160,7 +161,7 @@ class RunPage:
         charts = [(title, line_chart(title, *curve, marks="held-out" in title)) for title, curve in curves.items()]
         return render_page(
             "training.html",
-            title=f"Finished: {done} steps"
+            title=f"Finished: {counted(done, 'step')}"
             if is_early
             else f"{state.capitalize()}: step {done} of {self._about.steps}",
             lead=self._times(state, records),
@@ -227,7 +228,7 @@ def run_facts(run: PreparedRun, held_out: HeldOut) -> RunFacts:
     facts = {
         "model": recipe.model.path + (f", adapters of rank {lora.r}" if lora is not None else ""),
         "answer format": run.policy.answer_format.name,
-        "trained on": f"{len(held_out.train):,} samples of {_source(recipe)}",
+        "trained on": f"{len(held_out.train):,} samples of {source_in_words(recipe.data)}",
         "held out": f"{len(held_out.validation)} samples: {held_out.told}" if len(held_out.validation) else "none",
         "segmenter": recipe.segmenter if recipe.stage == "rl" or recipe.validation is not None else "none",
         "rewards": ", ".join(f"{name} {weight:g}" for name, weight in recipe.reward_weights.items()),
@@ -239,12 +240,6 @@ def run_facts(run: PreparedRun, held_out: HeldOut) -> RunFacts:
         "versions": ", ".join(f"{name} {version}" for name, version in package_versions().items()),
     }
     return RunFacts(recipe.stage, run.plan.steps, command_line(), {name: told for name, told in facts.items() if told})
-
-
-def _source(recipe: Recipe) -> str:
-    data = recipe.data
-    named = [name for name in (data.name, data.root, data.images, data.rows) if name]
-    return " ".join([data.source, *named, f"({data.split})"])
 
 
 def _batch(args: Any) -> str:
@@ -293,9 +288,9 @@ def _tiles(
         was = f"start: {start:.3f}, now: step {step}" if step else "of the start"
         tiles.append({"name": "Held-out mean IoU", "now": f"{latest:.3f}", "was": was})
     for name, title in (("reward", "Reward"), ("loss", "Loss")):
-        first, mean = next((record[name] for record in records if name in record), None), _mean(records, name)
+        known, mean = [record[name] for record in records if name in record], _mean(records, name)
         if mean is not None and not any(tile["name"] == "Reward" for tile in tiles):
-            was = f"first: {first:.3f}; mean of {RECENT} steps"
+            was = f"first: {known[0]:.3f}; mean of {counted(min(RECENT, len(known)), 'step')}"
             tiles.append({"name": title, "now": f"{mean:.3f}", "was": was})
     pace = _mean(records, "seconds")
     was = "" if pace is None else f"{pace:.2f} s each"

@@ -46,6 +46,14 @@ def load_samples(data: Data) -> Sequence[Sample]:
     return samples
 
 
+def source_in_words(data: Data) -> str:
+    """A recipe's source in words: the path of the user's own data, else all that tells it from another one."""
+    if data.name == OWN and data.root is not None and data.images is None:
+        return data.root
+    named = [name for name in (data.name, data.root, data.images, data.rows) if name]
+    return " ".join([data.source, *named, f"({data.split})"])
+
+
 def _scenes(data: Data) -> Sequence[Sample]:
     options = {"tasks": data.tasks, "size": data.size}
     count = SCENES_PER_EPOCH if data.count is None else data.count

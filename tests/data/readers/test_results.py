@@ -63,7 +63,7 @@ def test_a_folder_that_was_only_found_names_no_image_outside_of_it(cut):
     listing = own(cut)
     assert len(listing) == 0
     assert {fault.kind for fault in listing.faults} == {FaultKind.MISSING_IMAGE}
-    assert "'--images'" in listing.faults[0].detail
+    assert "'--images'; '--dataset results' takes them" in listing.faults[0].detail
     assert len(own(cut, images="../photos")) == 2
 
 

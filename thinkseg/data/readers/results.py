@@ -113,6 +113,7 @@ def list_results(folder: Path, *, images: Path | None = None, confined: bool = F
         image = _image(record, place, known, confined=confined)
         if image is None:
             told = f"named in {folder / name}: say where the images are, with '--images'"
+            told += "; '--dataset results' takes them where the record says" if confined else ""
             faults.append(Fault(FaultKind.MISSING_IMAGE, str(record.get("image", "")), told))
         else:
             results.append(_Result(stem, str(record["query"]), image, not record["objects"]))
