@@ -65,7 +65,7 @@ def test_a_wrong_name_protocol_limit_or_place_is_told_in_a_sentence(tmp_path: Pa
         load_benchmark("scenes", LoadOptions(limit=0))
     with pytest.raises(InputError, match="--data ROOT"):
         load_benchmark("folder", LoadOptions())
-    with pytest.raises(DataError, match=r"found nothing below .*images beside their masks"):
+    with pytest.raises(DataError, match=r"found nothing below .*a folder of images and one of masks"):
         load_benchmark("folder", LoadOptions(root=tmp_path))
 
 

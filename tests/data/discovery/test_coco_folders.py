@@ -82,3 +82,13 @@ def test_other_json_files_are_not_taken_for_coco(tmp_path):
     (tmp_path / "notes.json").write_text('{"categories": [{"id": 0, "name": "crack"}], "info": {"version": "1.0"}}')
     with pytest.raises(DataError, match=r"found nothing below .* \(coco-json, yolo, labelme, label-studio, "):
         own(tmp_path)
+
+
+def test_images_that_no_masks_were_found_beside_are_said_with_what_to_do(tmp_path):
+    photo(tmp_path / "images/a.jpg")
+    with pytest.raises(DataError, match=r"It has 1 image: put photographs into a folder 'images', and mas"):
+        own(tmp_path)
+    (tmp_path / "masks").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "masks/a.tif")
+    with pytest.raises(DataError, match=r"It has 1 image of a kind that is not read, such as 'masks/a.tif': save"):
+        own(tmp_path)

@@ -106,6 +106,14 @@ def test_the_subsets_of_a_project_are_splits(root):
     assert list(own(root)) == ["all"]
 
 
+def test_an_image_that_is_there_twice_is_told(root):
+    write(root, image(polygon()), image(polygon(points="0,0;4,0;4,2;0,2")))
+    (listing,) = own(root).values()
+    assert len(listing) == 1
+    assert listing.faults[0].kind is FaultKind.AMBIGUOUS
+    assert "is meant more than once" in listing.faults[0].detail
+
+
 def test_images_may_lie_elsewhere_and_one_that_is_missing_is_told(root):
     write(root, image(polygon(), name="walls/north/a.jpg"), image(polygon(), name="z.jpg"), image(name="y.jpg"))
     listing = own(root, images="images")["all"]

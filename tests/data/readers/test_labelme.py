@@ -132,6 +132,13 @@ def test_a_file_that_names_itself_as_older_ones_do_is_about_the_image_of_its_nam
     assert own(tmp_path)[0].image == tmp_path / "a.jpg"
 
 
+def test_an_image_whose_ending_is_in_capitals_is_the_one_of_its_name(tmp_path):
+    write(tmp_path, "a", [shape("crack")], image_path="..\\images\\a.jpg")
+    Image.new("RGB", SIZE).save(tmp_path / "a.JPG")
+    (sample,) = own(tmp_path)["all"]
+    assert sample.image.name == "a.JPG"
+
+
 def test_a_name_longer_than_any_file_is_a_missing_image(tmp_path):
     write(tmp_path, "a", [shape("crack")], "a" * 5000 + ".png")
     write(tmp_path, "b", [shape("crack")])

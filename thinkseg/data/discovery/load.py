@@ -18,9 +18,12 @@ from thinkseg.data.discovery.formats import FORMATS
 from thinkseg.data.discovery.layouts import LAYOUTS, Wanted
 from thinkseg.data.discovery.tree import Tree
 from thinkseg.data.listing import Broken, BrokenFile, Listing
+from thinkseg.data.names import images_below
 from thinkseg.data.source import load_source
+from thinkseg.data.text import printable
 from thinkseg.errors import DataError
 from thinkseg.extension import is_reference
+from thinkseg.results.record import counted
 
 
 def load_dataset(
@@ -161,11 +164,27 @@ def find_listings(
     )
     if own is None:
         raise DataError(
-            f"found nothing below '{root}' that looks like a known data set, a table, rows, images beside their masks, "
-            f"or what a tool for annotation writes ({', '.join(FORMATS)}); say what it is: '--image-folder' and "
-            "'--mask-folder', or '--dataset' ('thinkseg data list' has the names)"
+            f"found nothing below '{root}' that looks like a known data set, a table, rows, a folder of images and one "
+            f"of masks, or what a tool for annotation writes ({', '.join(FORMATS)}); say what it is: '--image-folder' "
+            f"and '--mask-folder', or '--dataset' ('thinkseg data list' has the names){_what_is_there(root)}"
         )
     return [(None, own)]
+
+
+def _what_is_there(root: Path) -> str:
+    """What may be the reason that nothing was found, to be said behind a sentence: images that no mask lies beside."""
+    below = images_below(root) if root.is_dir() else None
+    if below is not None and below.passed_over:
+        return (
+            f". It has {counted(len(below.passed_over), 'image')} of a kind that is not read, such as "
+            f"'{printable(below.passed_over[0])}': save what is meant as PNG"
+        )
+    if below is not None and below.images:
+        return (
+            f". It has {counted(len(below.images), 'image')}: put photographs into a folder 'images', and masks "
+            "of the same names into a folder 'masks' beside it"
+        )
+    return ""
 
 
 def find_datasets(root: Path | str, encoding: str = "") -> list[tuple[DataSet, dict[str, Listing]]]:

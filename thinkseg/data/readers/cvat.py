@@ -92,6 +92,7 @@ def list_cvat(file: Path, query: str = "", *, images: Path | None = None) -> dic
     splits: dict[str, list[MarkedImage]] = {}
     faults: dict[str, list[Fault]] = {}
     bad = BadRows(file)
+    taken: set[str] = set()
     for element in elements(file, ("image", "track")):
         if element.name == "track":
             raise DataError(f"'{file}' is 'CVAT for video', whose tracks are not read: export 'CVAT for images'")
@@ -104,7 +105,10 @@ def list_cvat(file: Path, query: str = "", *, images: Path | None = None) -> dic
             bad.add(f"{file}: {truth}", DataError(f"{truth}: {error}"))
             continue
         found = find_by_name(known, name)
-        if len(found) == 1:
+        if len(found) == 1 and found[0] in taken:
+            wrong.append(Fault(FaultKind.AMBIGUOUS, str(folder / found[0]), f"is meant more than once in '{file}'"))
+        elif len(found) == 1:
+            taken.add(found[0])
             marked.append(MarkedImage(found[0].rpartition(".")[0], folder / found[0], truth, objects, size))
         elif objects:
             several = f"may be {' or '.join(found[:3])}" if found else f"looked for below '{folder}'"

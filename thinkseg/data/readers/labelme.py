@@ -152,7 +152,7 @@ def _images(folder: Path, name: str, told: str, images: Path | None) -> Iterator
     if images is not None:
         yield images / last
     yield folder / above / last
-    for suffix in sorted(IMAGE_SUFFIXES):
+    for suffix in (*sorted(IMAGE_SUFFIXES), *(suffix.upper() for suffix in sorted(IMAGE_SUFFIXES))):
         yield folder / f"{stem}{suffix}"
         if images is not None:
             yield images / f"{stem.rpartition('/')[2]}{suffix}"
