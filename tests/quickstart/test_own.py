@@ -75,6 +75,15 @@ def test_the_job_ends_with_a_report_and_commands_that_are_filled_in(photos, tmp_
     assert "split by image with seed 0: 8 to learn from, 4 held out" in told.err
 
 
+def test_the_command_to_go_on_reads_the_same_data_and_holds_the_same_images_out(photos, tmp_path, capsys):
+    (photos / "images").rename(photos / "Fotos")
+    (photos / "masks").rename(photos / "Masken")
+    flags = ["--image-folder", "Fotos", "--mask-folder", "Masken", "--seed", "3"]
+    assert main(words(photos, tmp_path, *flags), tools=Trainer()) == 0
+    (longer,) = [line for line in capsys.readouterr().out.splitlines() if "--minutes 32" in line]
+    assert f"--query 'the crack' {' '.join(flags)} --model" in longer
+
+
 def test_what_it_predicted_can_be_exported(photos, tmp_path, capsys):
     assert main(words(photos, tmp_path), tools=Trainer()) == 0
     assert main(["export", str(tmp_path / "run" / "after"), "--to", "objects", "--out", str(tmp_path / "masks")]) == 0

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from thinkseg.data.discovery.load import OwnData, load_own
@@ -73,11 +73,28 @@ def next_commands(options: OwnOptions, choice: StartChoice, parts: OwnParts) -> 
         *("thinkseg", "quickstart", "--data", str(options.data)),
         *(("--query", options.query) if options.query else ()),
         *(("--test", str(options.test)) if options.test is not None else ()),
+        *_said_of_the_data(options),
         *("--model", str(checkpoint), "--minutes", f"{4 * choice.minutes:g}"),
         *("--out", f"{options.out}-longer"),
     ]
     segment = ["thinkseg", "segment", str(image), "--query", entry.query, "--model", str(checkpoint)]
     return shlex.join(segment), shlex.join(longer), shlex.join(["thinkseg", "demo", "--model", str(checkpoint)])
+
+
+def _said_of_the_data(options: OwnOptions) -> Iterator[str]:
+    """The flags without which another run would not read the same data, or not hold the same images out."""
+    said = {
+        "--split": options.split,
+        "--image-folder": options.images,
+        "--mask-folder": options.masks,
+        "--dataset": options.dataset,
+        "--annotations": options.annotations,
+        "--encoding": options.encoding,
+        "--seed": str(options.seed or ""),
+    }
+    for flag, value in said.items():
+        if value:
+            yield from (flag, value)
 
 
 def _shortest(file: Path) -> Path:

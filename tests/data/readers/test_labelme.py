@@ -135,7 +135,7 @@ def test_a_file_that_names_itself_as_older_ones_do_is_about_the_image_of_its_nam
 def test_an_image_whose_ending_is_in_capitals_is_the_one_of_its_name(tmp_path):
     write(tmp_path, "a", [shape("crack")], image_path="..\\images\\a.jpg")
     Image.new("RGB", SIZE).save(tmp_path / "a.JPG")
-    (sample,) = own(tmp_path)["all"]
+    (sample,) = own(tmp_path)
     assert sample.image.name == "a.JPG"
 
 
