@@ -91,7 +91,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     images, masks = OWN_FLAGS["images"][0], OWN_FLAGS["masks"][0]
     parser.add_argument("--images", images, metavar="DIR", default="", help="the folder of images, from ROOT on")
     parser.add_argument("--masks", masks, metavar="DIR", default="", help="the folder of masks, from ROOT on")
-    parser.add_argument("--annotations", metavar="FILE", default="", help="a file of COCO instances, from ROOT on")
+    parser.add_argument("--annotations", metavar="FILE", default="", help="a file of COCO instances, or a class map")
     parser.add_argument(
         "--option", metavar="NAME=VALUE", action="append", default=[], help="a keyword argument of code of your own"
     )
@@ -111,7 +111,7 @@ OWN_FLAGS = {
     "images": ("--image-folder", "DIR", "own data: the folder of images, from the data on (default: by its name)"),
     "masks": ("--mask-folder", "DIR", "own data: the folder of masks, from the data on (default: by its name)"),
     "dataset": ("--dataset", "FORMAT", "own data: the format, such as yolo (default: look what is there)"),
-    "annotations": ("--annotations", "FILE", "own data: a file of COCO instances, from the data on"),
+    "annotations": ("--annotations", "FILE", "own data: a file of COCO instances, or a class map"),
 }
 """What is said of data of the user's own beside where they are: flag, what stands behind it, and what it is for."""
 
