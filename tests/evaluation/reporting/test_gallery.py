@@ -38,6 +38,17 @@ def test_the_smallest_gain_is_not_called_a_loss(create_record: Callable[..., Pre
     assert not any("loss" in reason for reason in reasons)
 
 
+def test_what_did_not_change_is_called_neither_a_gain_nor_a_loss(
+    create_record: Callable[..., PredictionRecord],
+) -> None:
+    before = [create_record(index, 0.5) for index in range(8)]
+    after = [create_record(index, 0.75 if index == 3 else 0.5) for index in range(8)]
+    reasons = {case.index: case.reason for case in choose_items(before, after)}
+    assert reasons.pop(3) == "largest gain"
+    assert set(reasons.values()) <= {"unchanged", "median", "drawn at random"}
+    assert "unchanged" in reasons.values()
+
+
 def test_the_draw_by_lot_depends_on_the_seed_alone(create_record: Callable[..., PredictionRecord]) -> None:
     records = [create_record(index, 0.01 * index) for index in range(80)]
 

@@ -142,6 +142,8 @@ def find_listings(
     root = Path(root)
     if not root.exists():
         raise DataError(f"expected data at '{root}', found no such file or folder")
+    if query and not query.strip():
+        raise DataError("the query is blank: say what to look for, such as 'the crack', or leave it out")
     if name and name != OWN and name not in FORMATS:
         folder = root / images if images else None
         return [(known(name), _present(root, known(name), split, Asked(query, folder, encoding=encoding)))]

@@ -21,6 +21,9 @@ from thinkseg.types import Sample
 SHOWN_SIDE = 360
 """Longest side of an image in the page, in pixels."""
 
+UNCHANGED = "unchanged"
+"""In place of the largest or the smallest gain or loss, where that is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class GalleryItem:
@@ -57,7 +60,10 @@ def choose_items(
         wanted.append((rng.permutation(members)[0], "drawn at random"))
         taken: dict[int, GalleryItem] = {}
         for index, reason in wanted:
-            taken.setdefault(int(index), GalleryItem(int(index), reason))
+            is_change = reason.endswith(("gain", "loss"))
+            taken.setdefault(
+                int(index), GalleryItem(int(index), reason if scores[index] or not is_change else UNCHANGED)
+            )
         items += taken.values()
     return items
 
