@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -185,9 +186,24 @@ def assert_one_sentence(error: InputError, folder: Path) -> None:
     assert not (folder.parent / "ran").exists()
 
 
-@pytest.mark.parametrize("damage", [*EITHER, *REASONER])
-def test_a_damaged_reasoner_ends_in_one_sentence(damage: str, tmp_path: Path, noise: Any) -> None:
-    folder = testing.save(tmp_path / "model", testing.tiny_qwen2_5_vl(), {"format": "seg-r1"})
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folders that copies are damaged of."""
+    root = tmp_path_factory.mktemp("whole")
+    return {
+        "reasoner": testing.save(root / "reasoner", testing.tiny_qwen2_5_vl(), {"format": "seg-r1"}),
+        "segmenter": testing.save(root / "segmenter", testing.tiny_sam2()),
+    }
+
+
+ITS_TIME = {"template loops": pytest.mark.slow}  # takes all that a template may; below, a loop is given less
+
+
+@pytest.mark.parametrize("damage", [pytest.param(n, marks=ITS_TIME.get(n, ())) for n in (*EITHER, *REASONER)])
+def test_a_damaged_reasoner_ends_in_one_sentence(
+    damage: str, whole: dict[str, Path], tmp_path: Path, noise: Any
+) -> None:
+    folder = shutil.copytree(whole["reasoner"], tmp_path / "model")
     ({**EITHER, **REASONER})[damage](folder)
     with pytest.raises(InputError) as raised:
         use(folder, noise)
@@ -195,8 +211,8 @@ def test_a_damaged_reasoner_ends_in_one_sentence(damage: str, tmp_path: Path, no
 
 
 @pytest.mark.parametrize("damage", EITHER)
-def test_a_damaged_segmenter_ends_in_one_sentence(damage: str, tmp_path: Path) -> None:
-    folder = testing.save(tmp_path / "model", testing.tiny_sam2())
+def test_a_damaged_segmenter_ends_in_one_sentence(damage: str, whole: dict[str, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(whole["segmenter"], tmp_path / "model")
     EITHER[damage](folder)
     with pytest.raises(InputError) as raised:
         load_segmenter(folder, device="cpu")

@@ -138,10 +138,10 @@ def test_images_of_the_test_data_are_not_learnt_from(tmp_path):
 
 
 def test_many_held_out_samples_are_measured_in_part(tmp_path):
-    photos = write_photos(tmp_path / "photos", 4)
-    rows = [f"images/{n % 4:02d}.png,query {n},masks/{n % 4:02d}.png" for n in range(1200)]
-    (photos / "all.csv").write_text("\n".join(["image,query,mask", *rows]), encoding="utf-8")
-    parts, said = prepared(tmp_path, data=photos / "all.csv", query="")
+    photos, held_out = write_photos(tmp_path / "photos", 4), write_photos(tmp_path / "held_out", 4, first=4)
+    rows = [f"images/{4 + n % 4:02d}.png,query {n},masks/{4 + n % 4:02d}.png" for n in range(300)]
+    (held_out / "all.csv").write_text("\n".join(["image,query,mask", *rows]), encoding="utf-8")
+    parts, said = prepared(tmp_path, data=photos, test=held_out / "all.csv")
     assert len(list_table(parts.test)) == 200
     assert "of the 300 held-out samples 200 are measured, evenly spread" in said
 

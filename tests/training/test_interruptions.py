@@ -52,12 +52,12 @@ def _filled(item):
     return length(item)
 
 
-raising = _in_step(3, _raising)
-nan = _in_step(3, lambda item: float("nan"))
-infinite = _in_step(3, lambda item: float("inf"))
-text = _in_step(3, lambda item: "much")
-two = _in_step(3, lambda item: [1.0, 2.0])
-full = _in_step(3, _filled)
+raising = _in_step(2, _raising)
+nan = _in_step(2, lambda item: float("nan"))
+infinite = _in_step(2, lambda item: float("inf"))
+text = _in_step(2, lambda item: "much")
+two = _in_step(2, lambda item: [1.0, 2.0])
+full = _in_step(2, _filled)
 """
 
 
@@ -72,10 +72,10 @@ class Own(PatchGridFamily):
 
 @pytest.fixture
 def words(start, tmp_path):
-    """A function from the name of a part of the reward, and changed settings, to the words of a run of 3 steps."""
+    """A function from the name of a part of the reward, and changed settings, to the words of a run of 2 steps."""
     (tmp_path / "my_data.py").write_text(CODE, encoding="utf-8")
 
-    def write(part, steps=3, size=50_000, **changes):
+    def write(part, steps=2, size=50_000, **changes):
         (tmp_path / "my_rewards.py").write_text(REWARDS.replace("ROOM", str(size)), encoding="utf-8")
         recipe = {
             "stage": "rl",
@@ -160,8 +160,8 @@ def test_a_full_disk_ends_a_training_in_a_sentence_and_leaves_the_checkpoint_bef
     assert process.returncode == 1, told
     assert "Traceback" not in told
     assert "defect" not in told
-    assert "make room and go on from 'checkpoint-2' with --resume" in last_line(told)
-    assert damage_of(tmp_path / "run" / "checkpoint-2") is None
+    assert "make room and go on from 'checkpoint-1' with --resume" in last_line(told)
+    assert damage_of(tmp_path / "run" / "checkpoint-1") is None
 
 
 @pytest.mark.parametrize(
@@ -180,5 +180,5 @@ def test_a_reward_of_ones_own_that_fails_in_mid_run_is_named_with_the_last_check
     assert main(words(part)) == 2
     told = last_line(capsys.readouterr().err)
     assert f"the part of the reward {sentence}" in told
-    assert f"; '{tmp_path / 'run' / 'checkpoint-2'}' is the last checkpoint: --resume goes on from it" in told
-    assert damage_of(tmp_path / "run" / "checkpoint-2") is None
+    assert f"; '{tmp_path / 'run' / 'checkpoint-1'}' is the last checkpoint: --resume goes on from it" in told
+    assert damage_of(tmp_path / "run" / "checkpoint-1") is None

@@ -34,7 +34,8 @@ def code(tmp_path):
 
 def test_parts_and_a_format_of_ones_own_train_two_steps(rl_recipe, squares, code):
     rewards = {f"{code}/my_rewards.py:{name}": weight for name, weight in (("coverage", 1.0), ("length", 0.5))}
-    recipe = rl_recipe(format=f"{code}/my_format.py:Boxes", rewards=rewards)
+    short = {"max_new_tokens": 12}  # what the start says is of its own format
+    recipe = rl_recipe(format=f"{code}/my_format.py:Boxes", rewards=rewards, generation=short)
     segmenter = FakeSegmenter()
     final = train_recipe(recipe, samples=squares, segmenter=segmenter)
     with pytest.raises(CheckpointError, match="is run only when you name it yourself"):

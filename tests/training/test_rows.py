@@ -1,6 +1,7 @@
 """Rows show the same sample at the same step of every run, and the model sees of an image what it always sees."""
 
 import dataclasses
+import multiprocessing
 import pickle
 from collections.abc import Sequence
 
@@ -211,14 +212,26 @@ def test_a_sample_that_cannot_be_trained_on_is_refused_by_its_name(squares, rows
         rows_of([dataclasses.replace(squares[0], **changes)])[0]
 
 
+@pytest.fixture(scope="module")
+def anew():
+    """How workers are started that share nothing with this process: their server loads the packages once for all."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return "spawn"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["thinkseg.training.sft"])
+    return context
+
+
 @pytest.mark.parametrize("with_answers", [False, True], ids=["rl", "sft"])
-def test_workers_that_are_started_anew_make_the_same_rows_while_the_model_is_at_work(reasoner, squares, with_answers):
+def test_workers_that_are_started_anew_make_the_same_rows_while_the_model_is_at_work(
+    reasoner, squares, with_answers, anew
+):
     """As on macOS, and everywhere from Python 3.14 on: what a worker is given goes through a pickle."""
     builder = RowBuilder(squares, Schedule(6), get_format("seg-r1"), reasoner, with_answers=with_answers)
     rows = Rows(builder, 4)
     collate = ImitationCollator(reasoner.processor) if with_answers else list
     with reasoner.family.encoding_once(reasoner.model):
-        loader = DataLoader(rows, 2, collate_fn=collate, num_workers=1, multiprocessing_context="spawn")
+        loader = DataLoader(rows, 2, collate_fn=collate, num_workers=1, multiprocessing_context=anew)
         found = list(loader)
     expected = [collate(rows.__getitems__([0, 1])), collate(rows.__getitems__([2, 3]))]
     for batch, own in zip(found, expected, strict=True):
@@ -233,13 +246,13 @@ def test_workers_that_are_started_anew_make_the_same_rows_while_the_model_is_at_
     assert len(pickle.dumps(rows)) < 200_000  # without the model, which is larger
 
 
-def test_a_worker_that_is_started_anew_runs_the_file_of_a_format_of_ones_own(reasoner, squares, tmp_path):
+def test_a_worker_that_is_started_anew_runs_the_file_of_a_format_of_ones_own(reasoner, squares, tmp_path, anew):
     file = tmp_path / "my_format.py"
     file.write_text(example_in(AnswerFormat), encoding="utf-8")
     rows = Rows(RowBuilder(squares, Schedule(6), get_format(f"{file}:Boxes"), reasoner), 1)
     own = rows[0]["prompt"]
     with reasoner.family.encoding_once(reasoner.model):
-        loader = DataLoader(rows, 1, collate_fn=list, num_workers=1, multiprocessing_context="spawn")
+        loader = DataLoader(rows, 1, collate_fn=list, num_workers=1, multiprocessing_context=anew)
         ((row,),) = list(loader)
     assert row["prompt"] == own
 

@@ -124,7 +124,7 @@ def test_the_identity_tells_other_sentences_apart(store: InstructionStore) -> No
 
 def test_a_run_says_which_instruction_was_asked(store: InstructionStore, tmp_path: Path) -> None:
     def load(model: str, **options: object) -> object:
-        return load_pipeline(model, "grabcut", config(), device="cpu", store=store)
+        return load_pipeline(model, "grabcut", config().replaced(max_new_tokens=4), device="cpu", store=store)
 
     from thinkseg.evaluation.job import run_plan
 
