@@ -6,9 +6,8 @@ the caller says groups (a patient, a video, a place).
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,14 @@ import numpy as np
 
 from thinkseg.data.listing import Listing
 from thinkseg.errors import DataError, ImageError, InputError
-from thinkseg.imaging import load_image
+from thinkseg.imaging import content_key, load_image
 from thinkseg.machine import usable_cpus
 
 SHARE = 0.2
 """Of the images that are kept to measure on, where nobody says another one."""
+
+Name = tuple[str, Hashable]
+"""What is called so, and how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def split_listing(
         together.join(("file", files[place]), ("pixels", keys[place]))
         if groups and groups[place]:
             together.join(("file", files[place]), ("group", groups[place]))
-    units: dict[tuple[str, str], set[str]] = defaultdict(set)
+    units: dict[Name, set[str]] = defaultdict(set)
     for place in places:
         units[together.of(("file", files[place]))].add(files[place])
     if len(units) < 2:
@@ -89,7 +91,7 @@ def split_listing(
     return Parts(train, test, (len(names - kept), len(kept)), len(names) - len(set(keys.values())))
 
 
-def image_keys(listing: Listing, places: Sequence[int]) -> dict[int, str]:
+def image_keys(listing: Listing, places: Sequence[int]) -> dict[int, Hashable]:
     """What tells the pixels of images apart, by the places of their samples; one that cannot be read by its name."""
     by_file: dict[str, list[int]] = defaultdict(list)
     for place in places:
@@ -100,13 +102,12 @@ def image_keys(listing: Listing, places: Sequence[int]) -> dict[int, str]:
         return {place: key for own, key in zip(by_file.values(), found, strict=True) for place in own}
 
 
-def _key(listing: Listing, place: int) -> str:
+def _key(listing: Listing, place: int) -> Hashable:
     source = listing[place].image if listing.embedded else listing.entry(place).image
     try:
-        image = load_image(source)
+        return content_key(load_image(source))
     except ImageError:
         return f"name {source}" if isinstance(source, str | Path) else f"place {place}"
-    return f"{image.size} {hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()}"
 
 
 def _drawn(units: Sequence[set[str]], share: float, seed: int) -> set[str]:
@@ -125,15 +126,15 @@ class _Together:
     """Names that were said to belong together, and the one that stands for all of them (union and find)."""
 
     def __init__(self) -> None:
-        self._parents: dict[tuple[str, str], tuple[str, str]] = {}
+        self._parents: dict[Name, Name] = {}
 
-    def of(self, name: tuple[str, str]) -> tuple[str, str]:
+    def of(self, name: Name) -> Name:
         """What stands for all that belongs to a name."""
         while (parent := self._parents.setdefault(name, name)) != name:
             self._parents[name] = self._parents[parent]
             name = self._parents[name]
         return name
 
-    def join(self, one: tuple[str, str], other: tuple[str, str]) -> None:
+    def join(self, one: Name, other: Name) -> None:
         """Say that two belong together."""
         self._parents[self.of(one)] = self.of(other)

@@ -15,7 +15,7 @@ from scipy.ndimage import binary_fill_holes
 
 from thinkseg.data.readers.segmentations import mask_from_segmentation
 from thinkseg.data.writers.images import ImageFolder
-from thinkseg.data.writers.written import WriteOptions, Written, is_told, objects_of, open_folder
+from thinkseg.data.writers.written import WriteOptions, Written, begin, told
 from thinkseg.geometry import box_from_mask
 from thinkseg.imaging import rle_from_mask
 from thinkseg.outlines import polygons_from_mask
@@ -36,33 +36,24 @@ def write_coco(samples: Sequence[Sample], out: Path, options: WriteOptions) -> W
     Raises:
         InputError: the folder cannot be written into, or a sample cannot be read.
     """
-    open_folder(out)
-    written = Written(out, "coco", out / FILE)
+    written = begin(out, "coco", FILE)
     folder = ImageFolder(out / IMAGES, copy=options.copy_images)
     images: dict[str, dict[str, Any]] = {}
     categories: dict[str, int] = {}
     annotations: list[dict[str, Any]] = []
-    for sample in samples:
-        if not is_told(sample, written, ignores=True):
-            continue
+    for sample, objects in told(samples, written, ignores=True):
         placed = folder.place(sample)
-        told = {
-            "id": len(images) + 1,
-            "file_name": placed.name,
-            "width": placed.size.width,
-            "height": placed.size.height,
-        }
-        image = images.setdefault(placed.name, told)
+        width, height = placed.size.wh
+        shown = {"id": len(images) + 1, "file_name": placed.name, "width": width, "height": height}
+        image = images.setdefault(placed.name, shown)
         category = categories.setdefault(sample.query, len(categories) + 1)
-        marked = [(mask, 0) for mask in objects_of(sample)]
+        marked = [(mask, 0) for mask in objects]
         if sample.ignore is not None and sample.ignore.any():
             marked.append((sample.ignore, 1))
         for mask, crowd in marked:
             annotation = _annotation(mask, options.polygons and not crowd, options.tolerance, written)
             numbers = {"id": len(annotations) + 1, "image_id": image["id"], "category_id": category, "iscrowd": crowd}
             annotations.append(numbers | annotation)
-        written.samples += 1
-        written.objects += sum(not crowd for _, crowd in marked)
     content = {
         "info": {"description": "written by ThinkSeg"},
         "licenses": [],

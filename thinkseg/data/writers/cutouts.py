@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from thinkseg.data.writers.names import Names
-from thinkseg.data.writers.written import WriteOptions, Written, is_told, objects_of, open_folder
+from thinkseg.data.writers.written import WriteOptions, Written, begin, told
 from thinkseg.drawing import cut_out
 from thinkseg.errors import DataError
 from thinkseg.imaging import load_image, save_mask
@@ -25,18 +25,14 @@ def write_cutouts(samples: Sequence[Sample], out: Path, options: WriteOptions) -
     Raises:
         InputError: the folder cannot be written into, or a sample cannot be read, or its mask does not fit its image.
     """
-    open_folder(out)
-    written, names, images = Written(out, "cutouts", out), Names(), set[str]()
-    for sample in samples:
-        if is_told(sample, written, ignores=True):
-            assert sample.target is not None
-            image = load_image(sample.image)
-            if sample.target.shape != (image.height, image.width):
-                raise DataError(f"the mask of sample '{sample.id}' does not fit its image '{sample.image}'")
-            cut_out(image, sample.target, crop=options.crop).save(out / f"{names.of(sample.id)}.png")
-            images.add(str(sample.image))
-            written.samples += 1
-            written.objects += len(objects_of(sample))
+    written, names, images = begin(out, "cutouts"), Names(), set[str]()
+    for sample, _ in told(samples, written, ignores=True):
+        assert sample.target is not None
+        image = load_image(sample.image)
+        if sample.target.shape != (image.height, image.width):
+            raise DataError(f"the mask of sample '{sample.id}' does not fit its image '{sample.image}'")
+        cut_out(image, sample.target, crop=options.crop).save(out / f"{names.of(sample.id)}.png")
+        images.add(str(sample.image))
     written.images = len(images)
     return written
 
@@ -53,16 +49,11 @@ def write_objects(samples: Sequence[Sample], out: Path, options: WriteOptions) -
         InputError: the folder cannot be written into, or a sample cannot be read.
     """
     del options
-    open_folder(out)
-    written, names, images = Written(out, "objects", out), Names(), set[str]()
-    for sample in samples:
-        if is_told(sample, written, ignores=True):
-            stem = names.of(sample.id)
-            objects = objects_of(sample)
-            for number, mask in enumerate(objects, start=1):
-                save_mask(mask, out / f"{stem}{instance_ending(number)}")
-            written.samples += 1
-            written.objects += len(objects)
-            images.add(str(sample.image))
+    written, names, images = begin(out, "objects"), Names(), set[str]()
+    for sample, objects in told(samples, written, ignores=True):
+        stem = names.of(sample.id)
+        for number, mask in enumerate(objects, start=1):
+            save_mask(mask, out / f"{stem}{instance_ending(number)}")
+        images.add(str(sample.image))
     written.images = len(images)
     return written

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
 from thinkseg.data.text import printable, sayable
-from thinkseg.imaging import IMAGE_SUFFIXES, load_image, read_header
+from thinkseg.data.writers.names import Names
+from thinkseg.imaging import IMAGE_SUFFIXES, content_key, load_image, read_header
 from thinkseg.results.files import safe_stem
 from thinkseg.types import Sample, Size
 
@@ -55,8 +56,8 @@ class ImageFolder:
     def __init__(self, folder: Path, *, copy: bool = True) -> None:
         self.folder = folder
         self._copy = copy
-        self._placed: dict[str, Placed] = {}
-        self._taken: set[str] = set()
+        self._placed: dict[Hashable, Placed] = {}
+        self._names = Names()
 
     def __len__(self) -> int:
         return len(self._placed)
@@ -68,7 +69,8 @@ class ImageFolder:
             ImageError: it cannot be read.
         """
         source = sample.image
-        key = _digest(source) if isinstance(source, Image.Image) else os.path.abspath(source)
+        key: Hashable
+        key = content_key(source.convert("RGB")) if isinstance(source, Image.Image) else os.path.abspath(source)
         if key not in self._placed:
             self._placed[key] = self._put(source, sample.id)
         return self._placed[key]
@@ -96,13 +98,4 @@ class ImageFolder:
 
     def _free(self, name: str) -> str:
         stem, suffix = os.path.splitext(name)
-        number, free = 1, stem
-        while free.casefold() in self._taken:
-            number += 1
-            free = f"{stem}-{number}"
-        self._taken.add(free.casefold())
-        return f"{free}{suffix}"
-
-
-def _digest(image: Image.Image) -> str:
-    return f"{image.size} {hashlib.blake2b(image.convert('RGB').tobytes(), digest_size=16).hexdigest()}"
+        return f"{self._names.free(stem)}{suffix}"

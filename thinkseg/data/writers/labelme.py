@@ -20,7 +20,7 @@ from thinkseg.data.readers.class_queries import class_of
 from thinkseg.data.readers.labelme import IGNORED
 from thinkseg.data.readers.labelme_shapes import paint_polygon
 from thinkseg.data.writers.images import ImageFolder, Placed
-from thinkseg.data.writers.written import WriteOptions, Written, is_told, objects_of, open_folder
+from thinkseg.data.writers.written import WriteOptions, Written, begin, told
 from thinkseg.geometry import box_from_mask
 from thinkseg.outlines import joined
 from thinkseg.types import Mask, Sample
@@ -41,23 +41,17 @@ def write_labelme(samples: Sequence[Sample], out: Path, options: WriteOptions) -
     Raises:
         InputError: the folder cannot be written into, or a sample cannot be read.
     """
-    open_folder(out)
-    written = Written(out, "labelme", out)
+    written = begin(out, "labelme")
     folder = ImageFolder(out, copy=options.copy_images)
     files: dict[str, tuple[Placed, list[dict[str, Any]]]] = {}
-    for sample in samples:
-        if not is_told(sample, written, ignores=True):
-            continue
+    for sample, objects in told(samples, written, ignores=True):
         placed = folder.place(sample)
         _, shapes = files.setdefault(placed.name, (placed, []))
-        objects = objects_of(sample)
         for mask in objects:
             group = 1 + max((shape["group_id"] or 0 for shape in shapes), default=0)
             shapes += _shapes(class_of(sample.query), mask, group, options, written)
         if sample.ignore is not None and sample.ignore.any():
             shapes += _shapes(IGNORED, sample.ignore, None, WriteOptions(), written)
-        written.samples += 1
-        written.objects += len(objects)
     for placed, shapes in files.values():
         content: dict[str, Any] = {
             "version": VERSION,

@@ -16,7 +16,10 @@ class Names:
     def of(self, identifier: str) -> str:
         """A name that no other id has got."""
         plain = re.sub(r'[\x00-\x1f<>:"/\\|?*]+', "_", identifier).strip(" .") or "_"
-        stem = safe_stem(plain).name
+        return self.free(safe_stem(plain).name)
+
+    def free(self, stem: str) -> str:
+        """This name, or one after it with a number that nothing has got; capitals make no other one."""
         number, free = 1, stem
         while free.casefold() in self._taken:
             number += 1

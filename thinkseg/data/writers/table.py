@@ -12,7 +12,7 @@ from typing import Any
 from thinkseg.data.splitting.writing import csv_text
 from thinkseg.data.writers.images import ImageFolder
 from thinkseg.data.writers.names import Names
-from thinkseg.data.writers.written import WriteOptions, Written, is_told, objects_of, open_folder
+from thinkseg.data.writers.written import WriteOptions, Written, begin, told
 from thinkseg.imaging import save_mask
 from thinkseg.types import Sample
 from thinkseg.writing import write_at_once
@@ -31,16 +31,12 @@ def write_table(samples: Sequence[Sample], out: Path, options: WriteOptions) -> 
     Raises:
         InputError: the folder cannot be written into, or a sample cannot be read.
     """
-    open_folder(out)
-    written = Written(out, "csv", out / FILE)
+    written = begin(out, "csv", FILE)
     folder = ImageFolder(out / "images", copy=options.copy_images)
     names = Names()
     rows: list[dict[str, Any]] = []
-    for sample in samples:
-        if not is_told(sample, written, says_nothing=True, ignores=True):
-            continue
+    for sample, objects in told(samples, written, says_nothing=True, ignores=True):
         placed, stem = folder.place(sample), names.of(sample.id)
-        objects = objects_of(sample)
         masks = [
             f"objects/{stem}{f'-{number}' if len(objects) > 1 else ''}.png" for number in range(1, len(objects) + 1)
         ]
@@ -52,8 +48,6 @@ def write_table(samples: Sequence[Sample], out: Path, options: WriteOptions) -> 
             save_mask(sample.ignore, out / ignore)
         row = {"id": sample.id, "image": placed.named_from(out), "query": sample.query, "masks": masks}
         rows.append({**row, "ignore": ignore, "task": sample.task})
-        written.samples += 1
-        written.objects += len(objects)
     written.images = len(folder)
     empty = "id,image,query,mask\n"
     write_at_once(out / FILE, csv_text(rows) if rows else empty)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,8 +79,13 @@ class Written:
         }
 
 
-def open_folder(out: Path) -> None:
+def begin(out: Path, format: str, main: str = "") -> Written:
     """Make the folder that is written into; nothing that is there is mixed with what is written.
+
+    Args:
+        out: the folder.
+        format: what is written.
+        main: the name of the file to open; when empty, the folder itself is it.
 
     Raises:
         InputError: there is something in it, or it cannot be written into.
@@ -87,6 +93,7 @@ def open_folder(out: Path) -> None:
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"expected a new or an empty folder to write into, and '{out}' has files in it: name another")
     prepare_folder(out)
+    return Written(out, format, out / main)
 
 
 def objects_of(sample: Sample) -> Masks:
@@ -96,15 +103,26 @@ def objects_of(sample: Sample) -> Masks:
     return np.stack(shown) if (shown := [mask for mask in masks if mask.any()]) else masks[:0]
 
 
-def is_told(sample: Sample, written: Written, *, says_nothing: bool = False, ignores: bool = False) -> bool:
-    """Whether a sample has something that a format can say; what it cannot say is counted.
+def told(
+    samples: Sequence[Sample], written: Written, *, says_nothing: bool = False, ignores: bool = False
+) -> Iterator[tuple[Sample, Masks]]:
+    """The samples that a format can say something of, each with its objects; all are counted, and what it cannot say.
 
     Args:
-        sample: any.
-        written: where it is counted.
+        samples: each is asked for once, in order.
+        written: where they are counted.
         says_nothing: whether the format can say that what is asked for is not there.
         ignores: whether it has regions that count neither way.
     """
+    for sample in samples:
+        if _is_told(sample, written, says_nothing, ignores):
+            objects = objects_of(sample)
+            written.samples += 1
+            written.objects += len(objects)
+            yield sample, objects
+
+
+def _is_told(sample: Sample, written: Written, says_nothing: bool, ignores: bool) -> bool:
     if sample.target is None:
         written.left_out[UNKNOWN] += 1
         return False

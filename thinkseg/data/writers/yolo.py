@@ -14,7 +14,7 @@ import yaml
 from thinkseg.data.readers.class_queries import class_of
 from thinkseg.data.readers.segmentations import mask_from_segmentation
 from thinkseg.data.writers.images import ImageFolder
-from thinkseg.data.writers.written import WriteOptions, Written, is_told, objects_of, open_folder
+from thinkseg.data.writers.written import WriteOptions, Written, begin, told
 from thinkseg.errors import InputError
 from thinkseg.outlines import joined, polygons_from_mask
 from thinkseg.types import Mask, Sample, Size
@@ -38,26 +38,20 @@ def write_yolo(samples: Sequence[Sample], out: Path, options: WriteOptions) -> W
     """
     if not options.split.isidentifier():
         raise InputError(f"a split of YOLO's should be called train, val or test, found '{options.split}'")
-    open_folder(out)
-    written = Written(out, "yolo", out / FILE)
+    written = begin(out, "yolo", FILE)
     folder = ImageFolder(out / "images" / options.split, copy=options.copy_images)
     classes: dict[str, int] = {}
     lines: dict[str, list[str]] = {}
-    for sample in samples:
-        if not is_told(sample, written):
-            continue
+    for sample, objects in told(samples, written):
         placed = folder.place(sample)
         number = classes.setdefault(class_of(sample.query), len(classes))
-        objects = objects_of(sample)
         lines.setdefault(placed.stem, []).extend(
             _line(number, mask, placed.size, options.tolerance, written) for mask in objects
         )
-        written.samples += 1
-        written.objects += len(objects)
-    for stem, told in lines.items():
+    for stem, drawn in lines.items():
         path = out / "labels" / options.split / f"{stem}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_at_once(path, "".join(f"{line}\n" for line in told))
+        write_at_once(path, "".join(f"{line}\n" for line in drawn))
     content = {"path": ".", options.split: f"images/{options.split}", "names": dict(enumerate(classes))}
     write_at_once(out / FILE, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     written.images = len(folder)
