@@ -8,7 +8,8 @@ Run it with::
 import argparse
 from pathlib import Path
 
-from thinkseg.evaluation.published_choices import TABLES, Table
+from thinkseg.evaluation.published_choices.choice import Table
+from thinkseg.evaluation.published_choices.tables import TABLES
 
 TITLE = """\
 # How published numbers were made

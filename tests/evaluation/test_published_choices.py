@@ -14,16 +14,8 @@ from thinkseg.errors import DataError
 from thinkseg.evaluation.benchmarks import BENCHMARKS
 from thinkseg.evaluation.explaining import AS_THEIRS, ExplainedRun, explained_text
 from thinkseg.evaluation.protocols import PROTOCOLS, Protocol, reader_of, settings_of
-from thinkseg.evaluation.published_choices import (
-    CHECKPOINT,
-    PROTOCOL,
-    SAME,
-    SENTENCES,
-    TABLES,
-    Choice,
-    Table,
-    find_table,
-)
+from thinkseg.evaluation.published_choices.choice import CHECKPOINT, PROTOCOL, SAME, SENTENCES, Choice, Table
+from thinkseg.evaluation.published_choices.tables import TABLES, find_table
 from thinkseg.models.checkpoint_config import KNOWN, CheckpointConfig
 from thinkseg.models.published.store import InstructionStore
 from thinkseg.types import Instruction

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from thinkseg.data.discovery.catalog import known
-from thinkseg.data.discovery.load import OwnData, load_dataset, load_own
+from thinkseg.data.discovery.custom import OwnData
+from thinkseg.data.discovery.load import load_dataset, load_own
 from thinkseg.data.readers.coco import list_coco
 from thinkseg.data.readers.counting import SUFFIXES, find_counts, list_counts
 from thinkseg.data.readers.folders import FolderListing

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from thinkseg.evaluation.protocols import PROTOCOLS, Protocol, reader_of, settings_of
-from thinkseg.evaluation.published_choices import PROTOCOL, READER, SAME, SENTENCES, Choice, Table, find_table
+from thinkseg.evaluation.published_choices.choice import PROTOCOL, READER, SAME, SENTENCES, Choice, Table
+from thinkseg.evaluation.published_choices.tables import find_table
 from thinkseg.models.checkpoint_config import KNOWN, CheckpointConfig, read_config
 from thinkseg.models.published.wording import identity_of
 
