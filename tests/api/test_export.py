@@ -9,6 +9,7 @@ from PIL import Image
 
 import thinkseg
 from thinkseg.cli import main
+from thinkseg.data.discovery.custom import OwnData
 from thinkseg.data.discovery.load import find_listings
 from thinkseg.errors import DataError, InputError
 from thinkseg.imaging import load_image, save_mask
@@ -40,7 +41,7 @@ def table(tmp_path):
 
 
 def listed(folder):
-    ((_, listings),) = find_listings(folder)
+    ((_, listings),) = find_listings(OwnData(folder))
     (listing,) = listings.values()
     return listing.require_complete()
 

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from thinkseg.cli import main
-from thinkseg.data.discovery.load import OwnData, load_own
+from thinkseg.data.discovery.custom import OwnData
+from thinkseg.data.discovery.load import load_own
 from thinkseg.data.prepared.writer import prepare
 from thinkseg.data.readers.folders import list_folders
 from thinkseg.evaluation.reporting.comparison_page import samples_of

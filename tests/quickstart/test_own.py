@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from thinkseg.cli import main
-from thinkseg.data.discovery.load import OwnData, load_own
+from thinkseg.data.discovery.custom import OwnData
+from thinkseg.data.discovery.load import load_own
 from thinkseg.errors import InputError
 from thinkseg.quickstart.job import Tools, held
 from thinkseg.quickstart.own import quickstart_on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from thinkseg.evaluation.run import Run
 from thinkseg.types import Sample
 
 if TYPE_CHECKING:
+    from thinkseg.data.discovery.custom import OwnData
     from thinkseg.data.listing import Listing
     from thinkseg.data.samples import LazySamples
 
@@ -96,7 +98,9 @@ def export(
     options = WriteOptions(polygons, float(tolerance), copy_images, crop, split or "train")
     samples: Sequence[Sample]
     if isinstance(source, str | Path):
-        samples = _read(Path(source), query, split, dataset, images, masks, annotations, encoding)
+        from thinkseg.data.discovery.custom import OwnData
+
+        samples = _read(OwnData(source, query, split, images, masks, annotations, encoding, dataset))
     elif isinstance(source, Run):
         from thinkseg.evaluation.predicted import predicted_samples
 
@@ -110,23 +114,20 @@ def export(
     return WRITERS[format](samples, Path(out), options)
 
 
-def _read(
-    source: Path, query: str, split: str, dataset: str, images: str, masks: str, annotations: str, encoding: str
-) -> LazySamples:
+def _read(data: OwnData) -> LazySamples:
     """The samples of a folder or file."""
     from thinkseg.data.discovery.load import find_listings
     from thinkseg.data.listing import Broken
     from thinkseg.data.readers.results import find_results
     from thinkseg.evaluation.predicted import is_run, predicted_samples
 
-    if not dataset and is_run(source):
-        return predicted_samples(Run.open(source, measures=()), images)  # masks alone, whatever was measured
-    if not dataset and source.is_dir() and find_results(source) is not None:
-        dataset = "results"  # it is named, and so the images of its records are those of the user
+    source = Path(data.root)
+    if not data.dataset and is_run(source):
+        return predicted_samples(Run.open(source, measures=()), data.images)  # masks alone, whatever was measured
+    if not data.dataset and source.is_dir() and find_results(source) is not None:
+        data = replace(data, dataset="results")  # it is named, and so the images of its records are those of the user
     found: dict[str, Listing] = {}
-    for data_set, listings in find_listings(
-        source, dataset, split, images=images, masks=masks, annotations=annotations, query=query, encoding=encoding
-    ):
+    for data_set, listings in find_listings(data):
         name = f"--dataset {data_set.name} " if data_set else ""
         found |= {f"{name}--split {one}": listing for one, listing in listings.items()}
     if len(found) != 1:

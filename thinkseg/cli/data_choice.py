@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ Chosen = list[tuple["DataSet | None", dict[str, "Listing"]]]
 
 def choose(args: argparse.Namespace) -> Chosen:
     """The data sets, each with its splits, that the arguments mean."""
+    from thinkseg.data.discovery.custom import OwnData
     from thinkseg.data.discovery.load import find_listings
     from thinkseg.data.source import load_source
 
@@ -31,16 +33,7 @@ def choose(args: argparse.Namespace) -> Chosen:
         return [(None, {args.split or "all": load_source(str(args.root), _options(args.option), args.split)})]
     if args.option:
         raise InputError(f"'--option' is for code of your own, FILE.py:NAME; '{args.root}' is none")
-    return find_listings(
-        args.root,
-        args.dataset,
-        args.split,
-        images=args.images,
-        masks=args.masks,
-        annotations=args.annotations,
-        query=args.query,
-        encoding=args.encoding,
-    )
+    return find_listings(OwnData(**{field.name: getattr(args, field.name) for field in fields(OwnData)}))
 
 
 def _options(words: Sequence[str]) -> dict[str, object]:

@@ -12,7 +12,8 @@ import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from thinkseg.data.discovery.load import OwnData, load_own
+from thinkseg.data.discovery.custom import OwnData
+from thinkseg.data.discovery.load import load_own
 from thinkseg.quickstart.example import segment_example
 from thinkseg.quickstart.job import CHECKPOINT, QuickstartSettings, Tools, claim_folder, finish, held, run_quickstart
 from thinkseg.quickstart.own_data import OwnParts, listings_of, prepare_parts

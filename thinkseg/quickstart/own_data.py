@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinkseg.data.discovery.load import OwnData, find_listings, load_own
+from thinkseg.data.discovery.load import find_listings, load_own
 from thinkseg.data.listing import Broken, Fault, FaultKind, Listing
 from thinkseg.data.preview import listing_sheet
 from thinkseg.data.splitting.parts import image_keys, split_listing
@@ -68,11 +68,10 @@ def listings_of(options: OwnOptions) -> tuple[Listing, Listing | None]:
         DataError: they are not there, or cannot be listed.
     """
     if options.test is not None:
-        return load_own(_own(options, options.data, options.split)), load_own(_own(options, options.test, ""))
+        return load_own(options.of_data(options.data, options.split)), load_own(options.of_data(options.test, ""))
     if options.split or is_reference(str(options.data)):
-        return load_own(_own(options, options.data, options.split)), None
-    told = options.of_data(options.data, "")
-    ((_, splits),) = find_listings(told.pop("root"), told.pop("dataset", "own"), told.pop("split"), **told)
+        return load_own(options.of_data(options.data, options.split)), None
+    ((_, splits),) = find_listings(options.of_data(options.data, ""))
     for listing in splits.values():
         if isinstance(listing, Broken):
             raise listing.error
@@ -82,10 +81,6 @@ def listings_of(options: OwnOptions) -> tuple[Listing, Listing | None]:
     if "train" not in splits or not kept:
         raise DataError(f"'{options.data}' has several splits; say which to learn from: --split {', '.join(splits)}")
     return splits["train"], splits[kept]
-
-
-def _own(options: OwnOptions, root: Path | str, split: str) -> OwnData:
-    return OwnData(**options.of_data(root, split))
 
 
 def prepare_parts(out: Path, options: OwnOptions, listings: tuple[Listing, Listing | None], say: Say) -> OwnParts:

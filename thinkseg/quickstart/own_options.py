@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
+    from thinkseg.data.discovery.custom import OwnData
     from thinkseg.training.config import Recipe
 
 OUT = Path("runs/own")
@@ -83,11 +84,13 @@ class OwnOptions:
         if self.seed < 0:
             raise InputError(f"--seed should be 0 or more, found {self.seed}")
 
-    def of_data(self, root: Path | str, split: str) -> dict[str, Any]:
-        """What is said of the data, as `OwnData` takes it."""
-        told = {"root": root, "query": self.query, "split": split, "encoding": self.encoding}
-        folders = {"images": self.images, "masks": self.masks, "annotations": self.annotations}
-        return told | folders | ({"dataset": self.dataset} if self.dataset else {})
+    def of_data(self, root: Path | str, split: str) -> OwnData:
+        """What is said of the data, at this place."""
+        from thinkseg.data.discovery.catalog import OWN
+        from thinkseg.data.discovery.custom import OwnData
+
+        named = (self.images, self.masks, self.annotations, self.encoding)
+        return OwnData(root, self.query, split, *named, self.dataset or OWN)
 
 
 @dataclass(frozen=True, slots=True)

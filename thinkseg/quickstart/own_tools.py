@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thinkseg.data.discovery.load import OwnData, load_own
+from thinkseg.data.discovery.custom import OwnData
+from thinkseg.data.discovery.load import load_own
 from thinkseg.data.listing import Listing
 from thinkseg.evaluation.provenance import command_line
 from thinkseg.evaluation.records import RunHeader

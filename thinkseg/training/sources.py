@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from thinkseg.data.discovery.catalog import MAIN, OWN
+from thinkseg.data.discovery.custom import OwnData
 from thinkseg.data.discovery.formats import FORMATS
-from thinkseg.data.discovery.load import OwnData, load_dataset, load_own
+from thinkseg.data.discovery.load import load_dataset, load_own
 from thinkseg.data.listing import Listing
 from thinkseg.data.readers.demonstrations import load_worked
 from thinkseg.data.readers.folders import list_folders

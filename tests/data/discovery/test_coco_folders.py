@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from thinkseg.data.discovery.custom import OwnData
 from thinkseg.data.discovery.load import find_listings, load_dataset
 from thinkseg.errors import DataError
 
@@ -32,7 +33,7 @@ def photo(file):
 
 
 def own(root, name="", **how):
-    ((_, listings),) = find_listings(root, name, **how)
+    ((_, listings),) = find_listings(OwnData(root, dataset=name, **how))
     return listings
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from thinkseg.cli import main
+from thinkseg.data.discovery.custom import OwnData
 from thinkseg.data.discovery.formats import FORMATS
-from thinkseg.data.discovery.load import OwnData, find_listings, load_own
+from thinkseg.data.discovery.load import find_listings, load_own
 from thinkseg.data.writers.formats import WRITERS
 from thinkseg.testing.annotated import ANNOTATED, CRACK, RUST, mask_of
 
@@ -68,5 +69,5 @@ def test_every_format_that_is_written_has_a_row_on_the_page(page):
 
 def test_a_format_that_is_named_is_not_looked_for_elsewhere(tmp_path):
     ANNOTATED["yolo"](tmp_path)
-    ((_, listings),) = find_listings(tmp_path / "data.yaml", "yolo", "train")
+    ((_, listings),) = find_listings(OwnData(tmp_path / "data.yaml", dataset="yolo", split="train"))
     assert list(listings) == ["train"]

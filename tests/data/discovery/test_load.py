@@ -5,6 +5,7 @@ import json
 import pytest
 
 from thinkseg.data.discovery.catalog import DATA_SETS
+from thinkseg.data.discovery.custom import OwnData
 from thinkseg.data.discovery.load import find_datasets, find_listings, load_dataset
 from thinkseg.errors import DataError
 from thinkseg.evaluation.benchmarks import LoadOptions, load_benchmark
@@ -158,13 +159,13 @@ def test_a_table_beside_folders_is_never_chosen_or_left_in_silence(tmp_path):
     write_pair(tmp_path / "images/a.jpg", tmp_path / "masks/a.png", 0)
     (tmp_path / "a.csv").write_text("image,query,mask\nimages/a.jpg,the bird,masks/a.png\n")
     with pytest.raises(DataError, match=r"found the table '.*a.csv' beside '.*images' and '.*masks': say which"):
-        find_listings(tmp_path)
-    ((_, own),) = find_listings(tmp_path / "a.csv")
+        find_listings(OwnData(tmp_path))
+    ((_, own),) = find_listings(OwnData(tmp_path / "a.csv"))
     assert own["all"].entry(0).query == "the bird"
-    ((_, own),) = find_listings(tmp_path, images="images", masks="masks")
+    ((_, own),) = find_listings(OwnData(tmp_path, images="images", masks="masks"))
     assert own["all"].entry(0).query == "the main object"
     (tmp_path / "a.csv").write_text("epoch,loss\n1,2\n")  # no table of requests
-    ((_, own),) = find_listings(tmp_path)
+    ((_, own),) = find_listings(OwnData(tmp_path))
     assert len(own["all"]) == 1
 
 
@@ -172,12 +173,12 @@ def test_several_tables_are_named(tmp_path):
     for name in ("a.csv", "b.jsonl"):
         (tmp_path / name).write_text("image,query\na,b\n" if name == "a.csv" else '{"image": "a", "query": "b"}')
     with pytest.raises(DataError, match=r"several tables in '.*': name one of a.csv, b.jsonl"):
-        find_listings(tmp_path)
+        find_listings(OwnData(tmp_path))
 
 
 def test_folders_of_ones_own_have_one_default_query_everywhere(tmp_path):
     write_pair(tmp_path / "images/a.jpg", tmp_path / "masks/a.png", 0)
-    ((_, own),) = find_listings(tmp_path)
+    ((_, own),) = find_listings(OwnData(tmp_path))
     data = {"source": "folders", "images": str(tmp_path / "images"), "masks": str(tmp_path / "masks")}
     (trained,) = load_samples(Data(**data))
     _, (evaluated,) = load_benchmark("folder", LoadOptions(root=tmp_path))
@@ -192,12 +193,12 @@ def test_a_blank_query_is_refused(tmp_path):
 
 def test_tables_and_annotations_are_read_in_the_encoding_that_is_named(tmp_path):
     (tmp_path / "a.csv").write_bytes("image,query\na.jpg,杯子\n".encode("gbk"))
-    ((_, own),) = find_listings(tmp_path / "a.csv", encoding="gbk")
+    ((_, own),) = find_listings(OwnData(tmp_path / "a.csv", encoding="gbk"))
     assert own["all"].entry(0).query == "杯子"
     write_reasonseg(tmp_path)
     file = next((tmp_path / "ReasonSeg/val").glob("*.json"))
     file.write_bytes(json.dumps({"text": "杯子", "shapes": []}, ensure_ascii=False).encode("gbk"))
-    ((_, known),) = find_listings(tmp_path, "reasonseg", "val", encoding="gbk")
+    ((_, known),) = find_listings(OwnData(tmp_path, dataset="reasonseg", split="val", encoding="gbk"))
     assert str(file) not in [fault.where for fault in known["val"].faults]
 
 

@@ -10,6 +10,7 @@ from datasets import Dataset, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
+from thinkseg.data.discovery.custom import OwnData
 from thinkseg.data.discovery.load import find_listings, load_dataset
 from thinkseg.data.prepared.builder import BuilderOptions, build_reference
 from thinkseg.data.prepared.reader import list_rows
@@ -138,7 +139,7 @@ def test_known_rows_are_found_by_the_name_of_their_repository(tmp_path, home):
     assert len(load_dataset("refcocog-2k", "train", tmp_path)) == 3
     with pytest.raises(DataError, match="found no 'train'"):
         load_dataset("multi-object-7k", "train", tmp_path)
-    ((record, splits),) = find_listings(tmp_path)
+    ((record, splits),) = find_listings(OwnData(tmp_path))
     assert (record.name, list(splits)) == ("refcocog-2k", ["train"])
 
 
@@ -150,13 +151,13 @@ def test_the_root_of_known_rows_may_have_another_name(tmp_path):
 def test_every_split_of_rows_is_found(tmp_path):
     for split in ("train", "test"):
         write_published(tmp_path, SEG_ZERO, name=f"{split}-00000-of-00001.parquet")
-    ((record, splits),) = find_listings(tmp_path)
+    ((record, splits),) = find_listings(OwnData(tmp_path))
     assert record is None
     assert set(splits) == {"train", "test"}
-    assert set(find_listings(tmp_path, split="test")[0][1]) == {"test"}
-    assert set(find_listings(tmp_path / "test-00000-of-00001.parquet")[0][1]) == {"test"}
+    assert set(find_listings(OwnData(tmp_path, split="test"))[0][1]) == {"test"}
+    assert set(find_listings(OwnData(tmp_path / "test-00000-of-00001.parquet"))[0][1]) == {"test"}
     with pytest.raises(DataError, match="no split 'val'; they have: "):
-        find_listings(tmp_path, split="val")
+        find_listings(OwnData(tmp_path, split="val"))
 
 
 def test_rows_in_groups_are_read_in_any_order(tmp_path):

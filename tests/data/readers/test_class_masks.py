@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from thinkseg.data.discovery.custom import OwnData
 from thinkseg.data.discovery.load import find_listings, load_dataset
 from thinkseg.data.listing import FaultKind
 from thinkseg.data.readers.class_maps import voc_colour
@@ -37,7 +38,7 @@ def colour_image(file, codes, colours):
 
 
 def own(root, name="", **how):
-    ((_, listings),) = find_listings(root, name, **how)
+    ((_, listings),) = find_listings(OwnData(root, dataset=name, **how))
     return listings
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from thinkseg.data.discovery.custom import OwnData
 from thinkseg.data.discovery.load import find_listings, load_dataset
 from thinkseg.data.listing import FaultKind
 from thinkseg.errors import DataError
@@ -46,7 +47,7 @@ def write(root, *images):
 
 
 def own(root, name="", **how):
-    ((_, listings),) = find_listings(root, name, **how)
+    ((_, listings),) = find_listings(OwnData(root, dataset=name, **how))
     return listings
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from thinkseg.data.discovery.custom import OwnData
 from thinkseg.data.discovery.load import find_listings, load_dataset
 from thinkseg.data.listing import FaultKind
 from thinkseg.data.readers.brushes import mask_from_brush
@@ -111,7 +112,7 @@ def write(root, *tasks):
 
 
 def own(root, name="", **how):
-    ((_, listings),) = find_listings(root, name, **how)
+    ((_, listings),) = find_listings(OwnData(root, dataset=name, **how))
     return listings["all"]
 
 
@@ -279,7 +280,7 @@ def test_several_exports_in_a_folder_are_named_and_one_can_be_said(root):
     with pytest.raises(DataError, match=r"found several exports of Label Studio in .*: name one of"):
         own(root)
     assert len(own(first)) == 1
-    ((_, listings),) = find_listings(root, "label-studio", annotations="second.json")
+    ((_, listings),) = find_listings(OwnData(root, dataset="label-studio", annotations="second.json"))
     assert len(listings["all"]) == 1
 
 

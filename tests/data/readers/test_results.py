@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from thinkseg import measure_folders
+from thinkseg.data.discovery.custom import OwnData
 from thinkseg.data.discovery.load import find_listings, load_dataset
 from thinkseg.data.listing import FaultKind
 from thinkseg.errors import DataError
@@ -45,7 +46,7 @@ def cut(tmp_path):
 
 
 def own(root, name="", **how):
-    ((_, listings),) = find_listings(root, name, **how)
+    ((_, listings),) = find_listings(OwnData(root, dataset=name, **how))
     return listings["all"]
 
 

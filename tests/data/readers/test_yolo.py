@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from thinkseg.data.discovery.custom import OwnData
 from thinkseg.data.discovery.load import find_listings, load_dataset
 from thinkseg.data.listing import FaultKind
 from thinkseg.errors import DataError
@@ -45,7 +46,7 @@ def ultralytics(tmp_path):
 
 
 def own(root, name="", split="", **how):
-    ((_, listings),) = find_listings(root, name, split, **how)
+    ((_, listings),) = find_listings(OwnData(root, dataset=name, split=split, **how))
     return listings
 
 

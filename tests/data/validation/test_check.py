@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from thinkseg.data.discovery.catalog import DATA_SETS
+from thinkseg.data.discovery.custom import OwnData
 from thinkseg.data.discovery.load import find_datasets, find_listings, load_dataset
 from thinkseg.data.listing import FaultKind
 from thinkseg.data.prepared.builder import BuilderOptions
@@ -438,7 +439,8 @@ def test_exactly_the_planted_faults_are_reported_of_a_copy_that_has_all_that_rea
     write_coco(tmp_path / "annotations/instances_val2017.json", tmp_path / "val2017")
     (tmp_path / "annotations/instances_val2017.json").write_text("{")
     reports = {
-        record.name: check_copy(tmp_path, listings, record, workers=1) for record, listings in find_listings(tmp_path)
+        record.name: check_copy(tmp_path, listings, record, workers=1)
+        for record, listings in find_listings(OwnData(tmp_path))
     }
     train = "COD10K-v3/Train"
     assert found(reports["cod10k"]) == {
@@ -459,14 +461,14 @@ def test_rows_are_checked_one_by_one(copy, tmp_path_factory):
     root = tmp_path_factory.mktemp("made")
     listing = list_folders(copy / "images", copy / "masks", "x")
     prepare(listing, root / "rows", settings=BuilderOptions(schema="seg-zero", resize=112))
-    ((_, splits),) = find_listings(root / "rows")
+    ((_, splits),) = find_listings(OwnData(root / "rows"))
     assert check_copy(root, splits, workers=1).faults == []
     file = root / "rows/train-00000-of-00001.parquet"
     rows = pq.read_table(file).to_pylist()
     rows[2]["solution"] = "<box>(0,0),(839,839)</box><points>(1,1),(2,2)</points>"
     rows[4]["image"]["bytes"] = rows[4]["image"]["bytes"][:90]
     pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(file)), file)
-    ((_, splits),) = find_listings(root / "rows")
+    ((_, splits),) = find_listings(OwnData(root / "rows"))
     report = check_copy(root, splits, workers=1)
     assert [(str(fault.kind), fault.where) for fault in report.faults] == [
         ("bad-record", "rows/train-00000-of-00001.parquet#2"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from thinkseg.data.discovery.custom import OwnData
 from thinkseg.data.discovery.load import find_listings
 from thinkseg.data.text import printable
 from thinkseg.data.writers.formats import WRITERS
@@ -42,7 +43,7 @@ def square(row=2, column=3, side=5):
 
 
 def read(folder):
-    ((_, listings),) = find_listings(folder)
+    ((_, listings),) = find_listings(OwnData(folder))
     (listing,) = listings.values()
     return list(listing.require_complete())
 

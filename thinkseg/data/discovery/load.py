@@ -9,11 +9,11 @@ The root may be a folder of many data sets, the folder of this one, or the very 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from thinkseg.data.discovery.catalog import DATA_SETS, OWN, DataSet, known
-from thinkseg.data.discovery.custom import find_own
+from thinkseg.data.discovery.custom import OwnData, find_own
 from thinkseg.data.discovery.formats import FORMATS
 from thinkseg.data.discovery.layouts import LAYOUTS, Wanted
 from thinkseg.data.discovery.tree import Tree
@@ -64,28 +64,6 @@ def load_dataset(
     return listing if allow_faults else listing.require_complete()
 
 
-@dataclass(frozen=True, slots=True)
-class OwnData:
-    """Data of one's own, as every verb is told of them."""
-
-    root: Path | str
-    """A table, a folder with a table, two folders or a tool's annotations in it, rows, or code (``FILE.py:NAME``)."""
-    query: str = ""
-    """What is asked, where the data have no words; `MAIN` when empty, and for COCO the name of the category."""
-    split: str = ""
-    """Of data that have several; else but a name."""
-    images: str = ""
-    """The folder of images, from the root on; found by its name when empty."""
-    masks: str = ""
-    """The folder of masks, likewise."""
-    annotations: str = ""
-    """A file of COCO instances, from the root on."""
-    encoding: str = ""
-    """Of tables and annotations, where it is not UTF-8."""
-    dataset: str = OWN
-    """The name of a format in `FORMATS`, or `OWN` to look what is there."""
-
-
 def load_own(data: OwnData) -> Listing:
     """Data of one's own, faults or not: `Listing.require_complete` refuses them.
 
@@ -94,16 +72,7 @@ def load_own(data: OwnData) -> Listing:
     """
     if is_reference(str(data.root)):
         return load_source(str(data.root), {}, data.split)
-    ((_, own),) = find_listings(
-        data.root,
-        data.dataset,
-        data.split,
-        images=data.images,
-        masks=data.masks,
-        annotations=data.annotations,
-        query=data.query,
-        encoding=data.encoding,
-    )
+    ((_, own),) = find_listings(replace(data, dataset=data.dataset or OWN))
     if len(own) > 1:
         raise DataError(f"'{data.root}' has several splits; say which one: --split {' or --split '.join(own)}")
     (listing,) = own.values()
@@ -112,58 +81,34 @@ def load_own(data: OwnData) -> Listing:
     return listing
 
 
-def find_listings(
-    root: Path | str,
-    name: str = "",
-    split: str = "",
-    *,
-    images: str = "",
-    masks: str = "",
-    annotations: str = "",
-    query: str = "",
-    encoding: str = "",
-) -> list[tuple[DataSet | None, dict[str, Listing]]]:
+def find_listings(data: OwnData) -> list[tuple[DataSet | None, dict[str, Listing]]]:
     """Whatever lies below a root, faults or not: known data sets, or else data of one's own (with None as its record).
 
     Args:
-        root: a folder, or a table.
-        name: the data set that it is; when empty, known ones are looked for under their own names, then own data;
-            "own" looks for the latter alone, the name of a format (`FORMATS`) for this format.
-        split: only this split.
-        images: the folder of images, from the root on.
-        masks: the folder of masks, from the root on.
-        annotations: a file of COCO instances, from the root on.
-        query: what is asked, where the data have no words.
-        encoding: of tables and annotations, where it is not UTF-8.
+        data: in place of the name of a format, `dataset` may be that of a known data set. Where it is empty and nothing
+            else is named, known ones are looked for under their own names, then own data; `OWN` looks for the latter
+            alone.
 
     Raises:
         DataError: nothing is found, or not what is asked for.
     """
-    root = Path(root)
+    root, name, split = Path(data.root), data.dataset, data.split
     if not root.exists():
         raise DataError(f"expected data at '{root}', found no such file or folder")
     if query and not query.strip():
         raise DataError("the query is blank: say what to look for, such as 'the crack', or leave it out")
     if name and name != OWN and name not in FORMATS:
-        folder = root / images if images else None
-        return [(known(name), _present(root, known(name), split, Asked(query, folder, encoding=encoding)))]
-    if root.is_dir() and not (name or images or masks or annotations):
+        folder = root / data.images if data.images else None
+        asked = Asked(data.query, folder, encoding=data.encoding)
+        return [(known(name), _present(root, known(name), split, asked))]
+    if root.is_dir() and not (name or data.are_named):
         found = [
             (data_set, {key: listing for key, listing in listings.items() if split in ("", key)})
-            for data_set, listings in find_datasets(root, encoding)
+            for data_set, listings in find_datasets(root, data.encoding)
         ]
         if any(listings for _, listings in found):
             return [(data_set, listings) for data_set, listings in found if listings]
-    own = find_own(
-        root,
-        split,
-        images=images,
-        masks=masks,
-        annotations=annotations,
-        query=query,
-        encoding=encoding,
-        format=name if name in FORMATS else "",
-    )
+    own = find_own(data)
     if own is None:
         raise DataError(
             f"found nothing below '{root}' that looks like a known data set, a table, rows, a folder of images and one "
