@@ -60,6 +60,15 @@ def one_folder(root: Path) -> list[str]:
     return [str(write_folders(root)), "--query", QUERY]
 
 
+def beside(root: Path) -> list[str]:
+    """One folder for images and masks."""
+    write_folders(root)
+    for number in range(COUNT):
+        (root / "masks" / f"{number}.png").rename(root / f"{number}{'_mask' if number % 2 else '.mask'}.png")
+        (root / "images" / f"{number}.png").rename(root / f"{number}.png")
+    return [str(root), "--query", QUERY]
+
+
 def two_folders(root: Path) -> list[str]:
     write_folders(root, "shots", "outlines")
     return [str(root), "--image-folder", "shots", "--mask-folder", "outlines", "--query", QUERY]
@@ -102,6 +111,7 @@ KINDS = {
     "jsonl": jsonl,
     "one folder": one_folder,
     "two folders": two_folders,
+    "beside": beside,
     "coco": coco,
     "rows": rows,
     "code": code,

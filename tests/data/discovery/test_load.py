@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from thinkseg.data.discovery.catalog import DATA_SETS
 from thinkseg.data.discovery.custom import OwnData
 from thinkseg.data.discovery.load import find_datasets, find_listings, load_dataset
+from thinkseg.data.readers.results import ResultListing
 from thinkseg.errors import DataError
 from thinkseg.evaluation.benchmarks import LoadOptions, load_benchmark
 from thinkseg.testing.data_sets import FOLDERS, write_coco, write_folders, write_pair, write_reasonseg, write_refcoco
@@ -209,3 +211,18 @@ def test_own_images_are_evaluated_with_the_queries_of_their_table_when_it_is_nam
         load_benchmark("folder", LoadOptions(root=tmp_path))
     _, (sample,) = load_benchmark("folder", LoadOptions(root=tmp_path / "a.csv"))
     assert sample.query == "the bird"
+
+
+def test_masks_beside_their_images_are_found_and_are_the_truth_beside_results_of_a_model(tmp_path):
+    scene = write_pair(tmp_path / "a.jpg", tmp_path / "a.png", 0)
+    record = {"image": str(tmp_path / "a.jpg"), "query": "the bird", "objects": [], "size": {}, "completion": {}}
+    (tmp_path / "a.mask.png").write_bytes((tmp_path / "a.png").read_bytes())
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    ((_, own),) = find_listings(OwnData(tmp_path, "the bird"))
+    (sample,) = own["all"].require_complete()
+    assert (sample.image.name, sample.query) == ("a.jpg", "the bird")
+    assert np.array_equal(sample.target, scene.target)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "a.png").rename(tmp_path / "more" / "a.png")  # no longer beside it
+    ((_, own),) = find_listings(OwnData(tmp_path))
+    assert isinstance(own["all"], ResultListing)

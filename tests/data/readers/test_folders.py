@@ -141,9 +141,43 @@ def test_a_linked_folder_is_entered_and_a_circle_of_links_ends(folders, tmp_path
     assert image_names(images) == ["linked/a.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("a.jpg", "a.png"),
+        ("a.JPEG", "a.PNG"),
+        ("a.webp", "a.bmp"),
+        ("a.png", "a_mask.png"),
+        ("a.jpg", "a.mask.png"),
+        ("a.jpg", "a_GT.jpg"),
+        ("a.jpg", "a.jpg.png"),
+        ("Tag 1.jpg", "tag 1 mask.png"),
+        ("train/a.jpg", "train/a-seg.png"),
+    ],
+)
+def test_a_mask_may_lie_beside_its_image(tmp_path, image, mask):
+    touch(tmp_path, image, mask, "b.jpg", "b_mask.png")
+    listing = list_folders(tmp_path, tmp_path, "x")
+    assert dict(names_of(listing)) == {image.rpartition("/")[2]: mask.rpartition("/")[2], "b.jpg": "b_mask.png"}
+    assert listing.faults == []
+
+
+def test_what_lies_beside_masks_without_one_of_its_own_is_a_fault(tmp_path):
+    """A photograph of a mask is no mask, nor is a second copy of an image."""
+    touch(tmp_path, "a.jpg", "a.png", "the_mask.jpg", "b.jpg", "b.jpeg", "c.png", "c.bmp", "d.jpg", "d.png", "d_gt.png")
+    listing = list_folders(tmp_path, tmp_path, "x")
+    assert names_of(listing) == [("a.jpg", "a.png"), ("d.jpg", "d.png")]
+    assert {(fault.kind, fault.where.rpartition("/")[2]) for fault in listing.faults} == {
+        (FaultKind.MISSING_MASK, "the_mask.jpg"),
+        (FaultKind.AMBIGUOUS, "b.jpeg"),
+        (FaultKind.AMBIGUOUS, "c.bmp"),
+        (FaultKind.MISSING_IMAGE, "d_gt.png"),
+    }
+
+
 def test_one_folder_for_both_or_none_at_all_is_told(folders, tmp_path):
     images, _ = folders
-    with pytest.raises(DataError, match="two folders"):
+    with pytest.raises(DataError, match="two folders, or a mask beside its image"):
         list_folders(images, tmp_path / "images" / ".." / "images", "x")
     with pytest.raises(DataError, match="expected a folder of masks"):
         list_folders(images, tmp_path / "gone", "x")

@@ -1,4 +1,4 @@
-"""Data of one's own: a table, two folders, what tools for annotation write, or rows that were prepared."""
+"""Data of one's own: a table, two folders or one, what tools for annotation write, or rows that were prepared."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from thinkseg.data.discovery.tree import IMAGE_WORDS, MASK_WORDS, Tree
 from thinkseg.data.listing import Broken, BrokenFile, Listing
 from thinkseg.data.prepared.reader import holds_rows, list_rows, row_files, split_of
 from thinkseg.data.readers.coco import list_coco
-from thinkseg.data.readers.folders import list_folders
+from thinkseg.data.readers.folders import has_masks_beside, list_folders
 from thinkseg.data.readers.tables import has_requests, list_table
 from thinkseg.errors import DataError
 
@@ -21,7 +21,8 @@ class OwnData:
     """Data of one's own, as every verb is told of them."""
 
     root: Path | str
-    """A table, a folder with a table, two folders or a tool's annotations in it, rows, or code (``FILE.py:NAME``)."""
+    """A table; a folder with a table, two folders, masks beside their images or a tool's annotations in it; rows; or
+    code (``FILE.py:NAME``)."""
     query: str = ""
     """What is asked, where the data have no words: of images in folders `MAIN` when empty; for COCO, ``{}`` stands for
     the category and for that alone when empty."""
@@ -89,7 +90,7 @@ def _of_a_tool(root: Path, told: Told, split: str, format: str) -> dict[str, Lis
         pair = not kind.masks_are_its_own and tree.named(root, IMAGE_WORDS, depth=3)
         masks = tree.named(root, MASK_WORDS, depth=3) if pair else None
         beside = masks or next((file for file in sorted(root.iterdir()) if has_requests(file, told.encoding)), None)
-        if beside is not None and kind.by_a_model:
+        if kind.by_a_model and (beside is not None or has_masks_beside(root)):
             return None
         if beside is not None:
             raise DataError(
@@ -104,7 +105,7 @@ def _of_a_tool(root: Path, told: Told, split: str, format: str) -> dict[str, Lis
 
 
 def _without_splits(root: Path, data: OwnData) -> Listing | None:
-    """A table, a folder with one, COCO instances that are named, or a folder of images and one of masks."""
+    """A table, a folder with one, COCO instances that are named, a folder of images and one of masks, or of both."""
     if root.is_file():
         return list_table(root, data.encoding)
     if data.annotations:
@@ -122,4 +123,8 @@ def _without_splits(root: Path, data: OwnData) -> Listing | None:
         return list_folders(shown, truths, data.query or MAIN, name=root.absolute().name)
     if len(tables) > 1:
         raise DataError(f"found several tables in '{root}': name one of {', '.join(file.name for file in tables)}")
-    return list_table(tables[0], data.encoding, confined=True) if tables else None
+    if tables:
+        return list_table(tables[0], data.encoding, confined=True)
+    place = root / data.images  # where masks may lie beside their images
+    beside = not data.masks and place.is_dir() and has_masks_beside(place)
+    return list_folders(place, place, data.query or MAIN, name=root.absolute().name) if beside else None

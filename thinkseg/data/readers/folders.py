@@ -1,9 +1,13 @@
-"""Data in folders: images in one, masks of the same names in another; whatever is nested below them counts too.
+"""Data in folders: images in one, masks of the same names in another, or all in one; what is nested below counts too.
 
 An image and a mask belong together when their names are the same up to the suffix. Where that leaves files over, they
 are paired by names in which capitals do not count, then by names without an ending such as ``_mask`` or ``_gt``, then
 by names without their sub-folders. A later rule pairs only what is the single one of its name on both sides. Of what
 ``thinkseg segment`` has written, ``NAME.mask.png`` alone is a mask.
+
+In one folder, a file is a mask whose name is that of an image beside it and such an ending (``x_mask.png``,
+``x.mask.png``), or a PNG or BMP that is called like a JPEG or WebP beside it (``x.png`` and ``x.jpg``). What is drawn
+there from results of a model is none.
 """
 
 import os
@@ -17,7 +21,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from thinkseg.data.listing import Entry, Fault, FaultKind, Listing
-from thinkseg.data.names import common_folder, images_below, tell_passed_over
+from thinkseg.data.names import Below, common_folder, images_below, tell_passed_over
 from thinkseg.data.text import printable
 from thinkseg.errors import DataError
 from thinkseg.imaging import IMAGE_SUFFIXES, load_mask, read_header
@@ -25,6 +29,7 @@ from thinkseg.results.files import is_drawing_of_result, is_image_of_result
 from thinkseg.types import Mask, Sample
 
 _ENDINGS = re.compile(r"[ _.-]+(mask|masks|gt|groundtruth|ground_truth|seg|segmentation|label|labels|matte|alpha)$")
+_PHOTOGRAPHS, _LOSSLESS = (".jpg", ".jpeg", ".webp"), (".png", ".bmp")
 EVERYTHING = ("*",)
 """The pattern that every name fits."""
 
@@ -129,7 +134,7 @@ def list_folders(
 
     Args:
         images: folder of images.
-        masks: folder of masks, another one.
+        masks: folder of masks; the same one where they lie beside their images.
         query: the query for every image.
         task: its kind.
         name: of the data set, for messages.
@@ -137,17 +142,25 @@ def list_folders(
         shared_masks: whether masks that are left over are no fault, since they belong to another split.
 
     Raises:
-        DataError: a folder is missing, or both are the same one.
+        DataError: a folder is missing, or both are the same one and no mask lies beside its image.
     """
     images, masks = Path(images), Path(masks)
     for folder, what in ((images, "images"), (masks, "masks")):
         if not folder.is_dir():
             raise DataError(f"expected a folder of {what} at '{folder}', found none")
-    if images.resolve() == masks.resolve():
-        raise DataError(f"images and masks should lie in two folders, found '{images}' for both")
-    shown, drawn = images_below(images), images_below(masks)
+    together = images.resolve() == masks.resolve()
+    shown = images_below(images)
+    drawn = Below([], []) if together else images_below(masks)
     wanted = [image for image in shown.images if patterns.count(image) and not is_image_of_result(images / image)]
     offered = [mask for mask in drawn.images if patterns.count(mask) and not is_drawing_of_result(masks / mask)]
+    if together:
+        offered = masks_among(wanted)
+        wanted = sorted(set(wanted).difference(offered))
+    if together and not offered:
+        raise DataError(
+            f"images and masks should lie in two folders, or a mask beside its image ('x.png' or 'x_mask.png' beside "
+            f"'x.jpg'); found '{images}' for both, and no such mask in it"
+        )
     pairs, left_images, left_masks, faults = pair(wanted, offered, images, masks)
     bare = [image for image in left_images if patterns.show_no_object(image)]
     missing = sorted(set(left_images) - set(bare))
@@ -170,6 +183,29 @@ def list_folders(
 def image_names(folder: Path) -> list[str]:
     """The images in a folder and below it, named from it on with "/", sorted; hidden ones are passed over."""
     return list(images_below(folder).images)
+
+
+def has_masks_beside(folder: Path) -> bool:
+    """Whether there is a mask beside its image in a folder or below it."""
+    return bool(masks_among([name for name in images_below(folder).images if not is_image_of_result(folder / name)]))
+
+
+def masks_among(names: Sequence[str]) -> list[str]:
+    """Which of the files in one folder are masks, by their names (see the module's text), in their order.
+
+    >>> masks_among(["a.jpg", "a.png", "b.png", "b_mask.png", "c.jpg", "the_mask.jpg"])
+    ['a.png', 'b_mask.png']
+    """
+    stems = _by_key(names, lambda name: _exact(name).casefold())
+    bare = {stem: _undecorated(stem) for stem in stems}
+    decorated = {stem for stem in stems if bare[stem] != stem and bare[stem] in stems}
+    masks = {name for stem in decorated for name in stems[stem]}
+    for stem in stems.keys() - decorated:
+        photographs = [name for name in stems[stem] if name.lower().endswith(_PHOTOGRAPHS)]
+        lossless = [name for name in stems[stem] if name.lower().endswith(_LOSSLESS)]
+        if len(photographs) == len(lossless) == 1:
+            masks.add(lossless[0])
+    return [name for name in names if name in masks]
 
 
 def pair(
