@@ -48,7 +48,9 @@ def test_an_image_is_encoded_once_by_the_segmenter_whatever_batches_its_queries_
     encode = model.get_image_embeddings
     model.get_image_embeddings = lambda pixels: (encoded.append(len(pixels)), encode(pixels))[1]
     box = "<think>it</think><bbox>[10,10,50,50]</bbox><points>[[30,30]]</points><labels>[1]</labels>"
-    pipeline = Pipeline(FakeReasoner(lambda _: Completion(box)), PromptableSegmenter(model, processor), get_format("seg-r1"))
+    pipeline = Pipeline(
+        FakeReasoner(lambda _: Completion(box)), PromptableSegmenter(model, processor), get_format("seg-r1")
+    )
     images = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
     target = np.ones((64, 64), dtype=bool)
     samples = [Sample(f"{n}-{query}", images[n], query, target) for n in range(2) for query in ("it", "that", "this")]
