@@ -58,7 +58,7 @@ def load_dataset(
         listing = load_own(OwnData(root, query, split, images=place, encoding=encoding, dataset=name))
     else:
         folder = None if images is None else Path(images)
-        listing = _one(known(name), split, root, Asked(query, folder, every_text, encoding))
+        listing = _one(known(name), split, root, _Asked(query, folder, every_text, encoding))
     if isinstance(listing, Broken):
         raise listing.error
     return listing if allow_faults else listing.require_complete()
@@ -99,7 +99,7 @@ def find_listings(data: OwnData) -> list[tuple[DataSet | None, dict[str, Listing
         raise DataError("the query is blank: say what to look for, such as 'the crack', or leave it out")
     if name and name != OWN and name not in FORMATS:
         folder = root / data.images if data.images else None
-        asked = Asked(data.query, folder, encoding=data.encoding)
+        asked = _Asked(data.query, folder, encoding=data.encoding)
         return [(known(name), _present(root, known(name), split, asked))]
     if root.is_dir() and not (name or data.are_named):
         found = [
@@ -129,7 +129,7 @@ def _what_is_there(root: Path) -> str:
     if below is not None and below.images:
         return (
             f". It has {counted(len(below.images), 'image')}: put photographs into a folder 'images', and masks "
-            "of the same names into a folder 'masks' beside it"
+            "of the same names into a folder 'masks' beside it, or each mask beside its image, as 'NAME_mask.png'"
         )
     return ""
 
@@ -139,7 +139,7 @@ def find_datasets(root: Path | str, encoding: str = "") -> list[tuple[DataSet, d
     tree = Tree(root)
     found = []
     for data_set in (data_set for data_set in DATA_SETS.values() if not data_set.on_request):
-        present = _splits(data_set, tree, Asked(encoding=encoding))
+        present = _splits(data_set, tree, _Asked(encoding=encoding))
         if present:
             found.append((data_set, present))
     return found
@@ -158,7 +158,7 @@ def find_split(wanted: Wanted) -> Listing | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class _Asked:
     """How a known data set is to be read; see `Wanted` for each."""
 
     query: str = ""
@@ -167,7 +167,7 @@ class Asked:
     encoding: str = ""
 
 
-def _present(root: Path, data_set: DataSet, split: str, asked: Asked) -> dict[str, Listing]:
+def _present(root: Path, data_set: DataSet, split: str, asked: _Asked) -> dict[str, Listing]:
     """The splits of a data set that are there; the one that is asked for has to be."""
     if split:
         return {split: _one(data_set, split, root, asked)}
@@ -177,7 +177,7 @@ def _present(root: Path, data_set: DataSet, split: str, asked: Asked) -> dict[st
     return present
 
 
-def _one(data_set: DataSet, split: str, root: Path | str, asked: Asked) -> Listing:
+def _one(data_set: DataSet, split: str, root: Path | str, asked: _Asked) -> Listing:
     if split not in data_set.splits:
         raise DataError(f"'{data_set.name}' has no split '{split}'; it has: {', '.join(data_set.splits)}")
     listing = find_split(_wanted(data_set, split, Tree(root), asked, root_is_data_set=True))
@@ -186,7 +186,7 @@ def _one(data_set: DataSet, split: str, root: Path | str, asked: Asked) -> Listi
     return listing
 
 
-def _splits(data_set: DataSet, tree: Tree, asked: Asked, *, root_is_data_set: bool = False) -> dict[str, Listing]:
+def _splits(data_set: DataSet, tree: Tree, asked: _Asked, *, root_is_data_set: bool = False) -> dict[str, Listing]:
     """The splits that are there; only the first one where a file that all of them hang on cannot be used."""
     present: dict[str, Listing] = {}
     for split in data_set.splits:
@@ -198,7 +198,7 @@ def _splits(data_set: DataSet, tree: Tree, asked: Asked, *, root_is_data_set: bo
     return present
 
 
-def _wanted(data_set: DataSet, split: str, tree: Tree, asked: Asked, *, root_is_data_set: bool) -> Wanted:
+def _wanted(data_set: DataSet, split: str, tree: Tree, asked: _Asked, *, root_is_data_set: bool) -> Wanted:
     return Wanted(data_set, split, tree, root_is_data_set, asked.query, asked.images, asked.every_text, asked.encoding)
 
 
