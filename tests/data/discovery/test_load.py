@@ -190,7 +190,7 @@ def test_folders_of_ones_own_have_one_default_query_everywhere(tmp_path):
 def test_a_blank_query_is_refused(tmp_path):
     write_pair(tmp_path / "images/a.jpg", tmp_path / "masks/a.png", 0)
     with pytest.raises(DataError, match="the query is blank: say what to look for"):
-        find_listings(tmp_path, query="  ")
+        find_listings(OwnData(tmp_path, query="  "))
 
 
 def test_tables_and_annotations_are_read_in_the_encoding_that_is_named(tmp_path):

@@ -95,7 +95,7 @@ def find_listings(data: OwnData) -> list[tuple[DataSet | None, dict[str, Listing
     root, name, split = Path(data.root), data.dataset, data.split
     if not root.exists():
         raise DataError(f"expected data at '{root}', found no such file or folder")
-    if query and not query.strip():
+    if data.query and not data.query.strip():
         raise DataError("the query is blank: say what to look for, such as 'the crack', or leave it out")
     if name and name != OWN and name not in FORMATS:
         folder = root / data.images if data.images else None
