@@ -55,7 +55,7 @@ class Proportions:
     """Layers of the vision tower that attend to the whole image; the others attend within windows."""
 
 
-NINE_MILLION = Proportions(256, 1376, 6, 16, 2, 2850, 160, 428, 4, 1)
+NINE_MILLION = Proportions(256, 1376, 6, 2, 1, 2850, 160, 428, 4, 1)
 THREE_BILLION = Proportions(2048, 11008, 36, 16, 2, 151936, 1280, 3420, 32, 4)
 TINY = Proportions(32, 64, 2, 4, 2, 300, 32, 64, 2, 1)
 
@@ -225,7 +225,7 @@ def create_trainer(proportions: Proportions, folder: str) -> Any:
         "depth": proportions.vision_layers,
         "hidden_size": proportions.vision_hidden,
         "intermediate_size": proportions.vision_inner,
-        "num_heads": max(2, proportions.vision_hidden // 20),
+        "num_heads": 2,
         "out_hidden_size": proportions.hidden,
         "window_size": WINDOW * PATCH,
         "fullatt_block_indexes": list(full),
