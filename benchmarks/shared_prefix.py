@@ -86,11 +86,12 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--small", action="store_true", help="a tiny model and one short case")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each way, of which the fastest counts")
+    parser.add_argument("--cases", type=int, help="only the first so many")
     options = parser.parse_args(words)
     proportions, cases = (TINY, SMALL) if options.small else (NINE_MILLION, CASES)
     with quiet_libraries(), tempfile.TemporaryDirectory() as folder:
         trainer = create_trainer(proportions, folder)
-        results = [measure(trainer, proportions, case, options.repeats) for case in cases]
+        results = [measure(trainer, proportions, case, options.repeats) for case in cases[: options.cases]]
     weights = sum(weight.numel() for weight in trainer.model.parameters())
     if options.json:
         sys.stdout.write(json.dumps({"weights": weights, "threads": torch.get_num_threads(), "cases": results}) + "\n")
