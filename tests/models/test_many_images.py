@@ -138,6 +138,16 @@ def test_an_image_that_is_kept_is_not_encoded_again_beside_one_that_is_new(noise
     assert keeping.encode_count == 2
 
 
+def test_what_is_kept_is_encoded_one_by_one_so_that_it_does_not_depend_on_what_came_beside_it(noise: Noise) -> None:
+    model, processor = testing.tiny_sam2()
+    encoded: list[int] = []
+    encode = model.get_image_embeddings
+    model.get_image_embeddings = lambda pixels: (encoded.append(len(pixels)), encode(pixels))[1]
+    keeping = PromptableSegmenter(model, processor, batch=4).remembering()
+    keeping.segment_images([(noise(60 + i, 50), [Answer(FRAME, (BOXES[0],))]) for i in range(3)])
+    assert encoded == [1, 1, 1]
+
+
 def test_a_segmenter_that_takes_one_image_at_a_time_is_asked_image_by_image(noise: Noise) -> None:
     grabcut = GrabCutSegmenter()
     assert not isinstance(grabcut, ManyImagesSegmenter)

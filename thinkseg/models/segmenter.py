@@ -179,7 +179,8 @@ class PromptableSegmenter:
     def remembering(self, memory: int = MEMORY) -> PromptableSegmenter:
         """The same model, which keeps what it has encoded: an image of the same content is not encoded again.
 
-        It is for images that come again. Encodings wait in the CPU's memory: of SAM 2 17 MB an image.
+        It is for images that come again. They are encoded one by one, and encodings wait in the CPU's memory: of SAM 2
+        17 MB an image.
 
         Args:
             memory: the bytes that encodings may take together; see `Encodings`.
@@ -204,21 +205,22 @@ class PromptableSegmenter:
                 raise InputError(f"the segmenter takes RGB images, found mode {image.mode!r}")
         known = self._known
         if known is None:
-            return self._encode(images)
+            return self._encode(images, self.batch)
         keys = [content_key(image) for image in images]
         missing = {key: image for key, image in zip(keys, images, strict=True) if known.get(key) is None}
         found = {key: kept.on(self.device) for key in keys if (kept := known.get(key)) is not None}
-        for key, encoded in zip(missing, self._encode(list(missing.values())), strict=True):
+        # One by one: what is kept must not depend on what it was encoded beside, or a run could not go on the same.
+        for key, encoded in zip(missing, self._encode(list(missing.values()), batch=1), strict=True):
             found[key] = encoded
             known.keep(key, encoded)
         return [found[key] for key in keys]
 
-    def _encode(self, images: Sequence[Image.Image]) -> list[Encoded]:
+    def _encode(self, images: Sequence[Image.Image], batch: int) -> list[Encoded]:
         """Encodings of images, in order, made in batches."""
         encoded: list[Encoded] = []
-        for start in range(0, len(images), self.batch):
+        for start in range(0, len(images), batch):
             with timed("segmenter, encoding"):
-                encoded += self._encode_batch(images[start : start + self.batch])
+                encoded += self._encode_batch(images[start : start + batch])
         return encoded
 
     def _encode_batch(self, images: Sequence[Image.Image]) -> list[Encoded]:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from thinkseg.errors import RecipeError
-from thinkseg.models.prompting import prompted
+from thinkseg.models.prompting import prompted, remembering
 from thinkseg.models.reasoner import TransformersReasoner
 from thinkseg.models.segmenter import load_segmenter
 from thinkseg.rewards.rubric import Rubric
@@ -122,6 +122,8 @@ def _rubric(run: PreparedRun) -> Rubric:
     if rubric.segmenter is None and rubric.needs_masks:
         segmenter = load_segmenter(run.recipe.segmenter, device=str(run.args.device))
         rubric = replace(rubric, segmenter=prompted(segmenter, run.policy.config))
+    if rubric.segmenter is not None and run.plan.rows > len(run.samples) and run.recipe.segmenter_memory:
+        rubric = replace(rubric, segmenter=remembering(rubric.segmenter, run.recipe.segmenter_memory * 2**20))
     return rubric
 
 

@@ -33,6 +33,7 @@ FREE = frozenset(
         "keep",
         "log_every",
         "profile",
+        "segmenter_memory",
         "device",
         "validation.every",
         "validation.shown",
