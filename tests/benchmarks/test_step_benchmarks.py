@@ -1,0 +1,58 @@
+"""The benchmarks of a step, of the segmenter in it and of an evaluation run in small and say what they measure."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture
+def benchmark(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """A function from the name of a benchmark to its module."""
+    folder = request.config.rootpath / "benchmarks"
+    monkeypatch.syspath_prepend(folder)
+
+    def load(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", folder / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+def test_the_reward_engine_has_the_masks_of_the_published_way_for_less_work(benchmark, capsys) -> None:
+    module = benchmark("reward_engine")
+    module.main(["--small", "--json", "--repeats", "1"])
+    result = json.loads(capsys.readouterr().out)
+    assert result["pixels_that_differ"] < 1e-3
+    # 64 encodings and decodings against 4 and 64: more than 1, less than 16
+    assert 1 < result["allowed"] < 16
+    assert result["published/thinkseg"] == result["seconds"]["published"] / result["seconds"]["thinkseg"] > 0
+    assert result["thinkseg/floor"] == result["seconds"]["thinkseg"] / result["seconds"]["floor"] > 0
+    assert "published / thinkseg" in module.table(result)
+
+
+def test_an_evaluation_has_the_masks_of_one_by_one(benchmark, capsys) -> None:
+    module = benchmark("evaluate")
+    module.main(["--small", "--json"])
+    result = json.loads(capsys.readouterr().out)
+    assert (result["images"], result["expressions"]) == (2, 6)
+    assert result["same_masks"] == 1
+    assert result["speedup"] == result["seconds"]["one by one"] / result["seconds"]["thinkseg"] > 0
+    assert result["allowed"] > 0
+    assert "one by one / thinkseg" in module.table(result)
+
+
+def test_a_step_of_both_ways_is_timed(request: pytest.FixtureRequest) -> None:
+    script = request.config.rootpath / "benchmarks" / "train_step.py"
+    told = subprocess.check_output([sys.executable, str(script), "--small", "--json"], text=True)
+    result = json.loads(told.splitlines()[-1])
+    assert result["completions"] == 8
+    assert [len(own) for own in result["seconds"].values()] == [1, 1]  # of two steps, the first is left out
+    assert result["speedup"] == result["median"]["plain"] / result["median"]["thinkseg"] > 0
