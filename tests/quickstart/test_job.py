@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from thinkseg.errors import InputError
-from thinkseg.quickstart.job import QuickstartSettings, Tools, claim_folder, curves_from_log, finish, run_quickstart
+from thinkseg.quickstart.job import (
+    BEFORE,
+    QuickstartSettings,
+    Tools,
+    claim_folder,
+    curves_from_log,
+    finish,
+    run_quickstart,
+)
 from thinkseg.types import Sample
 
 
@@ -157,6 +165,7 @@ def test_an_unfinished_run_with_other_settings_is_refused_and_the_difference_nam
 ) -> None:
     claim_folder(tmp_path / "run", settings)
     claim_folder(tmp_path / "run", settings)
+    (tmp_path / "run" / BEFORE).mkdir()  # it has begun
     with pytest.raises(InputError, match=r"steps 3 \(asked for: 9\)"):
         claim_folder(tmp_path / "run", replace(settings, steps=9))
     other = {"trl": {"learning_rate": 0.2}, "rewards": {"segment": 1.0}}

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 
-from thinkseg.models.sharing.prefix import Block, Layout
+from thinkseg.models.sharing.prefix import Block, PackedLayout
 
 NAME = "thinkseg_sdpa"
 """Under which transformers knows this attention."""
@@ -45,7 +45,7 @@ def block_mask(blocks: Iterable[Block]) -> Int[torch.Tensor, "1 1 s 2"]:
     return torch.tensor(segments, dtype=torch.int32)[None, None]
 
 
-def dense_mask(layout: Layout) -> Bool[torch.Tensor, "R 1 N N"]:
+def dense_mask(layout: PackedLayout) -> Bool[torch.Tensor, "R 1 N N"]:
     """What each packed token sees, on the CPU."""
     rows, size = layout.tokens.shape
     mask = torch.eye(size, dtype=torch.bool).repeat(rows, 1, 1)

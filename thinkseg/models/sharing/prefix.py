@@ -41,7 +41,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PackedLayout:
     """Where the tokens of a batch (B rows of P prompt and C completion tokens) are in R packed rows of N tokens.
 
     What fills a row up is the last token of a prompt, which sees itself alone and predicts nothing.
@@ -64,10 +64,10 @@ class Layout:
     results: Int[torch.Tensor, " K"]
     """For each of those, its place among the completions, row × C + column."""
 
-    def to(self, device: torch.device) -> Layout:
+    def to(self, device: torch.device) -> PackedLayout:
         """The same on a device."""
         moved = (getattr(self, name).to(device) for name in self.__dataclass_fields__ if name != "blocks")
-        return Layout(self.blocks, *moved)
+        return PackedLayout(self.blocks, *moved)
 
     def positions(self, of_prompts: Int[torch.Tensor, "axes n P"]) -> Int[torch.Tensor, "axes R N"]:
         """Positions of packed tokens, from those of each block's prompt on each axis."""
@@ -80,7 +80,7 @@ class Layout:
 
 def lay_out(
     mask: Bool[torch.Tensor, "B T"], completion: int, owners: Sequence[int], capacity: int | None = None
-) -> Layout:
+) -> PackedLayout:
     """Lay the rows of a batch out as branches of their prompts.
 
     Args:
@@ -133,7 +133,7 @@ def lay_out(
         offsets.append(torch.zeros(rest, dtype=torch.long))
     shape = (len(shelves), size)
     none = [torch.zeros(0, dtype=torch.long)]
-    return Layout(
+    return PackedLayout(
         tuple(blocks),
         torch.tensor([rows[owner][0] for shelf in shelves for owner in shelf]),
         *(torch.cat(pieces).view(shape) for pieces in (tokens, origins, offsets)),

@@ -19,7 +19,7 @@ import torch
 
 from thinkseg.errors import RecipeError
 from thinkseg.models.sharing.attention import attend_in_blocks, block_mask, dense_mask
-from thinkseg.models.sharing.prefix import Layout, lay_out
+from thinkseg.models.sharing.prefix import PackedLayout, lay_out
 from thinkseg.training.checkpoints import warn
 from thinkseg.training.shared_prefix.batch import Batch, create_batch, few_of, with_whole_groups
 from thinkseg.training.shared_prefix.seam import SEAM, moved_seam
@@ -250,7 +250,7 @@ def _evaluating(model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _only_scored(core: Any, layout: Layout) -> Iterator[None]:
+def _only_scored(core: Any, layout: PackedLayout) -> Iterator[None]:
     """While this is open, the model hands its head only those hidden states that predict something, as one row."""
 
     def pick(module: Any, args: Any, output: Any) -> Any:
@@ -265,7 +265,7 @@ def _only_scored(core: Any, layout: Layout) -> Iterator[None]:
         hook.remove()
 
 
-def _positions(core: Any, prompts: Batch, layout: Layout) -> torch.Tensor:
+def _positions(core: Any, prompts: Batch, layout: PackedLayout) -> torch.Tensor:
     """Of packed tokens: (3, R, N) where the model counts images on three axes, else (R, N)."""
     width = prompts.ids.shape[1] - prompts.completion
     ids, mask = prompts.ids[:, :width], prompts.mask[:, :width]
