@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from measuring import kept_for_backward
 
 GB = 1e9
 HALF, WHOLE = 2, 4
@@ -163,20 +164,8 @@ def layer_bytes(name: str, tokens: int = 64) -> float:
         # PEFT asks for an attribute by a name that transformers 5.23 has deprecated.
         warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing", FutureWarning)
         model = get_peft_model(model, adapters)
-    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
-    kept: dict[int, int] = {}
-
-    def weigh(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
     embedded = torch.zeros(1, tokens, MODELS[name]["hidden"], dtype=torch.bfloat16, requires_grad=True)
-    with torch.autograd.graph.saved_tensors_hooks(weigh, lambda tensor: tensor):
-        output = model(inputs_embeds=embedded, use_cache=False)  # held, so that no storage comes back under its address
-    assert output is not None
-    return sum(kept.values()) / tokens
+    return kept_for_backward(model, lambda: model(inputs_embeds=embedded, use_cache=False)) / tokens
 
 
 def card(name: str, step: Step) -> dict[str, float]:
