@@ -148,6 +148,39 @@ def test_what_is_kept_is_encoded_one_by_one_so_that_it_does_not_depend_on_what_c
     assert encoded == [1, 1, 1]
 
 
+def test_a_logit_of_one_that_remembers_does_not_depend_on_which_answers_came_together(noise: Noise) -> None:
+    """Records of an evaluation are the same bytes, whichever queries about an image are in one batch or shard."""
+    model, processor = testing.tiny_sam2()
+    seen: list[torch.Tensor] = []
+    forward = model.forward
+
+    def kept(**options: Any) -> Any:
+        outputs = forward(**options)
+        seen.append(outputs.pred_masks.flatten(0, 1))
+        return outputs
+
+    model.forward = kept
+    keeping = PromptableSegmenter(model, processor).remembering()
+    image, answers = noise(120, 90), [Answer(FRAME, (BOXES[0], POINTED)), Answer(FRAME), Answer(FRAME, (BOXES[1],))]
+    alone = [keeping.segment(image, [answer])[0] for answer in answers]
+    apart = seen.copy()
+    seen.clear()
+    together = keeping.segment(image, answers)
+    assert len(seen) == len(apart) == 3
+    assert all(torch.equal(one, other) for one, other in zip(seen, apart, strict=True))
+    assert agree([together], [alone])
+    assert keeping.segment(image, []) == []
+    assert keeping.encode_count == 1
+
+
+def test_one_that_remembers_encodes_an_image_once_for_its_answers_even_where_it_has_no_room(noise: Noise) -> None:
+    keeping = PromptableSegmenter(*testing.tiny_sam2(), most_pixels=2 * 60 * 50).remembering(0)
+    keeping.segment(noise(60, 50), [Answer(FRAME, (BOXES[0],)), Answer(FRAME, (BOXES[1],))])
+    assert keeping.encode_count == 1
+    with pytest.raises(ImageError, match="masks of 3 objects"):
+        keeping.segment(noise(60, 50), [Answer(FRAME, (BOXES[0],)), Answer(FRAME, (BOXES[1], BOXES[2]))])
+
+
 def test_a_segmenter_that_takes_one_image_at_a_time_is_asked_image_by_image(noise: Noise) -> None:
     grabcut = GrabCutSegmenter()
     assert not isinstance(grabcut, ManyImagesSegmenter)
@@ -169,16 +202,29 @@ def encoding(size: int) -> Encoded:
     return Encoded({"image_embeddings": [torch.zeros(1, size // 4)]}, FRAME, {})
 
 
-def test_the_latest_used_encodings_stay_within_the_budget() -> None:
+def test_what_is_kept_stays_within_the_budget() -> None:
     kept = Encodings(100)
     for key in "abc":
         kept.keep(key, encoding(40))
-        assert kept.get("a") is not None or key == "c"
+        assert kept.get(key) is not None
     assert kept.bytes == 80
-    assert [kept.get(key) is not None for key in "abc"] == [True, False, True]  # b was asked for longest ago
+    assert [kept.get(key) is not None for key in "abc"] == [True, False, True]  # b had been asked for last
     kept.keep("too large", encoding(104))
     assert kept.get("too large") is None
     assert len(kept) == 2
+    kept.keep("as large as all", encoding(100))
+    assert (len(kept), kept.bytes) == (1, 100)
+
+
+def test_images_that_do_not_all_find_room_are_still_found_again_in_the_next_epochs() -> None:
+    kept, draw = Encodings(15 * 40), np.random.default_rng(0)
+    asked = [int(key) for _ in range(20) for key in draw.permutation(40)]
+    found = 0
+    for key in asked:
+        found += kept.get(key) is not None
+        kept.keep(key, encoding(40))
+    assert len(kept) == 15
+    assert found / len(asked) > 0.3
 
 
 def test_no_room_keeps_nothing_and_less_than_none_is_refused() -> None:

@@ -35,7 +35,7 @@ from thinkseg.results.files import prepare_folder
 from thinkseg.stopwatch import count
 
 ENCODINGS = 256 * 2**20
-"""Bytes that the segmenter's latest encodings may take: of SAM 2's, of 17 MB an image, 15."""
+"""Bytes that the segmenter's encodings may take: of SAM 2's, of 17 MB an image, 15."""
 
 OpenProgress = Callable[[str], AbstractContextManager[Progress | None]]
 """From the name of a benchmark to what is told how far it is, while it is open."""
@@ -113,7 +113,7 @@ def _predict(
 
 
 def _keeping(pipeline: Predictor) -> Predictor:
-    """The same, whose segmenter keeps its latest encodings: the queries about an image need not all be in one batch."""
+    """The same, whose segmenter keeps encodings: the queries about an image need not all be in one batch."""
     if not isinstance(pipeline, Pipeline):
         return pipeline
     return replace(pipeline, segmenter=remembering(pipeline.segmenter, ENCODINGS))

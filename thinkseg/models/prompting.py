@@ -52,7 +52,7 @@ def remembering(segmenter: Segmenter, memory: int | None = None) -> Segmenter:
 
     Args:
         segmenter: any; the one that is given stays as it is.
-        memory: the bytes that encodings may take together, those used longest ago go first; None for what is usual.
+        memory: the bytes that encodings may take together; None for what is usual.
     """
     if isinstance(segmenter, PromptedSegmenter):
         return replace(segmenter, segmenter=remembering(segmenter.segmenter, memory))

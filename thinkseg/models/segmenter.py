@@ -129,12 +129,16 @@ class PromptableSegmenter:
         Returns:
             For each answer (objects, height, width) at the image's size, objects in the answer's order; a pixel is
             True where the model's logit, interpolated bilinearly, is above 0. The scores are what the model's IoU head
-            says, cut to 0…1.
+            says, cut to 0…1. One that remembers encodings decodes each answer on its own: its masks do not depend on
+            which answers came together.
 
         Raises:
             ImageError: the masks would have more pixels than `most_pixels`.
         """
-        return self.segment_images([(image, answers)])[0]
+        if self._known is None:
+            return self.segment_images([(image, answers)])[0]
+        self._refuse_too_many(answers, image)
+        return [own for (own,) in self._segment([(image, [answer]) for answer in answers], apart=True)]
 
     def segment_images(self, asked: Sequence[tuple[Image.Image, Sequence[Answer]]]) -> list[list[Segmentation]]:
         """The masks of answers about several images, which are encoded in batches; their prompts are decoded together.
@@ -157,8 +161,10 @@ class PromptableSegmenter:
             found += self._segment(asked[start : start + _AT_ONCE])
         return found
 
-    def _segment(self, asked: Sequence[tuple[Image.Image, Sequence[Answer]]]) -> list[list[Segmentation]]:
-        """As `segment_images`, for as many images as may wait together."""
+    def _segment(
+        self, asked: Sequence[tuple[Image.Image, Sequence[Answer]]], *, apart: bool = False
+    ) -> list[list[Segmentation]]:
+        """As `segment_images`, for as many images as may wait together; their prompts decoded apart if wanted."""
         with torch.inference_mode():
             shown = [image for image, answers in asked if any(answer.objects for answer in answers)]
             encoded = iter(self._encoded(shown))
@@ -170,7 +176,9 @@ class PromptableSegmenter:
                 own = next(encoded)
                 prepared.append(Asked(image, [answer.rescaled(own.frame).objects for answer in answers], own, {}))
             with timed("segmenter, decoding"):
-                self._decode([each for each in prepared if each is not None])
+                known = [each for each in prepared if each is not None]
+                for together in [[each] for each in known] if apart else [known]:
+                    self._decode(together)
         return [
             [nothing(image) for _ in answers] if own is None else own.segmentations()
             for (image, answers), own in zip(asked, prepared, strict=True)
@@ -179,8 +187,8 @@ class PromptableSegmenter:
     def remembering(self, memory: int = MEMORY) -> PromptableSegmenter:
         """The same model, which keeps what it has encoded: an image of the same content is not encoded again.
 
-        It is for images that come again. They are encoded one by one, and encodings wait in the CPU's memory: of SAM 2
-        17 MB an image.
+        It is for images that come again. They are encoded one by one, `segment` decodes each answer on its own, and
+        encodings wait in the CPU's memory: of SAM 2 17 MB an image.
 
         Args:
             memory: the bytes that encodings may take together; see `Encodings`.
@@ -206,9 +214,10 @@ class PromptableSegmenter:
         known = self._known
         if known is None:
             return self._encode(images, self.batch)
-        keys = [content_key(image) for image in images]
-        missing = {key: image for key, image in zip(keys, images, strict=True) if known.get(key) is None}
-        found = {key: kept.on(self.device) for key in keys if (kept := known.get(key)) is not None}
+        key_of = {number: content_key(image) for number, image in {id(image): image for image in images}.items()}
+        keys = [key_of[id(image)] for image in images]
+        found = {key: kept.on(self.device) for key in key_of.values() if (kept := known.get(key)) is not None}
+        missing = {key: image for key, image in zip(keys, images, strict=True) if key not in found}
         # One by one: what is kept must not depend on what it was encoded beside, or a run could not go on the same.
         for key, encoded in zip(missing, self._encode(list(missing.values()), batch=1), strict=True):
             found[key] = encoded

@@ -76,8 +76,8 @@ class Fragment(RecipeSettings):
     """The frozen model in the reward and in `validation`: ``pocket``, ``grabcut``, a folder, a hub id or
     ``FILE.py:NAME``; sft needs it for validation alone."""
     segmenter_memory: Annotated[int, Field(ge=0, le=1_000_000)] = 256
-    """Megabytes that encodings of the segmenter may take in training where samples come again, those used longest ago
-    go first: of SAM 2 one takes 17, of the pocket's 2; 0 keeps none."""
+    """Megabytes that encodings of the segmenter may take in training where samples come again: of SAM 2 one takes 17,
+    of the pocket's 2; 0 keeps none."""
     masks: MaskChoice | None = None
     """What of it is taken for an object: its `single` mask or the `best of three`; null for what its folder says,
     or else `single`."""
