@@ -108,6 +108,29 @@ def test_a_segmenter_that_breaks_the_contract_is_refused_when_it_is_loaded(
 
 
 @pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("return [self.segment(image, answers) for image, answers in asked]", None),
+        ("return [[Segmentation(~own.masks) for own in self.segment(*one)] for one in asked]", "has other masks in"),
+        ("return self.segment(*asked[0])", "segment_images gives a list with one list for each image, found a list of"),
+        ("return [[]]", "segment_images gives a list with one Segmentation for each answer, found a list of 0"),
+        ("return asked.nothing", "fails where it is tried out.*AttributeError"),
+    ],
+)
+def test_one_that_takes_several_images_has_the_masks_of_each_alone(
+    given: str, sentence: str | None, written: Write
+) -> None:
+    """Training asks one method and an evaluation the other, so that one that a class forgets would go unseen."""
+    code = SEGMENTER.format(made="pass", given=WHOLE) + f"\n    def segment_images(self, asked):\n        {given}\n"
+    reference = f"{written(code)}:Mine"
+    if sentence is None:
+        load_segmenter(reference, device="cpu")
+        return
+    with pytest.raises(InputError, match=sentence):
+        load_segmenter(reference, device="cpu")
+
+
+@pytest.mark.parametrize(
     ("code", "sentence"),
     [
         ("Mine = 3", "a class or a function that is called with the device, found 3"),

@@ -97,7 +97,11 @@ class Segmenter(Protocol):
 
 @runtime_checkable
 class ManyImagesSegmenter(Segmenter, Protocol):
-    """A `Segmenter` that works faster on several images together; a step of training hands it all of its own."""
+    """A `Segmenter` that works faster on several images together; a step of training hands it all of its own.
+
+    A class that changes the masks of one of the two methods changes those of the other: the trial refuses one whose
+    masks differ.
+    """
 
     def segment_images(self, asked: Sequence[tuple[Image.Image, Sequence[Answer]]]) -> list[list[Segmentation]]:
         """For each image what `segment` gives for it and the answers about it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 
 from thinkseg.errors import InputError, reason_of
 from thinkseg.extension import described
-from thinkseg.models.base import Segmenter
+from thinkseg.models.base import ManyImagesSegmenter, Segmenter
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Segmentation, Size
 
 _SIZE = Size(48, 32)
@@ -20,6 +21,8 @@ _TRIAL = (
     Answer(_FRAME),
 )
 """What a segmenter has to take: objects with a box, with points, with both, and no object at all."""
+_ROUNDING = 0.01
+"""Share of pixels that may differ where images are segmented together."""
 
 
 def check_segmenter(value: Any, name: str, device: str) -> Segmenter:
@@ -57,8 +60,25 @@ def check_segmenter(value: Any, name: str, device: str) -> Segmenter:
 
 def _try_out(segmenter: Segmenter, name: str) -> None:
     image = Image.linear_gradient("L").convert("RGB").resize(_SIZE.wh)
+    alone = _tried(lambda: segmenter.segment(image, _TRIAL), name)
+    _check(alone, "segment", name)
+    if not isinstance(segmenter, ManyImagesSegmenter):
+        return
+    together = _tried(lambda: segmenter.segment_images([(image, _TRIAL)]), name)
+    if not isinstance(together, list) or len(together) != 1:
+        _refuse(name, "segment_images gives a list with one list for each image", together)
+    _check(together[0], "segment_images", name)
+    pairs = [(one.masks, other.masks) for one, other in zip(alone, together[0], strict=True)]
+    if any(np.count_nonzero(one != other) > _ROUNDING * one.size for one, other in pairs):
+        raise InputError(
+            f"the segmenter '{name}' has other masks in segment_images than in segment, and training asks the first, "
+            "an evaluation the second: a class that changes one of them changes both"
+        )
+
+
+def _tried(work: Callable[[], object], name: str) -> Any:
     try:
-        found: Any = segmenter.segment(image, _TRIAL)
+        return work()
     except InputError:
         raise
     except Exception as error:
@@ -66,12 +86,16 @@ def _try_out(segmenter: Segmenter, name: str) -> None:
             f"the segmenter '{name}' fails where it is tried out, on objects with a box, with a point, and with both: "
             f"{reason_of(error)}; thinkseg.models.base.Segmenter has the contract"
         ) from error
+
+
+def _check(found: Any, method: str, name: str) -> None:
+    """Refuse what is not one `Segmentation` for each answer of the trial."""
     if not isinstance(found, list) or len(found) != len(_TRIAL):
-        _refuse(name, "segment gives a list with one Segmentation for each answer", found)
+        _refuse(name, f"{method} gives a list with one Segmentation for each answer", found)
     for answer, own in zip(_TRIAL, found, strict=True):
         objects = len(answer.objects)
         if not isinstance(own, Segmentation):
-            _refuse(name, "segment gives a list of thinkseg.types.Segmentation", own)
+            _refuse(name, f"{method} gives a list of thinkseg.types.Segmentation", own)
         shape = (objects, *_SIZE.hw)
         if not isinstance(own.masks, np.ndarray) or own.masks.dtype != bool or own.masks.shape != shape:
             _refuse(name, f"masks are a boolean array of {shape} (objects, height, width)", own.masks)
