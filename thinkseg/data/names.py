@@ -82,6 +82,16 @@ def looks_like_image(name: Path | str) -> bool:
     return os.path.splitext(name)[1].lower() in OTHER_SUFFIXES - IMAGE_SUFFIXES
 
 
+def is_json(name: Path | str) -> bool:
+    """Whether a file is JSON by its name, in capitals or not."""
+    return os.path.splitext(name)[1].lower() == ".json"
+
+
+def json_files(folder: Path) -> list[Path]:
+    """The JSON files right in a folder, sorted; none where there is no such folder."""
+    return sorted(file for file in folder.iterdir() if is_json(file)) if folder.is_dir() else []
+
+
 def name_below(name: str) -> str | None:
     r"""A file's name that an annotation gives, from a folder on, or None where it leads out of the folder.
 

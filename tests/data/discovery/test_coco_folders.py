@@ -46,6 +46,7 @@ def own(root, name="", **how):
         ("train/_annotations.coco.json", "a.jpg", "train/a.jpg", "train"),
         ("result.json", "images/0b1c-a.jpg", "images/0b1c-a.jpg", "all"),
         ("annotations.json", "a.jpg", "a.jpg", "all"),
+        ("Annotations.JSON", "a.jpg", "a.jpg", "all"),
         ("annotations.json", "JPEGImages/a.jpg", "JPEGImages/a.jpg", "all"),
     ],
 )

@@ -70,6 +70,22 @@ def test_corners_between_pixels_are_drawn_by_pil_with_the_outline(tmp_path):
     assert np.array_equal(own(tmp_path)[0].target, np.asarray(drawn))
 
 
+def test_files_whose_ending_is_in_capitals_are_read(tmp_path):
+    write(tmp_path, "a", [shape("crack")], image_path="gone.jpg")
+    Image.new("RGB", SIZE).save(tmp_path / "a.JPG", "jpeg")
+    (tmp_path / "a.json").rename(tmp_path / "a.JSON")
+    for root in (tmp_path, tmp_path / "a.JSON"):
+        (sample,) = own(root)
+        assert (sample.id, sample.image.name, sample.target.sum()) == ("a-crack", "a.JPG", 100)
+
+
+def test_labels_that_differ_in_capitals_are_asked_for_alone_and_named(tmp_path, caplog):
+    write(tmp_path, "a", [shape("crack"), shape("Crack"), shape("rust")])
+    assert [sample.query for sample in own(tmp_path)] == ["the crack", "the Crack", "the rust"]
+    (said,) = caplog.messages
+    assert "alone: 'crack' and 'Crack'; each is asked for alone" in said
+
+
 def test_shapes_of_one_label_and_group_are_one_object(tmp_path):
     other = [[0, 0], [1, 0], [1, 1], [0, 1]]
     write(tmp_path, "a", [shape("crack", group_id=4), shape("crack", other, group_id=4), shape("crack", other)])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from thinkseg.data.discovery.tree import IMAGE_WORDS, Tree
 from thinkseg.data.listing import Listing
+from thinkseg.data.names import json_files
 from thinkseg.data.readers.coco import list_coco
 
 _LISTS = (b'"images"', b'"annotations"')
@@ -50,7 +51,7 @@ _SPLITS = ("train", "val", "valid", "test")
 
 
 def _files(root: Path) -> Iterator[Path]:
-    names = [*sorted(root.glob("*.json")), *sorted((root / "annotations").glob("*.json"))]
+    names = [*json_files(root), *json_files(root / "annotations")]
     names += sorted(root.glob(f"*/{_ROBOFLOW}"))
     yield from (file for file in names if file.is_file() and _is_coco(file))
 

@@ -24,7 +24,7 @@ from jaxtyping import Float64
 
 from thinkseg.data.fields import FieldError, Fields, finite, shown
 from thinkseg.data.listing import BadRows, BrokenFile, Fault, FaultKind
-from thinkseg.data.names import images_below
+from thinkseg.data.names import images_below, json_files
 from thinkseg.data.readers.brushes import mask_from_brush
 from thinkseg.data.readers.objects import Marked, MarkedImage, ObjectsListing, by_last_part, find_by_name, list_objects
 from thinkseg.data.readers.shapes import Draw, Ellipse, Polygon, corners_from
@@ -61,7 +61,7 @@ def find_label_studio(root: Path, encoding: str = "") -> Path | None:
     Raises:
         DataError: there are several.
     """
-    files = [root] if root.is_file() else [file for file in sorted(root.glob("*.json")) if file.is_file()]
+    files = [root] if root.is_file() else [file for file in json_files(root) if file.is_file()]
     found = [file for file in files if _is_export(file, encoding)]
     if len(found) > 1:
         raise DataError(f"found several exports of Label Studio in '{root}': name one of {', '.join(map(str, found))}")

@@ -20,7 +20,7 @@ import numpy as np
 
 from thinkseg.data.fields import Fields, shown
 from thinkseg.data.listing import Fault, FaultKind
-from thinkseg.data.names import files_below, name_below
+from thinkseg.data.names import files_below, is_json, name_below
 from thinkseg.data.readers.labelme_shapes import Drawer, drawer_of, paint_polygon
 from thinkseg.data.readers.objects import Marked, MarkedImage, ObjectsListing, list_objects
 from thinkseg.data.readers.shapes import Draw
@@ -40,9 +40,9 @@ _LOOKED_AT = 20
 
 def find_labelme(root: Path, encoding: str = "") -> Path | None:
     """A folder that labelme's files lie in or below, or one such file; None where there is none."""
-    if root.is_file() and root.suffix.lower() != ".json":
+    if root.is_file() and not is_json(root):
         return None
-    files = [root] if root.is_file() else (root / name for name in files_below(root) if name.endswith(".json"))
+    files = [root] if root.is_file() else (root / name for name in files_below(root) if is_json(name))
     for file in islice(files, _LOOKED_AT):
         try:
             if _is_of_labelme(_json(file, encoding)):
@@ -65,7 +65,7 @@ def list_labelme(root: Path, query: str = "", *, images: Path | None = None, enc
         DataError: the query is for one class and there are several, or nothing has a mask.
     """
     folder = root.parent if root.is_file() else root
-    names = [root.name] if root.is_file() else [name for name in files_below(root) if name.endswith(".json")]
+    names = [root.name] if root.is_file() else [name for name in files_below(root) if is_json(name)]
     marked: list[MarkedImage] = []
     faults: list[Fault] = []
     for name in names:
@@ -109,7 +109,7 @@ def _marked(folder: Path, name: str, content: dict[str, Any], images: Path | Non
             objects.append(Marked(label, draw, group if isinstance(group, int | str) else None))
     size = Size(told.whole("imageWidth"), told.whole("imageHeight")) if told.has("imageWidth") else None
     image = _image(folder, name, told.text("imagePath"), images)
-    return MarkedImage(name.removesuffix(".json"), image, str(folder / name), tuple(objects), size, tuple(ignored))
+    return MarkedImage(os.path.splitext(name)[0], image, str(folder / name), tuple(objects), size, tuple(ignored))
 
 
 def _draw(shape: Fields) -> Draw | None:
@@ -137,7 +137,7 @@ class _Shape:
 
 def _image(folder: Path, name: str, told: str, images: Path | None) -> Path:
     """The image that a file is about: the first that is there of those it may mean, or else the first of these."""
-    candidates = [image for image in _images(folder, name, told, images) if image.suffix.lower() != ".json"]
+    candidates = [image for image in _images(folder, name, told, images) if not is_json(image)]
     return next((image for image in candidates if os.path.isfile(image)), candidates[0])
 
 
@@ -146,7 +146,7 @@ def _images(folder: Path, name: str, told: str, images: Path | None) -> Iterator
     above = name.rpartition("/")[0]
     plain = told.replace("\\", "/")
     last = plain.rpartition("/")[2]
-    stem = name.removesuffix(".json")
+    stem = os.path.splitext(name)[0]
     if (below := name_below(f"{above}/{plain}".lstrip("/") if not plain.startswith("/") else plain)) is not None:
         yield folder / below
     if images is not None:

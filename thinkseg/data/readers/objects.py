@@ -6,7 +6,9 @@ drawn is the same for all. The target is the union of the objects of the class, 
 
 from __future__ import annotations
 
+import logging
 import os
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ from thinkseg.imaging import read_header, size_difference
 from thinkseg.types import Mask, Masks, Sample, Size
 
 TASK = "instances"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +212,23 @@ def list_objects(
             f"the query '{query}' would ask for {len(classes)} classes of {name} at once ({', '.join(classes[:5])}, …)"
             ": say where the name of the class goes, as in 'the {}', or leave the query out"
         )
+    _tell_alike(name, classes)
     return ObjectsListing(name, folder, groups, query or QUERY, [*found, *bare])
+
+
+def _tell_alike(name: str, classes: Iterable[str]) -> None:
+    """Say in a line which classes may be one that was written in several ways; each is asked for alone all the same."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for kind in classes:
+        alike[asked(QUERY, kind).casefold()].append(f"'{printable(kind)}'")
+    told = [" and ".join(kinds) for kinds in alike.values() if len(kinds) > 1]
+    if told:
+        _log.warning(
+            "classes of '%s' whose names differ in capitals, blanks or underscores alone: %s; each is asked for alone: "
+            "where they are one class, give it one name",
+            printable(name),
+            ", ".join(told[:3]),
+        )
 
 
 def find_by_name(images: Mapping[str, Sequence[str]], name: str) -> list[str]:
