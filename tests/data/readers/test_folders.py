@@ -3,6 +3,7 @@
 import os
 import time
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,6 +161,14 @@ def test_a_mask_may_lie_beside_its_image(tmp_path, image, mask):
     listing = list_folders(tmp_path, tmp_path, "x")
     assert dict(names_of(listing)) == {image.rpartition("/")[2]: mask.rpartition("/")[2], "b.jpg": "b_mask.png"}
     assert listing.faults == []
+
+
+def test_a_mask_that_is_left_over_beside_one_image_is_not_given_to_another(tmp_path):
+    touch(tmp_path, "q/b.jpg", "q/b.png", "q/b_mask.png", "p/b.jpg")
+    listing = list_folders(tmp_path, tmp_path, "x")
+    assert [entry.id for entry in map(listing.entry, range(len(listing)))] == ["q/b"]
+    kinds = {fault.kind: Path(fault.where).relative_to(tmp_path).as_posix() for fault in listing.faults}
+    assert kinds == {FaultKind.MISSING_MASK: "p/b.jpg", FaultKind.MISSING_IMAGE: "q/b_mask.png"}
 
 
 def test_what_lies_beside_masks_without_one_of_its_own_is_a_fault(tmp_path):

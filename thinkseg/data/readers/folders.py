@@ -7,7 +7,7 @@ by names without their sub-folders. A later rule pairs only what is the single o
 
 In one folder, a file is a mask whose name is that of an image beside it and such an ending (``x_mask.png``,
 ``x.mask.png``), or a PNG or BMP that is called like a JPEG or WebP beside it (``x.png`` and ``x.jpg``). What is drawn
-there from results of a model is none.
+there from results of a model is none. A mask that lies in another sub-folder than the image is not beside it.
 """
 
 import os
@@ -149,6 +149,7 @@ def list_folders(
         if not folder.is_dir():
             raise DataError(f"expected a folder of {what} at '{folder}', found none")
     together = images.resolve() == masks.resolve()
+    masks = images if together else masks
     shown = images_below(images)
     drawn = Below([], []) if together else images_below(masks)
     wanted = [image for image in shown.images if patterns.count(image) and not is_image_of_result(images / image)]
@@ -226,7 +227,8 @@ def pair(
     pairs = [(group[0], by_mask[stem][0]) for stem, group in by_image.items() if stem in by_mask]
     left_images = [group[0] for stem, group in by_image.items() if stem not in by_mask]
     left_masks = [group[0] for stem, group in by_mask.items() if stem not in by_image]
-    for key in (str.casefold, _undecorated, _basename):
+    keys = (str.casefold, _undecorated) if images_folder == masks_folder else (str.casefold, _undecorated, _basename)
+    for key in keys:
         found = _pair_by(key, left_images, left_masks)
         pairs += found
         used_images, used_masks = {image for image, _ in found}, {mask for _, mask in found}
