@@ -202,6 +202,27 @@ def test_data_split(told, tmp_path, capsys):
     assert_the_same(sorted([*train, *test], key=lambda sample: -int(sample.target.sum())))
 
 
+@pytest.mark.parametrize("blank", ["", " "])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "quickstart --data BLANK",
+        "quickstart --data photos --test BLANK",
+        "train rl pocket/rl --data BLANK",
+        "evaluate --data BLANK --out run",
+        "reproduce seg-r1/camo --data BLANK --out run",
+        "compare one other --data BLANK",
+        "export BLANK --to csv --out made",
+        "data check BLANK",
+        "data split BLANK --out parts",
+    ],
+)
+def test_a_blank_path_is_not_the_folder_that_one_is_in(words, blank, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(write_folders(tmp_path / "mine"))
+    assert main([blank if word == "BLANK" else word for word in words.split()]) == 2
+    assert "expected a path, found a blank one; '.' is the folder that you are in" in capsys.readouterr().err
+
+
 def test_a_path_in_the_place_of_a_benchmark_is_put_right(tmp_path, capsys):
     write_folders(tmp_path / "mine")
     assert main(["evaluate", str(tmp_path / "mine"), "--out", str(tmp_path / "run")]) == 2

@@ -4,6 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+from thinkseg.cli.data_choice import data_path
+
 EXAMPLE = """\
 RUN is a folder that 'thinkseg evaluate' has written. The samples are matched by their ids, and runs over different ones
 are refused. Differences are to the first run, with their 95 % interval by a paired bootstrap.
@@ -25,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write comparison.html, comparison.json, table.md and table.tex there"
     )
-    parser.add_argument("--data", type=Path, metavar="ROOT", help="where the data set is now, for the page's images")
+    parser.add_argument(
+        "--data", type=data_path, metavar="ROOT", help="where the data set is now, for the page's images"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON in place of the table")
 

@@ -72,10 +72,25 @@ def choose_one(args: argparse.Namespace) -> Listing:
     return listing
 
 
+def told_path(word: str) -> str:
+    """A path as it was told, of argparse: a blank one would be the folder that one is in."""
+    if not word.strip():
+        raise argparse.ArgumentTypeError("expected a path, found a blank one; '.' is the folder that you are in")
+    return word
+
+
+def data_path(word: str) -> Path:
+    """The same, as a path."""
+    return Path(told_path(word))
+
+
 def add_choice(parser: argparse.ArgumentParser) -> None:
     """What to look at: the same for every action."""
     parser.add_argument(
-        "root", metavar="ROOT", type=Path, help="a folder of data, a table, rows, or code of your own (FILE.py:NAME)"
+        "root",
+        metavar="ROOT",
+        type=data_path,
+        help="a folder of data, a table, rows, or code of your own (FILE.py:NAME)",
     )
     parser.add_argument(
         "--dataset", metavar="NAME", default="", help="which data set or format it is (default: look what is there)"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkseg.cli.compare import listed
-from thinkseg.cli.data_choice import add_own_data, own_data_from
+from thinkseg.cli.data_choice import add_own_data, data_path, own_data_from
 from thinkseg.cli.model_flags import add_model_flags, config_from_flags, load_aloud
 from thinkseg.data.discovery.catalog import benchmark_splits
 from thinkseg.errors import InputError
@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="names of benchmarks, listed below; none for your own data, which --data names",
     )
     parser.add_argument(
-        "--data", type=Path, metavar="ROOT", help="where the data sets are, or your own: a table, a folder, rows"
+        "--data", type=data_path, metavar="ROOT", help="where the data sets are, or your own: a table, a folder, rows"
     )
     add_own_data(parser)
     parser.add_argument(

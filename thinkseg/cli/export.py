@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thinkseg.cli.data_choice import add_own_data, own_data_from
+from thinkseg.cli.data_choice import add_own_data, data_path, own_data_from
 
 if TYPE_CHECKING:
     from thinkseg.data.writers.written import Written
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     from thinkseg.data.writers.formats import WRITERS
 
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="results, an evaluation, or data")
+    parser.add_argument("source", type=data_path, metavar="SOURCE", help="results, an evaluation, or data")
     parser.add_argument("--to", required=True, choices=tuple(WRITERS), metavar="FORMAT", help=f"{', '.join(WRITERS)}")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or an empty folder")
     parser.add_argument(

@@ -25,7 +25,7 @@ from pathlib import Path
 from signal import SIGINT
 from typing import TYPE_CHECKING
 
-from thinkseg.cli.data_choice import OWN_FLAGS, add_own_data, own_data_from
+from thinkseg.cli.data_choice import OWN_FLAGS, add_own_data, own_data_from, told_path
 from thinkseg.errors import InputError
 from thinkseg.quickstart.options import RECIPE, SCENES, QuickstartOptions
 from thinkseg.quickstart.own_options import OUT as OWN_OUT
@@ -52,8 +52,12 @@ SHARED = ("out", "steps", "seed", "batch_size", "recipe", "overwrite")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     own = parser.add_argument_group("images of your own")
-    own.add_argument("--data", metavar="PATH", help="a table, a folder of images and masks, rows, or FILE.py:NAME")
-    own.add_argument("--test", metavar="PATH", help="data to measure on (default: a fifth of --data, by image)")
+    own.add_argument(
+        "--data", type=told_path, metavar="PATH", help="a table, a folder of images and masks, rows, or FILE.py:NAME"
+    )
+    own.add_argument(
+        "--test", type=told_path, metavar="PATH", help="data to measure on (default: a fifth of --data, by image)"
+    )
     own.add_argument(
         "--minutes", type=float, metavar="N", help="what the whole job may take (default: 8, on a CUDA card 60)"
     )

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thinkseg.cli.data_choice import data_path
 from thinkseg.errors import InputError
 from thinkseg.evaluation.published_numbers import PUBLISHED
 
@@ -35,7 +36,7 @@ DONE = 0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("name", metavar="NAME", nargs="?", help="system/benchmark; none lists all that are known")
-    parser.add_argument("--data", type=Path, metavar="ROOT", help="folder that the data sets lie below")
+    parser.add_argument("--data", type=data_path, metavar="ROOT", help="folder that the data sets lie below")
     parser.add_argument(
         "--model", help="what is run in place of the published checkpoint: 'pocket', a folder, a hub id"
     )

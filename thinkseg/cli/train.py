@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import thinkseg
-from thinkseg.cli.data_choice import OWN_FLAGS, add_own_data, own_data_from
+from thinkseg.cli.data_choice import OWN_FLAGS, add_own_data, own_data_from, told_path
 from thinkseg.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -52,7 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recipe", type=Path, metavar="RECIPE", help="what to train, how and on what: a YAML file, or a name of --list"
     )
     parser.add_argument(
-        "--data", metavar="PATH", help="your own data in place of the recipe's: a table, a folder, rows, FILE.py:NAME"
+        "--data",
+        type=told_path,
+        metavar="PATH",
+        help="your own data in place of the recipe's: a table, a folder, rows, FILE.py:NAME",
     )
     add_own_data(parser)
     parser.add_argument("--list", action=ListRecipes, help="show the recipes that come with ThinkSeg, and exit")
