@@ -1,22 +1,11 @@
 """The memory that the documentation states is what the arithmetic gives, and the arithmetic counts real models."""
 
-import importlib.util
-import sys
-
 import pytest
 
 
 @pytest.fixture(scope="module")
-def memory(request):
-    folder = request.config.rootpath / "benchmarks"
-    spec = importlib.util.spec_from_file_location("memory", folder / "memory.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(folder))  # as for a script: what it shares with the others lies beside it
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(folder))
-    return module
+def memory(load_benchmark):
+    return load_benchmark("memory")
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,13 @@
 """The benchmark of shared prefixes runs, and counts what it says."""
 
-import importlib
 import json
 
 import pytest
 
 
 @pytest.fixture
-def benchmark(repository, monkeypatch):
-    monkeypatch.syspath_prepend(str(repository / "benchmarks"))
-    return importlib.import_module("shared_prefix")
+def benchmark(load_benchmark):
+    return load_benchmark("shared_prefix")
 
 
 def test_in_small_it_compares_three_ways_of_the_same_work(benchmark, capsys):

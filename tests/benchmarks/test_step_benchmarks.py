@@ -1,33 +1,14 @@
 """The benchmarks of a step, of the segmenter in it and of an evaluation run in small and say what they measure."""
 
-import importlib.util
 import json
 import subprocess
 import sys
-from types import ModuleType
 
 import pytest
 
 
-@pytest.fixture
-def benchmark(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
-    """A function from the name of a benchmark to its module."""
-    folder = request.config.rootpath / "benchmarks"
-    monkeypatch.syspath_prepend(folder)
-
-    def load(name: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", folder / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    return load
-
-
-def test_the_reward_engine_has_the_masks_of_the_published_way_for_less_work(benchmark, capsys) -> None:
-    module = benchmark("reward_engine")
+def test_the_reward_engine_has_the_masks_of_the_published_way_for_less_work(load_benchmark, capsys) -> None:
+    module = load_benchmark("reward_engine")
     module.main(["--small", "--json", "--repeats", "1"])
     result = json.loads(capsys.readouterr().out)
     assert result["pixels_that_differ"] < 1e-3
@@ -38,8 +19,8 @@ def test_the_reward_engine_has_the_masks_of_the_published_way_for_less_work(benc
     assert "published / thinkseg" in module.table(result)
 
 
-def test_an_evaluation_has_the_masks_of_one_by_one(benchmark, capsys) -> None:
-    module = benchmark("evaluate")
+def test_an_evaluation_has_the_masks_of_one_by_one(load_benchmark, capsys) -> None:
+    module = load_benchmark("evaluate")
     module.main(["--small", "--json"])
     result = json.loads(capsys.readouterr().out)
     assert (result["images"], result["expressions"]) == (2, 6)
