@@ -30,6 +30,8 @@ MAX_NESTING = 8
 FARTHEST = 1e9
 """A coordinate is smaller, in pixels."""
 
+_END_OF_THINKING = "</think>"
+
 _BRACKET = re.compile(r"[\[\]{}]")
 
 T = TypeVar("T")
@@ -43,6 +45,19 @@ def attempt(read: Callable[..., T], *arguments: Any) -> T | MalformedAnswer:
         # A reason that quotes the text's JSON may hold half an emoji, written there as an escape.
         reason = writable_text(malformed.reason)
         return malformed if reason == malformed.reason else MalformedAnswer(reason)
+
+
+def thinking_so_far(text: str) -> str:
+    """The thinking in the beginning of a completion that is still being written; empty where it has none so far.
+
+    >>> thinking_so_far("<think>On the le"), thinking_so_far("<think>On the left.</thi")
+    ('On the le', 'On the left.')
+    """
+    thinking, closing, _ = text.partition("<think>")[2].partition(_END_OF_THINKING)
+    if not closing:
+        begun = (_END_OF_THINKING[:length] for length in range(len(_END_OF_THINKING), 0, -1))
+        thinking = thinking.removesuffix(next((part for part in begun if thinking.endswith(part)), ""))
+    return thinking.strip()
 
 
 def check_length(text: str) -> None:

@@ -11,7 +11,7 @@ one prediction per sample.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -21,13 +21,14 @@ from PIL import Image
 
 from thinkseg.answers import FORMATS, get_format
 from thinkseg.answers.base import AnswerFormat
-from thinkseg.arguments import COUNT, FLAG, ITERABLE, TEXT, takes
+from thinkseg.arguments import COUNT, FLAG, FUNCTION, ITERABLE, TEXT, optional, takes
 from thinkseg.errors import CheckpointError, InputError, MalformedAnswer
 from thinkseg.imaging import load_image
 from thinkseg.inputs import ImageInput, check_sample, image_from_input
 from thinkseg.models import loading
 from thinkseg.models.base import Reasoner, Segmenter
 from thinkseg.models.checkpoint_config import CONFIG_FILE, CheckpointConfig, resolve_config
+from thinkseg.models.listening import Listener, complete
 from thinkseg.models.prompting import prompted
 from thinkseg.models.published.store import InstructionStore
 from thinkseg.models.published.wording import Wording, wording_for
@@ -85,8 +86,15 @@ class Pipeline:
             return self
         return replace(self, answer_format=get_format(name), wording=self.wording or Wording(own))
 
-    @takes(query=TEXT, allow_url=FLAG)
-    def segment(self, image: ImageInput, query: str, *, allow_url: bool = False) -> Result:
+    @takes(query=TEXT, allow_url=FLAG, listen=optional(FUNCTION))
+    def segment(
+        self,
+        image: ImageInput,
+        query: str,
+        *,
+        allow_url: bool = False,
+        listen: Callable[[str], bool | None] | None = None,
+    ) -> Result:
         """Answer one query about one image.
 
         >>> import thinkseg
@@ -101,6 +109,8 @@ class Pipeline:
             query: what to look for, in words.
             allow_url: whether an image may also be an http(s) address, which is then fetched: at most 64 MB in 30
                 seconds.
+            listen: is called with all that the reasoner has written, each time that there is more, where it is one that
+                tells (see `models.listening`), or else once; where it gives False, the reasoner writes no more.
 
         Returns:
             Masks, boxes and points in pixels of the image, the thinking, and what to make of them: see `Result`.
@@ -113,34 +123,40 @@ class Pipeline:
             raise InputError("the query is empty: say in words what to look for")
         source = str(image) if isinstance(image, Path | str) else IN_MEMORY
         pixels = image_from_input(image, allow_url=allow_url)
-        prediction = next(self.predict([Sample(id=Path(source).name, image=pixels, query=query)], batch_size=1))
+        sample = Sample(id=Path(source).name, image=pixels, query=query)
+        told = None if listen is None else lambda _number, text: listen(text)
+        prediction = next(self.predict([sample], batch_size=1, listen=told))
         return Result(pixels, query, prediction, source)
 
-    @takes(samples=ITERABLE, batch_size=COUNT)
-    def predict(self, samples: Iterable[Sample], batch_size: int = 8) -> Iterator[Prediction]:
+    @takes(samples=ITERABLE, batch_size=COUNT, listen=optional(FUNCTION))
+    def predict(
+        self, samples: Iterable[Sample], batch_size: int = 8, *, listen: Listener | None = None
+    ) -> Iterator[Prediction]:
         """One prediction per sample, in order, whatever the model writes.
 
         Args:
             samples: any number, read as they are needed.
             batch_size: how many of them the reasoner is handed at a time. Samples of a batch that share an image share
                 its encoding, too.
+            listen: is told what is written for a sample, by its number from 0, while it is written.
 
         Raises:
             ImageError: an image is missing or cannot be read.
             InputError: a query is empty.
         """
-        remaining = iter(samples)
+        remaining, start = iter(samples), 0
         while batch := list(islice(remaining, batch_size)):
             for sample in batch:
                 check_sample(sample)
-            yield from self._predict_batch(batch)
+            yield from self._predict_batch(batch, None if listen is None else _counted_from(start, listen))
+            start += len(batch)
 
-    def _predict_batch(self, samples: Sequence[Sample]) -> list[Prediction]:
+    def _predict_batch(self, samples: Sequence[Sample], listen: Listener | None) -> list[Prediction]:
         keys = [_image_key(sample) for sample in samples]
         sources = {key: sample.image for key, sample in zip(keys, samples, strict=True)}
         images = {key: load_image(source) for key, source in sources.items()}
         requests = [self._request(images[key], sample) for key, sample in zip(keys, samples, strict=True)]
-        completions = self.reasoner.complete(requests)
+        completions = complete(self.reasoner, requests, listen)
         read = [self._read(completion, images[key]) for completion, key in zip(completions, keys, strict=True)]
 
         segmented: dict[int, Segmentation] = {}
@@ -165,6 +181,11 @@ class Pipeline:
         if self.config.objects == "first with all points":
             return self.answer_format.try_parse(completion.text, frame, first=True)
         return self.answer_format.try_parse(completion.text, frame)
+
+
+def _counted_from(start: int, listen: Listener) -> Listener:
+    """A listener to a batch that hears numbers of samples from the first batch on."""
+    return lambda number, text: listen(start + number, text)
 
 
 def _image_key(sample: Sample) -> str | int:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from thinkseg.models.checkpoint_config import CheckpointConfig, Decoding
 from thinkseg.models.families import Family, family_of, frame_by_family
 from thinkseg.models.folders import check_folder, check_size, check_tokenizer
 from thinkseg.models.frames import FrameRule, frame_by_rule, frame_rule, refuse_without_canvas
+from thinkseg.models.listening import Hearing, Listener
 from thinkseg.types import Completion, FinishReason, Instruction, Request, Size
 
 ANSWER_TAGS = ("think", "answer", "bbox", "points", "labels")
@@ -146,12 +147,20 @@ class TransformersReasoner:
 
         Where these draw at random, a batch always draws the same.
         """
+        return self._complete_one_each(requests, None)
+
+    def stream(self, requests: Sequence[Request], listen: Listener) -> list[Completion]:
+        """What `complete` gives, told while it is written: see `models.listening.StreamingReasoner`."""
+        return self._complete_one_each(requests, listen)
+
+    def _complete_one_each(self, requests: Sequence[Request], listen: Listener | None) -> list[Completion]:
         decoding = self._own_decoding()
-        if not decoding["do_sample"]:
-            return [completions[0] for completions in self._complete(requests, 1, decoding)]
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(0)
-            return [completions[0] for completions in self._complete(requests, 1, decoding)]
+        with ExitStack() as open_while_drawing:
+            if decoding["do_sample"]:
+                devices = [self.device] if self.device.type == "cuda" else []
+                open_while_drawing.enter_context(torch.random.fork_rng(devices=devices))
+                torch.manual_seed(0)
+            return [completions[0] for completions in self._complete(requests, 1, decoding, listen)]
 
     def sample(
         self, requests: Sequence[Request], count: int = 1, *, temperature: float = 1.0, top_p: float = 1.0
@@ -178,18 +187,24 @@ class TransformersReasoner:
             return _plain_decoding(1.0, 1.0) | given | penalty
         return _plain_decoding(0.0, 1.0) | ({} if self.decoding == "greedy" else penalty)
 
-    def _complete(self, requests: Sequence[Request], count: int, decoding: Mapping[str, Any]) -> list[list[Completion]]:
+    def _complete(
+        self, requests: Sequence[Request], count: int, decoding: Mapping[str, Any], listen: Listener | None = None
+    ) -> list[list[Completion]]:
         prompts = [self.prompt(request.instruction) for request in requests]
         completions: dict[int, list[Completion]] = {}
         with torch.inference_mode():
             for batch in self._batches(requests, prompts):
                 inputs = self._inputs([requests[i].image for i in batch], [prompts[i] for i in batch])
+                hearing = None if listen is None else Hearing(listen, batch)
+                aloud = {} if hearing is None else self._aloud(hearing, inputs, [prompts[i] for i in batch])
                 with self._encoding_once([requests[i].image for i in batch]):
-                    written = self._generate(inputs, count, decoding)
+                    written = self._generate(inputs, count, {**decoding, **aloud})
                 stopwatch.count("tokens", sum(len(tokens) for tokens in written))
                 for row, index in enumerate(batch):
                     own = written[row * count : (row + 1) * count]
                     completions[index] = [self._completion(prompts[index], tokens) for tokens in own]
+                    if hearing is not None:
+                        completions[index] = [hearing.finish(row, completions[index][0])]
         return [completions[index] for index in range(len(requests))]
 
     def _batches(self, requests: Sequence[Request], prompts: Sequence[str]) -> Iterator[list[int]]:
@@ -245,6 +260,20 @@ class TransformersReasoner:
         )
         rows: list[list[int]] = tokens[:, inputs["input_ids"].shape[1] :].tolist()
         return [self._until_stop(row) for row in rows]
+
+    def _aloud(self, hearing: Hearing, inputs: Mapping[str, Any], prompts: Sequence[str]) -> dict[str, Any]:
+        """What `generate` is told so that somebody hears each token; a row of which no more is wanted ends."""
+        from transformers import StoppingCriteriaList
+
+        start = inputs["input_ids"].shape[1]
+
+        def heard(input_ids: torch.Tensor, _scores: object, **_: object) -> torch.Tensor:
+            rows = [self._until_stop(row) for row in input_ids[:, start:].tolist()]
+            texts = [self._completion(prompt, row).text for prompt, row in zip(prompts, rows, strict=True)]
+            ends = [not hearing.hear(row, text) for row, text in enumerate(texts)]
+            return torch.tensor(ends, dtype=torch.bool, device=input_ids.device)
+
+        return {"stopping_criteria": StoppingCriteriaList([heard])}
 
     def _encoding_once(self, images: Sequence[Image.Image]) -> AbstractContextManager[None]:
         """While this is open, an image that several requests are about is encoded once."""

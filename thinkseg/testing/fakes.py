@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
-from thinkseg.types import Answer, Completion, Mask, Masks, ObjectPrompt, Point, Request, Segmentation, Size
+from thinkseg.types import (
+    Answer,
+    Completion,
+    FinishReason,
+    Mask,
+    Masks,
+    ObjectPrompt,
+    Point,
+    Request,
+    Segmentation,
+    Size,
+)
 
 Script = Sequence[str | Completion] | Callable[[Request], str | Completion]
 
@@ -35,6 +48,10 @@ class FakeReasoner:
         self.batches.append(len(requests))
         return [self._next(request) for request in requests]
 
+    def stream(self, requests: Sequence[Request], listen: Callable[[int, str], bool | None]) -> list[Completion]:
+        """What `complete` gives, told tag by tag and word by word; one that is stopped ends there."""
+        return [_told(completion, partial(listen, number)) for number, completion in enumerate(self.complete(requests))]
+
     def frame_of(self, image: Image.Image) -> Size:
         """The frame that was given, or the image's size."""
         return Size(*image.size) if self._frame is None else self._frame
@@ -48,6 +65,14 @@ class FakeReasoner:
             assert position < len(self._script), f"the script ends after {position} completions"
             said = self._script[position]
         return said if isinstance(said, Completion) else Completion(said)
+
+
+def _told(completion: Completion, listen: Callable[[str], bool | None]) -> Completion:
+    """A completion, or as much of it as a listener wants."""
+    for piece in re.finditer(r"<[^>]*>|\s*[^\s<]+|.", completion.text, re.DOTALL):
+        if listen(completion.text[: piece.end()]) is False:
+            return Completion(completion.text[: piece.end()], FinishReason.LENGTH)
+    return completion
 
 
 class FakeSegmenter:
