@@ -1,17 +1,20 @@
 """What is promised to whoever works through many images: nothing twice, nothing lost, nothing written over."""
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, SoftFileLock
 from PIL import Image
 
 from thinkseg.answers import get_format
 from thinkseg.errors import CheckpointError, ImageError, InputError, ThinkSegError
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.serving.batch import JobOptions, JobRunner, ModelChoice, Outcome
+from thinkseg.serving.claims import Claims
 from thinkseg.serving.jobs import Job, list_jobs
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.types import Request
@@ -239,18 +242,24 @@ def test_a_copy_of_the_results_elsewhere_can_be_gone_on_with(desk: Desk) -> None
     assert copied.work(copied.folder / "a.png")[0].kept
 
 
-def test_two_calls_at_once_lose_nothing_where_names_are_equal(desk: Desk) -> None:
-    """Each chose the free name, and the one that wrote last replaced the other's result."""
-    one, other = desk.image("x/a.png", 1), desk.image("y/a.png", 2)
+def meanwhile(desk: Desk, other: Desk, image: Path) -> list[Outcome]:
+    """Let another call work on an image while the model of the first is asked; what comes of it is in the list."""
     second: list[Outcome] = []
 
     def ask_meanwhile(_: Request) -> str:
         if not second:
-            second.append(Outcome(Job(other, "the ball", "a")))
-            second[0] = desk.work(other)[0]
+            second.append(Outcome(Job(image, "the ball", "a")))
+            second[0] = other.work(image)[0]
         return ANSWER
 
     desk.says = ask_meanwhile
+    return second
+
+
+def test_two_calls_at_once_lose_nothing_where_names_are_equal(desk: Desk) -> None:
+    """Each chose the free name, and the one that wrote last replaced the other's result."""
+    one, other = desk.image("x/a.png", 1), desk.image("y/a.png", 2)
+    second = meanwhile(desk, desk, other)
     [first] = desk.work(one)
     assert first.files[-1].name == "a.json"
     assert second[0].files[-1].name == "a-2.json"
@@ -258,6 +267,40 @@ def test_two_calls_at_once_lose_nothing_where_names_are_equal(desk: Desk) -> Non
     for outcome in (first, second[0]):
         assert all(path.exists() for path in outcome.files)
     assert [outcome.kept for outcome in desk.work(one, other)] == [True, True]
+
+
+@pytest.mark.parametrize("spelling", ["out/../out", "link", "inside"])
+def test_calls_that_name_one_folder_in_two_ways_lose_nothing_either(desk: Desk, spelling: str) -> None:
+    """Names were claimed as they were spelled: "out" and "/data/out" were two, and half of the results were lost."""
+    desk.out.mkdir()
+    (desk.folder / "link").symlink_to("out")
+    one, other = desk.image("x/a.png", 1), desk.image("y/a.png", 2)
+    colleague = Desk(desk.folder)
+    colleague.out = desk.folder / spelling
+    first_job = Job(one, "the ball", "a")
+    if spelling == "inside":  # a folder of results below the other's
+        colleague.out, first_job = desk.out / "below", Job(one, "the ball", "below/a")
+    second = meanwhile(desk, colleague, other)
+    [first] = desk.work(first_job)
+    assert first.files[-1].name == "a.json"
+    assert second[0].files[-1].name == "a-2.json"
+    assert sorted(desk.results.values()) == [str(one), str(other)]
+
+
+class NoLock(FileLock):  # type: ignore[misc]
+    """The lock of a file system that has none."""
+
+    def _acquire(self) -> None:
+        raise OSError(errno.ENOTSUP, "not supported")
+
+
+def test_where_a_file_system_has_no_locks_a_name_is_claimed_by_a_file(tmp_path: Path) -> None:
+    one, other = Claims((NoLock, SoftFileLock)), Claims((NoLock, SoftFileLock))
+    assert one.claim(tmp_path / "a")
+    assert not other.claim(tmp_path / "A")
+    assert other.claim(tmp_path / "b")
+    one.release()
+    assert other.claim(tmp_path / "a")
 
 
 def test_claims_of_a_call_that_ends_are_given_free(desk: Desk) -> None:

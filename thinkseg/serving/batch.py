@@ -132,7 +132,7 @@ class JobRunner:
         self._out = out
         self._models = models
         self._options = options
-        self._claims = Claims(out)
+        self._claims = Claims()
         self._names = ResultNames(models.identity, overwrite=options.overwrite, claims=self._claims)
         self._pipeline: Pipeline | None = None
 

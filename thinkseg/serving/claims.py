@@ -1,7 +1,8 @@
 """Names of results that a process is about to write, so that another that works into the same folder takes others.
 
-A name is claimed by a lock on a small hidden file in the folder of results, from when it is chosen until its record is
-there; then the file is removed. A process that is killed gives its claims free.
+A name is claimed by a lock on a small hidden file beside the result, from when it is chosen until its record is there;
+then the file is removed. Wherever the other process stands and however it spells the folder, it finds the same file. A
+process that is killed gives its claims free.
 """
 
 from __future__ import annotations
@@ -10,36 +11,39 @@ import hashlib
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 
 class Claims:
-    """The names that this process holds in a folder.
+    """The names that this process holds.
 
     Args:
-        out: the folder of results; where its file system has no locks, every claim is granted.
+        locks: of which kind the locks are, and which come in their place where the file system has none of these.
     """
 
-    def __init__(self, out: Path) -> None:
-        self._out = out
-        self._held: dict[str, FileLock] = {}
+    def __init__(self, locks: tuple[type[BaseFileLock], type[BaseFileLock]] = (FileLock, SoftFileLock)) -> None:
+        self._locks = locks
+        self._held: dict[str, BaseFileLock] = {}
 
     def claim(self, stem: Path) -> bool:
-        """Take a name, unless another process holds it."""
+        """Take a name, unless another process holds it.
+
+        Args:
+            stem: where files of this name will lie, without suffix; folders that are missing are made.
+        """
         name = str(stem).casefold()
         if name in self._held:
             return True
-        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        lock = FileLock(self._out / f".thinkseg-{digest}.lock")
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256(stem.name.casefold().encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        path = stem.parent / f".thinkseg-{digest}.lock"
+        own, otherwise = self._locks
         try:
-            lock.acquire(timeout=0)
-            while not _is_there(lock):  # whoever held it before has removed the file that is locked
-                lock.release()
-                lock.acquire(timeout=0)
-        except Timeout:
-            return False
+            lock = _locked(own(path))
         except (OSError, NotImplementedError):
-            return True
+            lock = _locked(otherwise(path))
+        if lock is None:
+            return False
         self._held[name] = lock
         return True
 
@@ -52,9 +56,21 @@ class Claims:
         self._held.clear()
 
 
-def _is_there(held: FileLock) -> bool:
+def _locked(lock: BaseFileLock) -> BaseFileLock | None:
+    """The lock once it is held; None where another process holds it."""
+    try:
+        lock.acquire(timeout=0)
+        while not _is_there(lock):  # whoever held it before has removed the file that is locked
+            lock.release()
+            lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    return lock
+
+
+def _is_there(held: BaseFileLock) -> bool:
     """Whether the file of a lock that is held is the one that others find at its place: they cannot lock it, then."""
-    another = FileLock(held.lock_file)
+    another = type(held)(held.lock_file)
     try:
         another.acquire(timeout=0)
     except Timeout:
