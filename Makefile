@@ -47,9 +47,10 @@ smoke: setup  ## the main job in small: does it run at all
 	$(BIN)/thinkseg doctor
 	HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --steps 2 --scenes 32 --overwrite --out runs/smoke
 
-docs: setup  ## the site, with a page of every verb's --help
+docs: setup  ## the site in site/, with a page of every verb's --help
 	$(BIN)/python scripts/write_cli_page.py docs/command_line.md
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "the site is in site/index.html; to look at it with its search: $(BIN)/mkdocs serve"
 
 quickstart: setup  ## train by reinforcement, evaluate and segment, offline, on the pocket models
 	@if [ -f runs/quickstart/report.json ]; then \
