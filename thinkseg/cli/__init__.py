@@ -36,6 +36,7 @@ VERBS = {
     "quickstart": "evaluate, train, evaluate again, report: on images of your own (--data) or on scenes",
     "segment": "find in images what you ask for in words; write its mask and the thinking",
     "demo": "try a model in the browser",
+    "serve": "answer requests over HTTP, many at once",
     "train": "run a training stage from a recipe: sft or rl",
     "evaluate": "run a model on a benchmark",
     "reproduce": "make a published number again, and put both side by side",
@@ -51,7 +52,7 @@ VERBS = {
 }
 
 GROUPS = {
-    "use a model": ("segment", "demo", "export"),
+    "use a model": ("segment", "demo", "serve", "export"),
     "train one": ("quickstart", "train", "merge", "push"),
     "measure": ("evaluate", "compare", "metrics", "score", "reproduce"),
     "what it needs": ("data", "instruction", "doctor"),

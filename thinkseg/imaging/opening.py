@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -87,6 +87,24 @@ def read_header(source: Path | str) -> ImageFile:
         return ImageFile(Size(width, height), image.format or "", image.mode, turned in _TURNS)
 
 
+def peek(content: bytes, formats: Sequence[str] = FORMATS, name: str = "the image") -> tuple[str, Size]:
+    """What the header of an image's content says, without decoding a pixel, whatever the format.
+
+    Args:
+        content: of a file.
+        formats: that are read, of `FORMATS`.
+        name: what an error calls it.
+
+    Returns:
+        Its format, and its size as it is stored: what EXIF says of a turn is not looked at.
+
+    Raises:
+        ImageError: not an image of these formats, damaged, or larger than `MAX_PIXELS`.
+    """
+    with _opened(BytesIO(content), name, formats) as image:
+        return image.format or "", Size(*image.size)
+
+
 @contextmanager
 def opened_upright(source: Source, name: str | None = None) -> Iterator[Image.Image]:
     """An image, decoded and turned as its EXIF data say, not to be changed; whatever goes wrong is an error.
@@ -115,17 +133,17 @@ def name_of(source: Source, name: str | None = None) -> str:
 
 
 @contextmanager
-def _opened(source: Source, name: str) -> Iterator[Image.Image]:
+def _opened(source: Source, name: str, formats: Sequence[str] = FORMATS) -> Iterator[Image.Image]:
     with ExitStack() as files:
         try:
-            image = source if isinstance(source, Image.Image) else files.enter_context(_open(source, name))
+            image = source if isinstance(source, Image.Image) else files.enter_context(_open(source, name, formats))
             if image.width * image.height > MAX_PIXELS:
                 raise _too_large(name)
             yield image
         except FileNotFoundError as error:
             raise ImageError(f"expected an image at {name}, found no such file") from error
         except UnidentifiedImageError as error:
-            kinds = ", ".join(FORMATS)
+            kinds = ", ".join(formats)
             raise ImageError(
                 f"{name} is not an image of a kind that can be read ({kinds}): convert it to PNG"
             ) from error
@@ -136,8 +154,8 @@ def _opened(source: Source, name: str) -> Iterator[Image.Image]:
             raise ImageError(f"{name} is damaged or cut short and cannot be read ({reason})") from error
 
 
-def _open(source: Path | str | BytesIO, name: str) -> Image.Image:
-    """Let Pillow's readers of `FORMATS` look at a plain file, or at bytes."""
+def _open(source: Path | str | BytesIO, name: str, formats: Sequence[str]) -> Image.Image:
+    """Let Pillow's readers of some of `FORMATS` look at a plain file, or at bytes."""
     file: Path | str | IO[bytes] = source
     if isinstance(source, Path | str):
         mode = _mode_of(source, name)
@@ -149,7 +167,7 @@ def _open(source: Path | str | BytesIO, name: str) -> Image.Image:
                 "what it gives as a file"
             )
     Image.init()
-    return Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN])
+    return Image.open(file, formats=[kind for kind in formats if kind in Image.OPEN])
 
 
 def _mode_of(source: Path | str, name: str) -> int:

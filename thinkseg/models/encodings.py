@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -18,6 +18,9 @@ from thinkseg.types import Size
 
 MEMORY = 4 * 2**30
 """Bytes that encodings may take where nothing is said: of SAM 2's, of 17 MB an image, 250; of the pocket's 2,000."""
+
+Leaves = Literal["last", "longest ago"]
+"""Which encodings make room for another one, by when they were asked for."""
 
 
 @dataclass(frozen=True)
@@ -74,18 +77,21 @@ def joined(embeddings: Sequence[Any]) -> Any:
 class Encodings:
     """Encodings by the content of their image, as many as a number of bytes holds, in the CPU's memory.
 
-    Where one more would take more, it takes the place of those asked for last: images come again epoch by epoch, so
-    that those are needed again latest. Of 40 images in random order and room for 15, a third is found where the ones
-    that were asked for longest ago would leave a fourteenth. What is asked several times in a row is found as well.
+    Where one more would take more, others make room. Of images that come again epoch by epoch, those asked for last are
+    needed again latest: of 40 in random order and room for 15, a third is found where the ones that were asked for
+    longest ago would leave a fourteenth. What is asked several times in a row is found as well. Of images that people
+    send, those asked for last are the ones that come again.
 
     Args:
         budget: the bytes that they may take together; an encoding that takes more than all of it is not kept.
+        leaves: which make room: those asked for "last", or "longest ago".
     """
 
-    def __init__(self, budget: int = MEMORY) -> None:
+    def __init__(self, budget: int = MEMORY, leaves: Leaves = "last") -> None:
         if budget < 0:
             raise InputError(f"encodings may take 0 bytes or more, found {budget}")
         self.budget = budget
+        self.leaves = leaves
         self.bytes = 0
         self._known: OrderedDict[object, Encoded] = OrderedDict()
 
@@ -103,8 +109,8 @@ class Encodings:
         if key in self._known or encoded.bytes > self.budget:
             return
         while self.bytes + encoded.bytes > self.budget:
-            _, latest = self._known.popitem(last=True)
-            self.bytes -= latest.bytes
+            _, left = self._known.popitem(last=self.leaves == "last")
+            self.bytes -= left.bytes
         self._known[key] = encoded.apart()
         self.bytes += encoded.bytes
 

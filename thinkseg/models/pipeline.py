@@ -155,9 +155,9 @@ class Pipeline:
         keys = [_image_key(sample) for sample in samples]
         sources = {key: sample.image for key, sample in zip(keys, samples, strict=True)}
         images = {key: load_image(source) for key, source in sources.items()}
-        requests = [self._request(images[key], sample) for key, sample in zip(keys, samples, strict=True)]
+        requests = [self.request(images[key], sample) for key, sample in zip(keys, samples, strict=True)]
         completions = complete(self.reasoner, requests, listen)
-        read = [self._read(completion, images[key]) for completion, key in zip(completions, keys, strict=True)]
+        read = [self.read(completion, images[key]) for completion, key in zip(completions, keys, strict=True)]
 
         segmented: dict[int, Segmentation] = {}
         for key, image in images.items():
@@ -166,17 +166,26 @@ class Pipeline:
             found = self.segmenter.segment(image, [answer for _, answer in answers])
             segmented.update(zip((i for i, _ in answers), found, strict=True))
         return [
-            _prediction(sample, completion, outcome, segmented.get(i), images[key])
+            prediction_of(sample, completion, outcome, segmented.get(i), images[key])
             for i, (sample, completion, outcome, key) in enumerate(zip(samples, completions, read, keys, strict=True))
         ]
 
-    def _request(self, image: Image.Image, sample: Sample) -> Request:
+    def request(self, image: Image.Image, sample: Sample) -> Request:
+        """What the reasoner is asked about a sample.
+
+        Args:
+            image: the sample's, RGB.
+            sample: its query is asked.
+
+        Raises:
+            InputError: the query is empty.
+        """
         if not sample.query.strip():
             raise InputError(f"the query of sample '{sample.id}' is empty: say in words what to look for")
         return Request(image, (self.wording or Wording(self.answer_format)).instruction(sample))
 
-    def _read(self, completion: Completion, image: Image.Image) -> Answer | MalformedAnswer:
-        """The answer, or why there is none."""
+    def read(self, completion: Completion, image: Image.Image) -> Answer | MalformedAnswer:
+        """The answer that a completion about an image gives, in the reasoner's frame, or why there is none."""
         frame = self.reasoner.frame_of(image)
         if self.config.objects == "first with all points":
             return self.answer_format.try_parse(completion.text, frame, first=True)
@@ -193,13 +202,22 @@ def _image_key(sample: Sample) -> str | int:
     return id(sample.image) if isinstance(sample.image, Image.Image) else str(sample.image)
 
 
-def _prediction(
+def prediction_of(
     sample: Sample,
     completion: Completion,
     outcome: Answer | MalformedAnswer,
     found: Segmentation | None,
     image: Image.Image,
 ) -> Prediction:
+    """What came of a sample.
+
+    Args:
+        sample: what was asked.
+        completion: what the reasoner wrote.
+        outcome: what was read in it.
+        found: what the segmenter made of the answer; None where there is none.
+        image: the sample's.
+    """
     if isinstance(outcome, Answer) and found is not None:
         return Prediction(sample.id, completion, outcome, found.masks, scores=found.scores)
     truncated = completion.finish_reason is FinishReason.LENGTH

@@ -13,6 +13,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -47,19 +48,20 @@ def prompted(segmenter: Segmenter, config: CheckpointConfig) -> Segmenter:
     return PromptedSegmenter(inner, config.whole_pixels, config.segmenter_canvas, bool(config.segmenter_bgr))
 
 
-def remembering(segmenter: Segmenter, memory: int | None = None) -> Segmenter:
+def remembering(segmenter: Segmenter, memory: int | None = None, **options: Any) -> Segmenter:
     """A segmenter that encodes an image once, however often it comes again, where its kind can keep encodings.
 
     Args:
         segmenter: any; the one that is given stays as it is.
         memory: the bytes that encodings may take together; None for what is usual.
+        options: what else its kind can be told, such as ``leaves``; see `PromptableSegmenter.remembering`.
     """
     if isinstance(segmenter, PromptedSegmenter):
-        return replace(segmenter, segmenter=remembering(segmenter.segmenter, memory))
+        return replace(segmenter, segmenter=remembering(segmenter.segmenter, memory, **options))
     keeping = getattr(segmenter, "remembering", None)
     if keeping is None:
         return segmenter
-    kept: Segmenter = keeping() if memory is None else keeping(memory)
+    kept: Segmenter = keeping(**options) if memory is None else keeping(memory, **options)
     return kept
 
 

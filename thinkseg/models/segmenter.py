@@ -28,7 +28,7 @@ from thinkseg.models import loading
 from thinkseg.models.asked import Asked, by_image, chunks, nothing
 from thinkseg.models.base import Segmenter
 from thinkseg.models.checking import check_segmenter
-from thinkseg.models.encodings import MEMORY, Encoded, Encodings, joined, keep_positions, mapped
+from thinkseg.models.encodings import MEMORY, Encoded, Encodings, Leaves, joined, keep_positions, mapped
 from thinkseg.models.folders import check_folder
 from thinkseg.models.grabcut import GrabCutSegmenter
 from thinkseg.stopwatch import timed
@@ -184,7 +184,7 @@ class PromptableSegmenter:
             for (image, answers), own in zip(asked, prepared, strict=True)
         ]
 
-    def remembering(self, memory: int = MEMORY) -> PromptableSegmenter:
+    def remembering(self, memory: int = MEMORY, leaves: Leaves = "last") -> PromptableSegmenter:
         """The same model, which keeps what it has encoded: an image of the same content is not encoded again.
 
         It is for images that come again. They are encoded one by one, `segment` decodes each answer on its own, and
@@ -192,9 +192,10 @@ class PromptableSegmenter:
 
         Args:
             memory: the bytes that encodings may take together; see `Encodings`.
+            leaves: which of them make room for another one.
         """
         other = copy.copy(self)
-        other.encode_count, other._known = 0, Encodings(memory)
+        other.encode_count, other._known = 0, Encodings(memory, leaves)
         return other
 
     def _refuse_too_many(self, answers: Sequence[Answer], image: Image.Image) -> None:

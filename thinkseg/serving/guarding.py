@@ -17,7 +17,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
@@ -152,6 +152,52 @@ class Janitor:
                 _log.debug("pruning was cut short", exc_info=True)
 
 
+class Names:
+    """The names by which something that listens is asked, and the pages that may ask it: its own.
+
+    Args:
+        host: the address at which it listens.
+        started_by: the command that printed its address, for the sentence.
+    """
+
+    def __init__(self, host: str, started_by: str) -> None:
+        self._names = set(hosts_of(host))
+        self._by_address = host in _EVERY_ADDRESS
+        self._started_by = started_by
+
+    def add(self, name: str) -> None:
+        """Let it be asked by one more name."""
+        self._names.add(name.lower())
+
+    def refusal(self, scope: Scope, *, any_name: bool = False, origins: Collection[str] = ()) -> str | None:
+        """Why a request is refused; None where it asks by a known name, and comes from no other page.
+
+        Args:
+            scope: of the request.
+            any_name: whether it may ask by any name, as whoever asks is known otherwise.
+            origins: of other pages that may ask; "*" for all.
+        """
+        hosts = _values(scope, "host")
+        asked = hosts + [part.strip() for value in _values(scope, "x-forwarded-host") for part in value.split(",")]
+        if len(hosts) != 1 or not (any_name or all(self._is_known(host) for host in asked)):
+            return f"this page is not served under that name: ask it by the address that '{self._started_by}' printed"
+        # A tunnel may end TLS before the page, so the scheme says nothing.
+        others = [origin for origin in _values(scope, "origin") if "*" not in origins and origin not in origins]
+        if any(_netloc(origin) not in map(str.lower, asked) for origin in others):
+            return "this page answers its own requests only, and this one comes from another page"
+        return None
+
+    def _is_known(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname
+        except ValueError:
+            return False
+        if name is None:
+            return False
+        # No site can be named by an address that is not its own, so that addresses are safe to answer to.
+        return name.rstrip(".") in self._names or (self._by_address and _is_address(name))
+
+
 class Guard:
     """An ASGI application before another one: it lets through what the page is there for.
 
@@ -164,8 +210,7 @@ class Guard:
     def __init__(self, app: App, store: Store, host: str) -> None:
         self._app = app
         self._store = store
-        self._names = set(hosts_of(host))
-        self._by_address = host in _EVERY_ADDRESS
+        self._names = Names(host, "thinkseg demo")
 
     def also_called(self, url: str | None) -> None:
         """Let the page be asked by the name in an address too, such as that of a tunnel."""
@@ -186,30 +231,15 @@ class Guard:
 
     def _reason(self, scope: Scope) -> str | None:
         """Why a request is refused."""
-        hosts = _values(scope, "host")
-        origins = _values(scope, "origin")
-        asked = hosts + [part.strip() for value in _values(scope, "x-forwarded-host") for part in value.split(",")]
-        if len(hosts) != 1 or not all(self._is_known(host) for host in asked):
-            return "this page is not served under that name: ask it by the address that 'thinkseg demo' printed"
-        # A tunnel may end TLS before the page, so the scheme says nothing.
-        if any(_netloc(origin) not in map(str.lower, asked) for origin in origins):
-            return "this page answers its own requests only, and this one comes from another page"
+        reason = self._names.refusal(scope)
+        if reason is not None:
+            return reason
         path = str(scope["path"])
         if _FORWARDED in path:
             return "nothing is fetched from elsewhere"
         if _FILE in path and not self._store.may_have(path.split(_FILE, 1)[1], visitor_of(scope)):
             return "there is no such file, or it is another visitor's"
         return None
-
-    def _is_known(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname
-        except ValueError:
-            return False
-        if name is None:
-            return False
-        # No site can be named by an address that is not its own, so that addresses are safe to answer to.
-        return name.rstrip(".") in self._names or (self._by_address and _is_address(name))
 
     def _marked(self, scope: Scope, send: Send) -> Send:
         """Sends files as attachments, and gives a browser that comes for the first time its word."""
