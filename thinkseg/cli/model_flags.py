@@ -36,7 +36,8 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--segmenter",
-        help="'pocket', 'grabcut', a folder, a hub id or FILE.py:NAME (default: the one the model was trained with)",
+        help="'pocket', 'grabcut', a folder, a hub id, FILE.py:NAME or a ThinkSeg service, http://HOST:PORT (default: "
+        "the one the model was trained with)",
     )
     parser.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', 'cuda:1', … (default: auto)")
     parser.add_argument(

@@ -23,6 +23,7 @@ from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import CheckpointError, InputError
 from thinkseg.extension import described, refuse_reference
 from thinkseg.models import loading
+from thinkseg.models.engines.service import is_address
 from thinkseg.models.published.instructions import ASKED, INSTRUCTIONS
 from thinkseg.settings import NAMES_CODE, Count, Pixels, Settings, Side, kind_of
 from thinkseg.types import Instruction
@@ -97,7 +98,7 @@ class CheckpointConfig(Settings):
     """How its text is decoded: `greedy` without any penalty, `penalised` is greedy with the repetition penalty of its
     `generation_config.json`, and `sampled` does all that this file says; null for `greedy`."""
     segmenter: Annotated[str, NAMES_CODE] | None = None
-    """The segmenter that it was trained with."""
+    """The segmenter that it was trained with; the address of a service counts only where a caller says it."""
     masks: MaskChoice | None = None
     """What of the segmenter is taken for an object: its `single` mask, or the `best of three` by its own score; null is
     `single`."""
@@ -223,6 +224,11 @@ def resolve_config(
         if getattr(given, name) is None:
             again = f"say --{name} {code}, or '{name}' in the recipe or the call"
             refuse_reference(code, f"the {CONFIG_FILE} of '{model}'", CheckpointError, again)
+    if is_address(found.segmenter) and given.segmenter is None:
+        raise CheckpointError(
+            f"the {CONFIG_FILE} of '{model}' names the segmenter at '{found.segmenter}', and a server is asked only "
+            f"when you name it yourself: say --segmenter {found.segmenter}, or another one"
+        )
     known = found.with_defaults(KNOWN.get(str(model), CheckpointConfig()))
     if given.format not in (None, known.format):
         # Another format has other sentences and other lengths.

@@ -34,7 +34,8 @@ _SHARDS = ("pytorch_model_fsdp_0", "latest", ".metadata")
 
 _OTHERWISE = {
     "reasoner": "'pocket' or a hub id (owner/name)",
-    "segmenter": "'pocket', 'grabcut', a hub id (owner/name) or one of your own (FILE.py:NAME or PACKAGE.MODULE:NAME)",
+    "segmenter": "'pocket', 'grabcut', a hub id (owner/name), one of your own (FILE.py:NAME or PACKAGE.MODULE:NAME) or "
+    "the address of a ThinkSeg service (http://…)",
 }
 """What the name of a part may be, besides a folder."""
 

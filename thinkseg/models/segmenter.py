@@ -29,6 +29,8 @@ from thinkseg.models.asked import Asked, by_image, chunks, nothing
 from thinkseg.models.base import Segmenter
 from thinkseg.models.checking import check_segmenter
 from thinkseg.models.encodings import MEMORY, Encoded, Encodings, Leaves, joined, keep_positions, mapped
+from thinkseg.models.engines.served_segmenter import load_served_segmenter
+from thinkseg.models.engines.service import is_address
 from thinkseg.models.folders import check_folder
 from thinkseg.models.grabcut import GrabCutSegmenter
 from thinkseg.stopwatch import timed
@@ -320,15 +322,19 @@ def load_segmenter(name: str | Path = loading.POCKET, device: str = "auto", *, c
 
     Args:
         name: ``"grabcut"`` (no weights), ``"pocket"`` (falls back to GrabCut where the pocket has none), a checkpoint
-            folder, a hub id such as ``"facebook/sam2.1-hiera-large"``, or one of your own by reference, such as
-            ``"my_segmenter.py:MySegmenter"``: see `models.base.Segmenter`.
+            folder, a hub id such as ``"facebook/sam2.1-hiera-large"``, one of your own by reference, such as
+            ``"my_segmenter.py:MySegmenter"`` (see `models.base.Segmenter`), or the address of a ThinkSeg service, such
+            as ``"http://127.0.0.1:8000"``, whose segmenter is asked.
         device: ``"auto"`` (a GPU if there is one), or a torch device.
         chunk: prompts decoded at once; None for a number that suits the device.
 
     Raises:
         CheckpointError: the folder is missing or incomplete, the hub cannot be reached, or the kind is not known.
-        InputError: the code that a reference names is not there, or breaks the contract.
+        InputError: the code that a reference names is not there, or breaks the contract; or no service answers at an
+            address.
     """
+    if is_address(str(name)):
+        return load_served_segmenter(str(name))
     if is_reference(name):
         return check_segmenter(import_reference(str(name)), str(name), str(loading.torch_device(device)))
     if str(name) == GRABCUT:

@@ -21,6 +21,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from thinkseg.errors import RecipeError
 from thinkseg.extension import is_reference
 from thinkseg.models.checkpoint_config import CheckpointConfig, MaskChoice
+from thinkseg.models.engines.service import is_address
 from thinkseg.rewards.published import published_rewards
 from thinkseg.settings import NAMES_CODE, TEXT_KEYS, Count, PathText, Seed, kind_of, put
 from thinkseg.training.builtin_recipes import find_recipe
@@ -73,8 +74,8 @@ class Fragment(RecipeSettings):
     model: PolicySettings = Field(default_factory=PolicySettings)
     """The model that is trained."""
     segmenter: Annotated[str, NAMES_CODE] = "pocket"
-    """The frozen model in the reward and in `validation`: ``pocket``, ``grabcut``, a folder, a hub id or
-    ``FILE.py:NAME``; sft needs it for validation alone."""
+    """The frozen model in the reward and in `validation`: ``pocket``, ``grabcut``, a folder, a hub id,
+    ``FILE.py:NAME`` or the address of a ThinkSeg service; sft needs it for validation alone."""
     segmenter_memory: Annotated[int, Field(ge=0, le=1_000_000)] = 256
     """Megabytes that encodings of the segmenter may take in training where samples come again: of SAM 2 one takes 17,
     of the pocket's 2; 0 keeps none."""
@@ -175,6 +176,15 @@ class Recipe(Fragment):
         if self.stage == "rl" and not any(self.reward_weights.values()):
             raise RecipeError("a recipe for rl needs 'rewards' with at least one weight that is not 0, found none")
 
+    def _segmenter_of_checkpoint(self) -> str | None:
+        """The segmenter that the model's folder is to name; an address is of these machines and this day, and is not.
+
+        Of no meaning for sft; but where the model's folder names code, only the recipe can say that it is wanted.
+        """
+        if is_address(self.segmenter):
+            return None
+        return self.segmenter if self.stage == "rl" or is_reference(self.segmenter) else None
+
     def checkpoint_config(self) -> CheckpointConfig:
         """What the recipe says about how its model is asked; what it leaves open the model's folder says."""
         own = self.instruction
@@ -184,8 +194,7 @@ class Recipe(Fragment):
             instruction=None if own is None else Instruction(own.user, own.system),
             sentences=self.sentences,
             max_new_tokens=self.generation.max_new_tokens,
-            # Of no meaning for sft; but where the model's folder names code, only the recipe can say that it is wanted.
-            segmenter=self.segmenter if self.stage == "rl" or is_reference(self.segmenter) else None,
+            segmenter=self._segmenter_of_checkpoint(),
             family=self.model.family,
             frame=self.model.frame,
             canvas=self.images.canvas,

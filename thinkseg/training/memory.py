@@ -19,6 +19,7 @@ from thinkseg.errors import InputError, RecipeError, ThinkSegError
 from thinkseg.models import loading
 from thinkseg.models.chat import render_chat, use_tokenizers_template
 from thinkseg.models.checkpoint_config import CheckpointConfig
+from thinkseg.models.engines.service import is_address
 from thinkseg.models.families import family_of
 from thinkseg.models.frames import FrameRule, frame_by_rule, frame_rule
 from thinkseg.models.reasoner import chat_messages
@@ -284,6 +285,8 @@ def _segmenter_weights(recipe: Recipe) -> float | None:
     name = recipe.segmenter
     if name in KNOWN_SEGMENTERS:
         return KNOWN_SEGMENTERS[name]
+    if is_address(name):  # in the memory of its service
+        return 0
     folder = loading.pocket_folder("segmenter") if name == loading.POCKET else Path(name)
     files = sorted(folder.glob("*.safetensors")) if folder is not None and folder.is_dir() else []
     if not files:

@@ -8,6 +8,7 @@ from pathlib import Path
 from thinkseg.data.discovery.catalog import OWN
 from thinkseg.evaluation.benchmarks import BENCHMARKS
 from thinkseg.extension import is_reference
+from thinkseg.models.engines.service import is_address
 from thinkseg.models.loading import POCKET
 from thinkseg.training.best import BEST, read_best
 from thinkseg.training.config import Recipe
@@ -28,7 +29,8 @@ def next_command(recipe: Recipe, final: Path) -> str:
     flags = ["--model", str(model)]
     if recipe.format is not None and is_reference(recipe.format):  # a checkpoint cannot have code run
         flags += ["--format", recipe.format]
-    if recipe.segmenter != POCKET and (recipe.stage == "sft" or is_reference(recipe.segmenter)):
+    unnamed = recipe.stage == "sft" or is_reference(recipe.segmenter) or is_address(recipe.segmenter)
+    if recipe.segmenter != POCKET and unnamed:
         flags += ["--segmenter", recipe.segmenter]  # which a checkpoint of rl names itself
     measured = _benchmark(recipe.data)
     if measured is None:
