@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol, runtime_checkable
 
 LINE_SECONDS = 30.0
 """Seconds between two lines, at least, where stderr is no terminal."""
+
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
 Clock = Callable[[], float]
 """Seconds since some moment."""
@@ -34,6 +38,37 @@ class TextSink(Protocol):
     def isatty(self) -> bool:
         """Whether it is a terminal."""
         ...
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Within it meters show nothing, and `tell` tells nothing."""
+    token = _QUIET.set(True)
+    try:
+        yield
+    finally:
+        _QUIET.reset(token)
+
+
+def tell(note: str) -> None:
+    """A line on stderr about what goes on, for whoever watches: no result, no warning, no error."""
+    if not _QUIET.get():
+        sys.stderr.write(f"{note}\n")
+        sys.stderr.flush()
+
+
+class _Nowhere:
+    """Takes texts and shows nothing."""
+
+    def write(self, text: str, /) -> None:
+        """Take a text."""
+
+    def flush(self) -> None:
+        """Nothing was kept."""
+
+    def isatty(self) -> bool:
+        """It is no terminal."""
+        return False
 
 
 class Meter:
@@ -61,7 +96,8 @@ class Meter:
         clock: Clock = time.monotonic,
     ) -> None:
         self._title, self._unit = title, unit
-        self._file: TextSink = sys.stderr if file is None else file
+        shown: TextSink = sys.stderr if file is None else file
+        self._file: TextSink = _Nowhere() if _QUIET.get() else shown
         self._every = every
         self._clock = clock
         self._total, self._done, self._note = total, done, ""

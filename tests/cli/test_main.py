@@ -73,11 +73,13 @@ def test_the_version_goes_to_stdout(capsys):
 
 @pytest.mark.parametrize("name", cli.VERBS)
 def test_the_help_of_every_verb_ends_with_an_example_that_its_own_parser_accepts(name, capsys):
-    assert cli.main([name, "--help"]) == 0
+    assert cli.main([name, "--help-all"]) == 0
     text = capsys.readouterr().out
     example = text[text.rindex("example") :]
     # A long command goes on in the next line after a backslash; what follows a pipe is another program's.
-    commands = [line.split("|")[0] for line in example.replace("\\\n", " ").splitlines() if f"thinkseg {name}" in line]
+    commands = [
+        re.split(r"\||> ", line)[0] for line in example.replace("\\\n", " ").splitlines() if f"thinkseg {name}" in line
+    ]
     assert commands
     for command in commands:
         words = shlex.split(command[command.index(f"thinkseg {name}") :], comments=True)

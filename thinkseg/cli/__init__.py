@@ -24,12 +24,16 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
 from thinkseg import __version__
+from thinkseg.cli.colours import RED, painted
+from thinkseg.cli.parser import Parser
 from thinkseg.errors import InputError, MalformedAnswer, ThinkSegError
 from thinkseg.machine import peak_card_memory, peak_memory
+from thinkseg.meter import quiet, tell
 from thinkseg.stopwatch import Stopwatch
 
 VERBS = {
@@ -49,13 +53,14 @@ VERBS = {
     "merge": "make one checkpoint of an adapter or of the shards of a training run",
     "push": "publish a finished checkpoint on the hub",
     "doctor": "say what is installed, which devices there are and what is missing",
+    "completion": "let a shell complete verbs, flags and files",
 }
 
 GROUPS = {
     "use a model": ("segment", "demo", "serve", "export"),
     "train one": ("quickstart", "train", "merge", "push"),
     "measure": ("evaluate", "compare", "metrics", "score", "reproduce"),
-    "what it needs": ("data", "instruction", "doctor"),
+    "what it needs": ("data", "instruction", "doctor", "completion"),
 }
 """The verbs as the help shows them, by what they are for."""
 
@@ -104,11 +109,12 @@ def create_parser(verb: str | None = None) -> argparse.ArgumentParser:
     if verb is None:
         parser = Parser(
             prog="thinkseg",
-            usage="thinkseg [-h] [-V] [-v] VERB ...",
+            usage="thinkseg [-h] [-V] [-v] [--quiet] VERB ...",
             description="Ask for something in an image in words: a large multimodal model thinks and points, a\n"
             "segmenter makes the mask. Train the model on images and masks of your own, with the mask as the reward.",
             epilog=f"{_verbs()}\n\n{BEGIN}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            is_short=True,
         )
         parser.add_argument("-V", "--version", action="version", version=f"thinkseg {__version__}")
     else:
@@ -121,16 +127,18 @@ def create_parser(verb: str | None = None) -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         module.add_arguments(parser)
-    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
+    add_common(parser)
     return parser
 
 
-class Parser(argparse.ArgumentParser):
-    """Tells a wrong call in two lines, in place of a screen of flags above them; so do the parsers of its actions."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print what is wrong and where to read on, and exit with 2."""
-        self.exit(WRONG_INPUT, f"{self.prog}: error: {message}\n'{self.prog} --help' says more\n")
+def add_common(parser: argparse.ArgumentParser, default: bool | str = False) -> None:
+    """The flags that every verb has, and every action of one: what an action is not told, its verb may be."""
+    for action in [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]:
+        for one in action.choices.values():
+            add_common(one, argparse.SUPPRESS)
+    told = "no progress and no notes on stderr; warnings and errors stay"
+    parser.add_argument("--quiet", action="store_true", default=default, help=told)
+    parser.add_argument("-v", "--verbose", action="store_true", default=default, help="show the traceback of an error")
 
 
 def _verbs() -> str:
@@ -148,7 +156,7 @@ def _dispatch(words: list[str], parts: Mapping[str, Any]) -> int:
     """Find the verb, parse its arguments and run it."""
     verb_at = next((index for index, word in enumerate(words) if not word.startswith("-")), len(words))
     parser = create_parser()
-    parser.parse_args(words[:verb_at])
+    silent = parser.parse_args(words[:verb_at]).quiet
     if verb_at == len(words):
         parser.print_help(sys.stderr)
         return WRONG_INPUT
@@ -164,10 +172,11 @@ def _dispatch(words: list[str], parts: Mapping[str, Any]) -> int:
         args.overrides = overrides
     else:
         args = verb_parser.parse_args(rest)
-    with Stopwatch(time.monotonic).running() as watch:
-        code: int = module.run(args, **parts)
-    if getattr(module, "LONG", False) and code == DONE and watch.counts:
-        sys.stderr.write(f"{watch.summary()}{_memory()}\n")
+    with quiet() if silent or args.quiet else nullcontext():
+        with Stopwatch(time.monotonic).running() as watch:
+            code: int = module.run(args, **parts)
+        if getattr(module, "LONG", False) and code == DONE and watch.counts:
+            tell(f"{watch.summary()}{_memory()}")
     return code
 
 
@@ -205,7 +214,7 @@ def _complain(sentence: str, code: int, verbose: bool) -> int:
     """Print the sentence, with the traceback before it if that is wanted, and hand the exit code through."""
     if verbose:
         traceback.print_exc()
-    sys.stderr.write(f"thinkseg: error: {sentence}\n")
+    sys.stderr.write(f"{painted('thinkseg: error:', RED, sys.stderr)} {sentence}\n")
     return code
 
 

@@ -44,7 +44,7 @@ def run_download(
     """
     from thinkseg.data.discovery.catalog import DATA_SETS, known
     from thinkseg.data.downloading.job import STATE, Download, by_hand, check_command
-    from thinkseg.meter import Meter
+    from thinkseg.meter import Meter, tell
 
     data_set = known(args.name, data_sets or DATA_SETS)
     if not data_set.archives:
@@ -53,10 +53,12 @@ def run_download(
     download = Download(data_set, args.out, args.split, args.keep)
     missing = download.missing()
     size = sum(archive.size for archive in missing)
-    print(f"{data_set.title}: {len(missing)} of {len(download.archives())} archives to get, {size / 1e9:.1f} GB, "
-          f"into '{args.out}'; licence: {data_set.licence}", file=sys.stderr)  # fmt: skip
+    tell(
+        f"{data_set.title}: {len(missing)} of {len(download.archives())} archives to get, {size / 1e9:.1f} GB, "
+        f"into '{args.out}'; licence: {data_set.licence}"
+    )
     if not missing:
-        print(f"all of it is there (to get it anew, remove '{args.out / STATE}' and what is damaged)", file=sys.stderr)
+        tell(f"all of it is there (to get it anew, remove '{args.out / STATE}' and what is damaged)")
     got = download.run(Meter, transfer)
     following = check_command(data_set, args.out, args.split)
     if args.json:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from thinkseg.cli.compare import listed
 from thinkseg.cli.data_choice import add_own_data, data_path, own_data_from
 from thinkseg.cli.model_flags import add_model_flags, config_from_flags, load_aloud
+from thinkseg.cli.parser import detail_group
 from thinkseg.data.discovery.catalog import benchmark_splits
 from thinkseg.errors import InputError
 from thinkseg.evaluation.benchmarks import BENCHMARKS, OWN_DATA
@@ -92,13 +93,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "benchmarks",
         metavar="BENCHMARK",
         nargs="*",
-        help="names of benchmarks, listed below; none for your own data, which --data names",
+        help="names of benchmarks, as --help-all lists them; none for your own data, which --data names",
     )
     parser.add_argument(
         "--data", type=data_path, metavar="ROOT", help="where the data sets are, or your own: a table, a folder, rows"
     )
-    add_own_data(parser)
-    parser.add_argument(
+    own = detail_group(parser, "data of your own", "What is said of --data where its files do not say it.")
+    add_own_data(own)
+    own.add_argument(
         "--encoding", metavar="NAME", default="", help="of tables and JSON, such as gbk (default: UTF-8, or as marked)"
     )
     parser.add_argument(
@@ -108,12 +110,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--measures", metavar="A,B,…", help="names of measures, or FILE.py:NAME (default: those of the benchmark)"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
-    parser.add_argument(
-        "--batch-size", type=int, default=16, metavar="N", help="samples that the model gets at a time (default: 16)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of benchmarks that are composed, not read (default: 0)")
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share the samples (default: 1)")
-    parser.add_argument("--shard", metavar="I/N", help="only part I of N; the last part to end reports")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--explain",
@@ -124,6 +120,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save-masks", action="store_true", help="write the predicted masks to DIR/masks, as PNG")
     parser.add_argument("--save-overlays", action="store_true", help="write images with their masks to DIR/overlays")
     parser.add_argument("--json", action="store_true", help="print the report as JSON in place of the table")
+    work = detail_group(parser, "how the work is done")
+    work.add_argument(
+        "--batch-size", type=int, default=16, metavar="N", help="samples that the model gets at a time (default: 16)"
+    )
+    work.add_argument("--seed", type=int, default=0, help="of benchmarks that are composed, not read (default: 0)")
+    work.add_argument("--processes", type=int, default=1, metavar="N", help="that share the samples (default: 1)")
+    work.add_argument("--shard", metavar="I/N", help="only part I of N; the last part to end reports")
     add_model_flags(parser)
 
 

@@ -8,6 +8,8 @@ import json
 import sys
 from pathlib import Path
 
+from thinkseg.meter import tell
+
 EXAMPLE = """\
 what it reads
   a LoRA adapter (PEFT)           adapter_config.json, adapter_model.safetensors
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     """Merge, and print where the model is."""
     from thinkseg.models.merging import merge
 
-    print(f"merging {args.source} …", file=sys.stderr)
+    tell(f"merging {args.source} …")
     merged = merge(
         args.source,
         args.out,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from thinkseg.cli.parser import detail_group
+from thinkseg.meter import tell
 
 if TYPE_CHECKING:
     from thinkseg.models.checkpoint_config import CheckpointConfig
@@ -43,8 +45,10 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", default="auto", help="of the reasoner's weights: float32, bfloat16, … (default: by the device)"
     )
-    asked = parser.add_argument_group(
-        "how the model is prompted", "What is not given comes from its thinkseg.json, or from the table of known ones."
+    asked = detail_group(
+        parser,
+        "how the model is prompted",
+        "What is not given comes from its thinkseg.json, or from the table of known ones.",
     )
     asked.add_argument(
         "--format",
@@ -98,14 +102,14 @@ def tell_of_pocket(model: str | Path) -> None:
     from thinkseg.models.loading import FOR_REAL_USE, POCKET, POCKET_IS
 
     if str(model) == POCKET:
-        print(f"{POCKET} is {POCKET_IS}; {FOR_REAL_USE}", file=sys.stderr)
+        tell(f"{POCKET} is {POCKET_IS}; {FOR_REAL_USE}")
 
 
 def load_aloud(model: str | Path, **options: Any) -> Pipeline:
     """Load a pipeline, as `load_pipeline` does, with a line on stderr."""
     from thinkseg.models.pipeline import load_pipeline
 
-    print(f"loading {model} …", file=sys.stderr)
+    tell(f"loading {model} …")
     return load_pipeline(model, **options)
 
 

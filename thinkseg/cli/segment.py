@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from thinkseg.cli.model_flags import add_model_flags, config_from_flags, load_aloud, tell_of_pocket
 from thinkseg.errors import InputError
+from thinkseg.meter import tell
 from thinkseg.stopwatch import count
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def run(args: argparse.Namespace, load: Loader | None = None) -> int:
         more = f" (and {len(failed) - 1} more that could not be read)" if len(failed) > 1 else ""
         raise InputError(f"{failed[0]}{more}")
     if len(jobs) > 1:
-        print(_summary([outcome for outcome in outcomes if outcome.error is None], len(jobs)), file=sys.stderr)
+        tell(_summary([outcome for outcome in outcomes if outcome.error is None], len(jobs)))
     for error in failed:
         print(f"not done: {error}", file=sys.stderr)
     read = any(outcome.readable for outcome in outcomes)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkseg.cli.model_flags import add_model_flags, identity, load_models, tell_of_pocket
+from thinkseg.cli.parser import detail_group
 from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="a page whose scripts may ask, such as https://label.example; may be repeated (default: none)",
     )
-    together = parser.add_argument_group("how requests are worked on together")
+    together = detail_group(parser, "how requests are worked on together")
     together.add_argument(
         "--max-batch",
         type=int,
@@ -82,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MB",
         help="memory for encodings of images that come again; 0 keeps none (default: 1024)",
     )
-    limits = parser.add_argument_group("what is taken")
+    limits = detail_group(parser, "what is taken")
     limits.add_argument("--queue", type=int, default=64, metavar="N", help="requests inside at once (default: 64)")
     limits.add_argument(
         "--timeout", type=float, default=120, metavar="S", help="seconds that a request may take (default: 120)"

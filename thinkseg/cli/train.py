@@ -4,6 +4,7 @@ Any setting of the recipe can be given as a flag by its dotted name, and wins ov
 """
 
 import argparse
+import difflib
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import thinkseg
 from thinkseg.cli.data_choice import OWN_FLAGS, add_own_data, own_data_from, told_path
+from thinkseg.cli.parser import detail_group
 from thinkseg.errors import RecipeError
+from thinkseg.meter import tell
 
 if TYPE_CHECKING:
     from thinkseg.training.config import Recipe
@@ -32,10 +35,10 @@ EXAMPLE = """\
 any setting of the recipe can be replaced: --key VALUE, with dots for sections; docs/recipes.md lists them
 
 examples:
+  thinkseg train rl pocket/rl
   thinkseg train --list
   thinkseg train --schema > recipe.schema.json
   thinkseg train rl pocket/rl --dry-run
-  thinkseg train rl pocket/rl
   thinkseg train rl recipes/pocket/rl.yaml --steps 100 --trl.learning_rate 1e-5 --output runs/try
   thinkseg train rl pocket/rl --steps 10 --profile
   thinkseg train rl pocket/rl --data parts/train.csv --output runs/mine
@@ -57,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="your own data in place of the recipe's: a table, a folder, rows, FILE.py:NAME",
     )
-    add_own_data(parser)
+    add_own_data(detail_group(parser, "data of your own", "What is said of --data where its files do not say it."))
     parser.add_argument("--list", action=ListRecipes, help="show the recipes that come with ThinkSeg, and exit")
     parser.add_argument("--schema", action=PrintSchema, help="print the JSON schema of recipes, for editors, and exit")
     parser.add_argument(
@@ -134,6 +137,7 @@ def run(args: argparse.Namespace, train: Train | None = None) -> int:
     from thinkseg.training.config import load_recipe
     from thinkseg.training.parsing import parse_overrides
 
+    _refuse_misspelt(args.overrides)
     profile = {"profile": True} if args.profile else {}
     recipe = load_recipe(args.recipe, _own_data(args) | parse_overrides(args.overrides) | profile)
     if recipe.stage != args.stage:
@@ -168,8 +172,21 @@ def run(args: argparse.Namespace, train: Train | None = None) -> int:
         return _SIGNALLED + stopped.signal
     if is_main_process():
         print(final)
-        sys.stderr.write(f"next: {next_command(recipe, final)}\n")
+        tell(f"next: {next_command(recipe, final)}")
     return 0
+
+
+def _refuse_misspelt(words: Sequence[str]) -> None:
+    """Refuse a word that is no setting and nearly a flag, before it is taken for a setting without its value."""
+    from thinkseg.cli import create_parser
+    from thinkseg.training.config import SHORT, Recipe
+
+    flags = [flag for flag in create_parser("train").flags() if flag.startswith("--")]
+    for flag in [word.partition("=")[0] for word in words if word.startswith("--")]:
+        is_setting = "." in flag or flag[2:] in {*Recipe.model_fields, *SHORT}
+        nearest = difflib.get_close_matches(flag, flags, n=1, cutoff=0.75)
+        if nearest and not is_setting:
+            raise RecipeError(f"there is no flag and no setting '{flag}'; did you mean '{nearest[0]}'?")
 
 
 def _dry_run(recipe: "Recipe") -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from thinkseg.data.synthetic.scenes import load_scenes
 from thinkseg.evaluation.provenance import command_line
+from thinkseg.meter import tell
 from thinkseg.models.pipeline import load_pipeline
 from thinkseg.quickstart.job import Tools
 from thinkseg.quickstart.options import QuickstartOptions
@@ -20,8 +20,7 @@ Say = Callable[[str], None]
 
 def say(text: str) -> None:
     """A line on stderr."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    tell(text)
 
 
 def create_tools(options: QuickstartOptions, recipe: Recipe, say: Say = say) -> Tools:
