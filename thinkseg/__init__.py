@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from thinkseg.results.result import Result
     from thinkseg.rewards.part import reward
     from thinkseg.serving.batch import Outcome
+    from thinkseg.serving.client import AsyncClient, Client
     from thinkseg.serving.jobs import Job
     from thinkseg.types import Answer, Box, Completion, Instruction, ObjectPrompt, Point, Prediction, Sample, Size
 
@@ -47,7 +48,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Answer",
+    "AsyncClient",
     "Box",
+    "Client",
     "Completion",
     "Instruction",
     "Job",
@@ -162,6 +165,8 @@ def load(
 
 
 _HOMES = {
+    "AsyncClient": "thinkseg.serving.client",
+    "Client": "thinkseg.serving.client",
     "Job": "thinkseg.serving.jobs",
     "Outcome": "thinkseg.serving.batch",
     "Result": "thinkseg.results.result",

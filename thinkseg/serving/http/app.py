@@ -18,11 +18,11 @@ from starlette.middleware.cors import CORSMiddleware
 import thinkseg
 from thinkseg.serving.http.errors import ServiceError, answer_error
 from thinkseg.serving.http.gate import Access, Gate
-from thinkseg.serving.http.routes import Desk, create_router
+from thinkseg.serving.http.routes import FrontDesk, create_router
 from thinkseg.serving.http.service import Service
 
-CreateRouter = Callable[[Desk], APIRouter]
-"""Makes the routes of a protocol, which are answered by what a `Desk` gives."""
+CreateRouter = Callable[[FrontDesk], APIRouter]
+"""Makes the routes of a protocol, which are answered by what a `FrontDesk` gives."""
 
 
 def create_app(
@@ -49,7 +49,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.service = service
-    desk = Desk(service)
+    desk = FrontDesk(service)
     for create in (*routers, create_router):
         app.include_router(create(desk))
     for kind in (ServiceError, HTTPException):

@@ -23,7 +23,7 @@ from thinkseg.serving.http.describing import body, content_types, errors
 from thinkseg.serving.http.errors import ServiceError, explained
 from thinkseg.serving.http.leaving import ClientLeftError, while_connected
 from thinkseg.serving.http.reading import Images, check_image, read_masks, read_segment
-from thinkseg.serving.http.service import Listener, Service, Timings
+from thinkseg.serving.http.service import RequestListener, Service, Timings
 from thinkseg.serving.http.streaming import MEDIA_TYPE, EventStream, Told
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
@@ -34,7 +34,7 @@ _LEFT = 499
 """The status of an answer that nobody waits for, as nginx has it."""
 
 
-class Desk:
+class FrontDesk:
     """Reads requests about images, and answers them with a service; also for routers of other protocols.
 
     Args:
@@ -76,7 +76,7 @@ class Desk:
             raise ServiceError("bad_request", "the request is cut short") from error
 
     async def segment(
-        self, content: bytes, query: str, listener: Callable[[Size], Listener] | None = None
+        self, content: bytes, query: str, listener: Callable[[Size], RequestListener] | None = None
     ) -> tuple[Result, Timings]:
         """What the models find; it takes a slot while it works.
 
@@ -122,7 +122,7 @@ class Desk:
             return await self._images.decode(content), timings
 
 
-def create_router(desk: Desk) -> APIRouter:
+def create_router(desk: FrontDesk) -> APIRouter:
     """The service's own routes."""
     service = desk.service
     router = APIRouter()

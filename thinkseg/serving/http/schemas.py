@@ -79,14 +79,14 @@ class MasksRequest(_Wire):
     """Each a list of objects; there may be none, and one may have none."""
 
 
-class Size(_Wire):
+class SizeRecord(_Wire):
     """Of an image, in pixels."""
 
     width: int
     height: int
 
 
-class RunLengths(_Wire):
+class RunLengthsRecord(_Wire):
     """A mask as COCO writes it."""
 
     size: list[int]
@@ -108,7 +108,7 @@ class FoundObjectRecord(_Wire):
     """Pixels of the mask."""
     score: float | None
     """The segmenter's own estimate of the mask's IoU, from 0 to 1."""
-    mask: RunLengths
+    mask: RunLengthsRecord
     polygons: list[list[list[float]]] | None = None
     """Where they are asked for: of each part of the mask its corners, [x, y]."""
 
@@ -144,7 +144,7 @@ class SegmentAnswer(_Wire):
 
     image: str
     query: str
-    size: Size
+    size: SizeRecord
     thinking: str | None
     """None where the text could not be read."""
     nothing_there: bool
@@ -155,7 +155,7 @@ class SegmentAnswer(_Wire):
     """Why there is no answer: the reasoner's text is not one, or is cut off."""
     failure_detail: str | None
     completion: CompletionRecord
-    frame: Size | None
+    frame: SizeRecord | None
     """In which the reasoner gave coordinates; those here are in pixels of the image."""
     model: ModelRecord
     timings: TimingsRecord
@@ -164,7 +164,7 @@ class SegmentAnswer(_Wire):
 class MaskRecord(_Wire):
     """The mask of an object."""
 
-    mask: RunLengths
+    mask: RunLengthsRecord
     score: float | None
     """The segmenter's own estimate of the mask's IoU, from 0 to 1."""
 

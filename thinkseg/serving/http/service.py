@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from PIL import Image
 
@@ -21,7 +21,7 @@ from thinkseg.models.base import segment_images
 from thinkseg.models.listening import complete
 from thinkseg.models.pipeline import Pipeline, prediction_of
 from thinkseg.models.prompting import remembering
-from thinkseg.serving.http.batching import MOST_GIVEN_UP, Batcher, Job, StalledError
+from thinkseg.serving.http.batching import MOST_GIVEN_UP, Batcher, StalledError, Wanted
 from thinkseg.serving.http.errors import ServiceError
 from thinkseg.serving.http.limits import Batching, Limits
 from thinkseg.serving.http.metrics import Metrics
@@ -37,7 +37,8 @@ _WEIGHT = 0.2
 """Of the latest request in the running mean of seconds."""
 
 
-class Listener(Protocol):
+@runtime_checkable
+class RequestListener(Protocol):
     """Whoever wants to hear of a request before it is answered."""
 
     def wrote(self, text: str) -> None:
@@ -50,11 +51,11 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class ToComplete:
     """What the reasoner is asked for somebody."""
 
     request: Request
-    listener: Listener | None
+    listener: RequestListener | None
 
 
 @dataclass(slots=True)
@@ -109,7 +110,7 @@ class Service:
         self.inside = 0
         self._pixels = 0
         self._mean = 1.0
-        self._reasoner: Batcher[Asked, Completion] = Batcher(
+        self._reasoner: Batcher[ToComplete, Completion] = Batcher(
             "reasoner", self._complete, batching, self._counter("reasoner")
         )
         self._segmenter: Batcher[tuple[Image.Image, Sequence[Answer]], list[Segmentation]] = Batcher(
@@ -154,7 +155,7 @@ class Service:
             self._mean += _WEIGHT * (time.monotonic() - began - self._mean)
 
     async def segment(
-        self, image: Image.Image, query: str, listener: Listener | None = None, timings: Timings | None = None
+        self, image: Image.Image, query: str, listener: RequestListener | None = None, timings: Timings | None = None
     ) -> Prediction:
         """What `Pipeline.segment` predicts; whoever cancels this leaves, and takes no more of the models' time.
 
@@ -171,7 +172,7 @@ class Service:
         timings = timings or Timings()
         sample = Sample("request", image, query)
         with timings.of("reasoner"):
-            asked = Asked(self.pipeline.request(image, sample), listener)
+            asked = ToComplete(self.pipeline.request(image, sample), listener)
             completion = await _result(self._reasoner.submit(asked))
         outcome = await asyncio.to_thread(self.pipeline.read, completion, image)
         found: Segmentation | None = None
@@ -204,7 +205,7 @@ class Service:
         """Seconds in which a place is likely to come free: what a request takes now."""
         return max(1, math.ceil(self._mean))
 
-    def _complete(self, jobs: Sequence[Job[Asked, Completion]], live: Callable[[], None]) -> list[Completion]:
+    def _complete(self, jobs: Sequence[Wanted[ToComplete, Completion]], live: Callable[[], None]) -> list[Completion]:
         def listen(number: int, text: str) -> bool:
             live()
             job = jobs[number]
@@ -217,7 +218,7 @@ class Service:
         return complete(self.pipeline.reasoner, [job.what.request for job in jobs], listen)
 
     def _segment(
-        self, jobs: Sequence[Job[tuple[Image.Image, Sequence[Answer]], list[Segmentation]]], _: Callable[[], None]
+        self, jobs: Sequence[Wanted[tuple[Image.Image, Sequence[Answer]], list[Segmentation]]], _: Callable[[], None]
     ) -> list[list[Segmentation]]:
         return segment_images(self.pipeline.segmenter, [job.what for job in jobs])
 

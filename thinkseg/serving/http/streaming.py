@@ -35,14 +35,14 @@ class Told:
         return self
 
     def wrote(self, text: str) -> None:
-        """As `service.Listener`; in the thread of the model."""
+        """As `service.RequestListener`; in the thread of the model."""
         thought = thinking_so_far(text)
         if len(thought) > len(self._thought):
             piece, self._thought = thought[len(self._thought) :], thought
             self._loop.call_soon_threadsafe(self.events.put_nowait, event("thinking", {"text": piece}))
 
     def read(self, answer: Answer) -> None:
-        """As `service.Listener`."""
+        """As `service.RequestListener`."""
         self.events.put_nowait(event("boxes", boxes_record(answer, self._size)))
 
 
