@@ -1,4 +1,4 @@
-"""The service as a client meets it, over real sockets: what is answered, and what happens under load and to the slow."""
+"""The service as a client meets it, over real sockets: what is answered, under load too."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from thinkseg.serving.http.gate import Access
 from thinkseg.serving.http.limits import Batching, Limits
 from thinkseg.serving.http.schemas import MasksAnswer, ModelsAnswer, SegmentAnswer
 
-from .conftest import PNG, SAID, Scripted, ask, fake_pipeline, file_of, serving, until
+from .conftest import HTTP, PNG, SAID, Scripted, ask, fake_pipeline, file_of, serving, until
 
 TEXT = b64encode(PNG).decode()
 
@@ -52,7 +52,7 @@ def test_a_query_is_answered_with_the_thinking_the_objects_and_their_masks(url: 
 def test_json_with_an_image_in_base64_or_a_data_url_is_answered_as_a_form_is(url: str) -> None:
     expected = ask(url).json()["objects"]
     for image in (TEXT, f"data:image/png;base64,{TEXT}"):
-        answer = httpx.post(f"{url}/v1/segment", json={"image": image, "query": "the red thing"})
+        answer = HTTP.post(f"{url}/v1/segment", json={"image": image, "query": "the red thing"})
         assert answer.json()["objects"] == expected
 
 
@@ -85,7 +85,7 @@ def test_a_completion_that_cannot_be_read_is_an_answer_that_says_so() -> None:
         drawn = ask(url, "babble", output="mask")
         assert drawn.headers["X-ThinkSeg-Failure"] == "malformed_answer"
         assert not np.asarray(Image.open(BytesIO(drawn.content))).any()
-        assert 'thinkseg_failures_total{failure="malformed_answer"} 2.0' in httpx.get(f"{url}/metrics").text
+        assert 'thinkseg_failures_total{failure="malformed_answer"} 2.0' in HTTP.get(f"{url}/metrics").text
 
 
 def events(answer: httpx.Response) -> list[tuple[str, Any]]:
@@ -113,7 +113,7 @@ def test_a_stream_that_cannot_begin_is_refused_with_its_status(url: str) -> None
 
 def test_boxes_and_points_are_answered_with_masks_answer_by_answer(url: str) -> None:
     objects = [{"box": [1, 1, 8, 8]}, {"points": [[4, 4, 1], [15, 4, 0]]}]
-    answer = httpx.post(f"{url}/v1/masks", json={"image": TEXT, "answers": [objects, [], objects[:1]]})
+    answer = HTTP.post(f"{url}/v1/masks", json={"image": TEXT, "answers": [objects, [], objects[:1]]})
     assert answer.status_code == 200
     found = MasksAnswer.model_validate_json(answer.content, strict=True)
     assert found.size == [20, 10]
@@ -124,19 +124,19 @@ def test_boxes_and_points_are_answered_with_masks_answer_by_answer(url: str) -> 
 
 
 def test_it_says_which_models_it_has_and_how_it_is(url: str) -> None:
-    models = ModelsAnswer.model_validate(httpx.get(f"{url}/v1/models").json())
+    models = ModelsAnswer.model_validate(HTTP.get(f"{url}/v1/models").json())
     assert models.segmenter.masks == "single"
     assert models.limits["formats"] == ["PNG", "JPEG", "WEBP"]
-    assert httpx.get(f"{url}/health").json()["status"] == "UP"
-    assert httpx.get(f"{url}/ready").json()["status"] == "READY"
+    assert HTTP.get(f"{url}/health").json()["status"] == "UP"
+    assert HTTP.get(f"{url}/ready").json()["status"] == "READY"
 
 
 def test_figures_for_prometheus_count_requests_and_batches() -> None:
     with serving(fake_pipeline()) as (url, _, _):
         ask(url)
         ask(url, image=b"no image")
-        httpx.get(f"{url}/no/such/path")
-        told = httpx.get(f"{url}/metrics").text
+        HTTP.get(f"{url}/no/such/path")
+        told = HTTP.get(f"{url}/metrics").text
     assert 'thinkseg_requests_total{route="/v1/segment",status="200"} 1.0' in told
     assert 'thinkseg_requests_total{route="/v1/segment",status="400"} 1.0' in told
     assert 'thinkseg_requests_total{route="other",status="404"} 1.0' in told
@@ -147,10 +147,10 @@ def test_figures_for_prometheus_count_requests_and_batches() -> None:
 def test_many_at_once_are_worked_on_together_and_each_gets_its_own_answer() -> None:
     reasoner = Scripted()
     sizes = [(20 + number, 10) for number in range(12)]
-    with serving(fake_pipeline(reasoner), batching=Batching(most=8, wait=0.05)) as (url, _, _):
-        with ThreadPoolExecutor(12) as pool:
-            images = [file_of(Image.new("RGB", size)) for size in sizes]
-            answers = list(pool.map(lambda image: ask(url, "slow", image).json(), images))
+    images = [file_of(Image.new("RGB", size)) for size in sizes]
+    together = Batching(most=8, wait=0.05)
+    with serving(fake_pipeline(reasoner), batching=together) as (url, _, _), ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda image: ask(url, "slow", image).json(), images))
     assert [(told["size"]["width"], told["size"]["height"]) for told in answers] == sizes
     assert sum(reasoner.batches) == 12
     assert len(reasoner.batches) <= 6
@@ -158,10 +158,10 @@ def test_many_at_once_are_worked_on_together_and_each_gets_its_own_answer() -> N
 
 
 def test_a_request_that_raises_harms_only_itself_and_tells_nothing_of_the_machine() -> None:
-    with serving(fake_pipeline(Scripted()), batching=Batching(most=8, wait=0.2)) as (url, _, _):
-        with ThreadPoolExecutor(6) as pool:
-            asked = ["slow", "raise", "slow", "slow", "raise", "slow"]
-            answers = list(pool.map(lambda query: ask(url, query), asked))
+    asked = ["slow", "raise", "slow", "slow", "raise", "slow"]
+    together = Batching(most=8, wait=0.2)
+    with serving(fake_pipeline(Scripted()), batching=together) as (url, _, _), ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda query: ask(url, query), asked))
     assert [answer.status_code for answer in answers] == [200, 500, 200, 200, 500, 200]
     assert error_of(answers[1]) == (500, "internal")
     assert "secret" not in answers[1].text
@@ -212,7 +212,7 @@ def test_a_client_that_goes_away_stops_its_generation(path: str) -> None:
         time.sleep(0.1)
         assert reasoner.tokens <= written + 1
         assert written < 200
-        assert "thinkseg_clients_left_total 1.0" in httpx.get(f"{url}/metrics").text
+        assert "thinkseg_clients_left_total 1.0" in HTTP.get(f"{url}/metrics").text
 
 
 def test_a_full_queue_answers_429_and_says_when_to_come_again() -> None:
@@ -224,8 +224,8 @@ def test_a_full_queue_answers_429_and_says_when_to_come_again() -> None:
             refused = ask(url)
             assert error_of(refused) == (429, "busy")
             assert int(refused.headers["Retry-After"]) >= 1
-            assert httpx.get(f"{url}/ready").status_code == 503
-            assert httpx.get(f"{url}/health").status_code == 200
+            assert HTTP.get(f"{url}/ready").status_code == 503
+            assert HTTP.get(f"{url}/health").status_code == 200
         assert [future.result().status_code for future in inside] == [200, 200]
         assert ask(url).status_code == 200
 
@@ -256,7 +256,7 @@ def test_a_service_that_is_told_to_end_answers_what_it_has_begun_and_takes_no_mo
 
 def _is_up(url: str) -> bool:
     try:
-        httpx.get(f"{url}/health", timeout=5)
+        HTTP.get(f"{url}/health", timeout=5)
     except httpx.HTTPError:
         return False
     return True
@@ -264,47 +264,45 @@ def _is_up(url: str) -> bool:
 
 def test_requests_need_the_key_where_there_is_one_however_they_bring_it() -> None:
     with serving(fake_pipeline(), access=Access(key="open sesame")) as (url, _, _):
-        refused = httpx.get(f"{url}/v1/models")
+        refused = HTTP.get(f"{url}/v1/models")
         assert error_of(refused) == (401, "unauthorized")
         assert refused.headers["WWW-Authenticate"].startswith("Bearer")
-        for wrong in ("Bearer open", "Bearer ", "Basic eDp5", "Basic ?", "open sesame"):
-            assert httpx.get(f"{url}/metrics", headers={"Authorization": wrong}).status_code == 401
-        assert httpx.get(f"{url}/v1/models", headers={"Authorization": "Bearer open sesame"}).status_code == 200
-        assert httpx.get(f"{url}/v1/models", auth=("anybody", "open sesame")).status_code == 200
-        assert httpx.get(f"{url}/health").status_code == 200
-        assert httpx.get(f"{url}/ready").status_code == 200
+        for wrong in ("Bearer open", "Bearer", "Basic eDp5", "Basic ?", "open sesame"):
+            assert HTTP.get(f"{url}/metrics", headers={"Authorization": wrong}).status_code == 401
+        assert HTTP.get(f"{url}/v1/models", headers={"Authorization": "Bearer open sesame"}).status_code == 200
+        assert HTTP.get(f"{url}/v1/models", auth=("anybody", "open sesame")).status_code == 200
+        assert HTTP.get(f"{url}/health").status_code == 200
+        assert HTTP.get(f"{url}/ready").status_code == 200
 
 
-@pytest.mark.parametrize(
-    "headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}]
-)
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}])
 def test_a_page_of_somebody_elses_cannot_ask(url: str, headers: dict[str, str]) -> None:
-    answer = httpx.get(f"{url}/v1/models", headers=headers)
+    answer = HTTP.get(f"{url}/v1/models", headers=headers)
     assert error_of(answer) == (403, "forbidden")
     assert "access-control-allow-origin" not in answer.headers
 
 
 def test_a_page_that_is_named_may_ask_and_no_other() -> None:
     with serving(fake_pipeline(), access=Access(origins=("https://label.example",))) as (url, _, _):
-        own = httpx.get(f"{url}/v1/models", headers={"Origin": "https://label.example"})
+        own = HTTP.get(f"{url}/v1/models", headers={"Origin": "https://label.example"})
         assert own.headers["access-control-allow-origin"] == "https://label.example"
-        other = httpx.get(f"{url}/v1/models", headers={"Origin": "https://evil.example"})
+        other = HTTP.get(f"{url}/v1/models", headers={"Origin": "https://evil.example"})
         assert other.status_code == 403
         asked = {"Origin": "https://label.example", "Access-Control-Request-Method": "POST"}
-        assert httpx.options(f"{url}/v1/segment", headers=asked).status_code == 200
+        assert HTTP.options(f"{url}/v1/segment", headers=asked).status_code == 200
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read() -> None:
     with serving(fake_pipeline(), limits=Limits(image_bytes=1000)) as (url, service, _):
         most = service.limits.body_bytes
-        told = httpx.post(f"{url}/v1/segment", content=b"{", headers={"Content-Length": str(most + 1)})
+        told = HTTP.post(f"{url}/v1/segment", content=b"{", headers={"Content-Length": str(most + 1)})
         assert error_of(told) == (413, "too_large")
 
         def endless() -> Any:
             for _ in range(most // 1000 + 2):
                 yield bytes(1000)
 
-        answer = httpx.post(f"{url}/v1/segment", content=endless(), headers={"Content-Type": "application/json"})
+        answer = HTTP.post(f"{url}/v1/segment", content=endless(), headers={"Content-Type": "application/json"})
         assert error_of(answer) == (413, "too_large")
         assert ask(url).status_code == 200
 
@@ -317,6 +315,6 @@ def test_a_request_that_never_ends_is_given_up() -> None:
             yield b"{"
             go_on.wait(5)
 
-        answer = httpx.post(f"{url}/v1/segment", content=slow(), headers={"Content-Type": "application/json"})
+        answer = HTTP.post(f"{url}/v1/segment", content=slow(), headers={"Content-Type": "application/json"})
         go_on.set()
         assert error_of(answer) == (408, "slow_request")

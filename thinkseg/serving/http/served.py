@@ -56,8 +56,8 @@ class Served:
 def public_name(name: str) -> str:
     """A model's name for strangers: of a folder or a file of one's own the last part, a hub id as it is.
 
-    >>> public_name("/home/me/segmenters.py:Mine"), public_name("geshang/Seg-R1-3B")
-    ('segmenters.py:Mine', 'geshang/Seg-R1-3B')
+    >>> public_name("/models/mine.py:Mine"), public_name("geshang/Seg-R1-3B")
+    ('mine.py:Mine', 'geshang/Seg-R1-3B')
     """
     is_here = is_reference(name) or Path(name).is_absolute() or Path(name).expanduser().exists()
     return Path(name).name if is_here else name
