@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from thinkseg.api.evaluate import evaluate
     from thinkseg.api.export import export
     from thinkseg.api.instruction import instruction
-    from thinkseg.api.label import label
     from thinkseg.api.measure import measure, measure_folders
     from thinkseg.api.reproduce import reproduce
     from thinkseg.api.score import score
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
     from thinkseg.serving.batch import Outcome
     from thinkseg.serving.client import AsyncClient, Client
     from thinkseg.serving.jobs import Job
-    from thinkseg.serving.labelling.labelled import Labelled
     from thinkseg.types import Answer, Box, Completion, Instruction, ObjectPrompt, Point, Prediction, Sample, Size
 
 __version__ = "0.1.0"
@@ -56,7 +54,6 @@ __all__ = [
     "Completion",
     "Instruction",
     "Job",
-    "Labelled",
     "ObjectPrompt",
     "Outcome",
     "Point",
@@ -71,7 +68,6 @@ __all__ = [
     "evaluate",
     "export",
     "instruction",
-    "label",
     "load",
     "measure",
     "measure_folders",
@@ -172,7 +168,6 @@ _HOMES = {
     "AsyncClient": "thinkseg.serving.client",
     "Client": "thinkseg.serving.client",
     "Job": "thinkseg.serving.jobs",
-    "Labelled": "thinkseg.serving.labelling.labelled",
     "Outcome": "thinkseg.serving.batch",
     "Result": "thinkseg.results.result",
     "Run": "thinkseg.evaluation.run",
@@ -180,7 +175,6 @@ _HOMES = {
     "evaluate": "thinkseg.api.evaluate",
     "export": "thinkseg.api.export",
     "instruction": "thinkseg.api.instruction",
-    "label": "thinkseg.api.label",
     "measure": "thinkseg.api.measure",
     "measure_folders": "thinkseg.api.measure",
     "reproduce": "thinkseg.api.reproduce",

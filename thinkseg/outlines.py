@@ -45,6 +45,16 @@ def polygons_from_mask(mask: Bool[np.ndarray, "height width"], tolerance: float 
     return [joined([rim, *inside]) for rim, inside in zip(rims, holes, strict=True) if rim is not None]
 
 
+def rings_from_mask(mask: Bool[np.ndarray, "height width"], tolerance: float = 0.0) -> list[Ring]:
+    """All rings of a mask, those around its holes apart: for whoever draws outlines, or fills by the even-odd rule.
+
+    Args:
+        mask: at any size.
+        tolerance: as for `polygons_from_mask`.
+    """
+    return [_simplified(ring, tolerance) for ring, _ in _rings(mask)]
+
+
 def joined(rings: Sequence[Ring]) -> Ring:
     """One polygon of several rings: from each to the next goes a line that is walked back in the end.
 

@@ -1,7 +1,5 @@
-"""The demo without a browser: what its handlers do, and that it keeps to this machine. With one: `test_page.py`."""
+"""How the demo is started, and that it keeps to this machine. What it answers is in `page/`, and in `test_page.py`."""
 
-import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,105 +12,16 @@ from PIL import Image
 from thinkseg.answers import get_format
 from thinkseg.cli import main
 from thinkseg.errors import MissingExtraError
-from thinkseg.imaging import load_image, load_mask
+from thinkseg.imaging import load_image
 from thinkseg.models.pipeline import Pipeline
-from thinkseg.serving import demo
-from thinkseg.serving.demo import Address, Desk, require_gradio
+from thinkseg.serving.demo import Address
 from thinkseg.serving.examples import write_examples
-from thinkseg.serving.guarding import Store
-from thinkseg.serving.showing import Shown
+from thinkseg.serving.page.web import require_gradio
 from thinkseg.testing import FakeReasoner, FakeSegmenter
-from thinkseg.types import Request
-
-ANSWER = "<think>there</think><bbox>[1,1,8,8]</bbox><points>[[4,4]]</points><labels>[1]</labels>"
 
 
-def fake(said: str = ANSWER) -> Pipeline:
-    return Pipeline(FakeReasoner(lambda _: said), FakeSegmenter(), get_format("seg-r1"))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "files")
-
-
-@pytest.fixture
-def photo(store: Store) -> str:
-    path = store.new_folder(None) / "photo.png"
-    path.parent.mkdir(parents=True)
-    Image.new("RGB", (10, 10)).save(path)
-    return str(path)
-
-
-def test_only_the_files_of_the_last_answers_are_kept(photo: str, store: Store) -> None:
-    desk = Desk(fake(), store)
-    pages = [desk.answer(photo, "x") for _ in range(demo._KEPT_ANSWERS + 2)]
-    exist = [page.mask is not None and page.mask.exists() for page in pages]
-    assert exist == [False, False, *[True] * demo._KEPT_ANSWERS]
-
-
-def test_an_answers_files_say_which_model_it_was_and_not_where_the_upload_lay(photo: str, store: Store) -> None:
-    page = Desk(fake(), store, {"name": "fake"}).answer(photo, "the ball")
-    assert page.record is not None
-    record = json.loads(page.record.read_text())
-    assert (record["query"], record["image"], record["model"]) == ("the ball", "photo.png", {"name": "fake"})
-    assert page.mask is not None
-    assert load_mask(page.mask).sum() == 64
-    assert page.index is not None
-    assert page.index.exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "query", "sentence"),
-    [
-        (None, "x", "choose an image first"),
-        ("gone.png", "x", "choose an image first"),
-        ("broken.png", "x", "is not an image of a kind that can be read"),
-        ("photo.png", " ", "the query is empty"),
-    ],
-)
-def test_what_is_wrong_with_a_request_is_a_sentence(
-    photo: str, store: Store, name: str | None, query: str, sentence: str
-) -> None:
-    folder = Path(photo).parent
-    (folder / "broken.png").write_text("no image")
-    page = Desk(fake(), store).answer(str(folder / name) if name else None, query)
-    assert 'class="verdict error"' in page.verdict_html
-    assert sentence in page.verdict_html
-    assert str(folder) not in page.verdict_html
-    assert page == Shown(None, page.verdict_html)
-    assert list(store.folder.iterdir()) == [folder]
-
-
-def test_only_what_was_uploaded_can_be_asked_about_and_no_request_learns_which_files_there_are(
-    photo: str, store: Store, tmp_path: Path
-) -> None:
-    shutil.copy(photo, tmp_path / "private.png")
-    (Path(photo).parent / "link.png").symlink_to(tmp_path / "private.png")
-    elsewhere = [
-        str(tmp_path / "private.png"),
-        str(tmp_path / "no-such-file.png"),
-        f"{photo}/../../../private.png",
-        str(Path(photo).parent / "link.png"),
-        str(store.folder),
-        "http://127.0.0.1:9/photo.png",
-        "a\0b",
-        "/dev/zero",
-    ]
-    desk = Desk(fake(), store)
-    assert {desk.answer(path, "x") for path in elsewhere} == {desk.answer(None, "x")}
-    assert desk.answer(photo, "x").record is not None
-
-
-def test_a_fault_of_the_machine_is_a_sentence_and_is_logged(
-    photo: str, store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(_: Request) -> str:
-        raise RuntimeError("out of <memory>")
-
-    page = Desk(Pipeline(FakeReasoner(fail), FakeSegmenter(), get_format("seg-r1")), store).answer(photo, "x")
-    assert "RuntimeError: out of &lt;memory&gt;. The server&#x27;s log has more." in page.verdict_html
-    assert "Traceback" in caplog.text
+def fake() -> Pipeline:
+    return Pipeline(FakeReasoner([]), FakeSegmenter(), get_format("seg-r1"))
 
 
 def test_the_examples_are_scenes_with_their_requests_and_one_asks_for_what_is_not_there(tmp_path: Path) -> None:
@@ -139,18 +48,48 @@ def test_the_flags_reach_the_page_and_loopback_without_a_tunnel_is_the_default(
     pipeline = fake()
     parts = {
         "load": lambda *_a, **_o: pipeline,
-        "serve": lambda given, address, **options: asked.update(options, pipeline=given, address=address),
+        "serve": lambda choices, address, furnishing, **_: asked.update(
+            choices=choices, address=address, furnishing=furnishing
+        ),
     }
     assert main(["demo"], **parts) == 0
-    assert asked["pipeline"] is pipeline
+    assert asked["choices"].pipeline(asked["choices"].first) is pipeline
     assert asked["address"] == Address("127.0.0.1", None, False)
-    assert asked["about"].startswith("model pocket · segmenter pocket · a small model for trying things out")
+    assert asked["furnishing"].about.startswith("model pocket · segmenter pocket · a small model for trying things out")
     assert capsys.readouterr().err.startswith("pocket is a small model for trying things out")
     assert main(["demo", "--host", "0.0.0.0", "--port", "8123", "--share", "--segmenter", "grabcut"], **parts) == 0
     assert asked["address"] == Address("0.0.0.0", 8123, True)
-    assert asked["model"]["segmenter"] == "grabcut"
+    assert asked["choices"].identity(asked["choices"].first)["segmenter"] == "grabcut"
     assert "can be reached from other machines" in capsys.readouterr().err
     assert main(["demo", "--port", "70000"], **parts) == 2
+
+
+def test_what_visitors_choose_among_is_what_the_flags_say(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 6)).save(tmp_path / "one.png")
+    (tmp_path / "table.csv").write_text("image,query\none.png,the dot\n")
+    asked: dict[str, Any] = {}
+    loaded: list[str] = []
+
+    def load(model: str, **_: Any) -> Pipeline:
+        loaded.append(str(model))
+        return fake()
+
+    flags = ["--also-segmenter", "grabcut", "--also-format", "seg-zero", "--examples", str(tmp_path / "table.csv")]
+    words = ["demo", "--model", "pocket", "--also-model", str(tmp_path / "none"), *flags]
+    assert main(words, load=load, serve=lambda *_a, **_o: None) == 2  # there is no such model
+
+    def serve(choices: Any, _address: Any, furnishing: Any, **_: Any) -> None:
+        asked.update(choices=choices, furnishing=furnishing)
+
+    assert main(["demo", *flags], load=load, serve=serve) == 0
+    assert loaded == ["pocket"]
+    assert asked["choices"].segmenter_names == ["the model's own", "grabcut"]
+    assert asked["choices"].format_names == ["the model's own", "seg-zero"]
+    examples = asked["furnishing"].examples(tmp_path / "copied")
+    assert [(example.image.name, example.query) for example in examples] == [("one.png", "the dot")]
+    assert main(["demo", "--also-format", "prose"], load=load) == 2
+    assert main(["demo", "--run", str(tmp_path)], load=load) == 2
+    assert main(["demo", "--examples", str(tmp_path / "none.csv")], load=load) == 2
 
 
 def test_importing_the_rooms_loads_neither_gradio_nor_pytorch() -> None:
@@ -164,7 +103,8 @@ import sys, threading, urllib.request
 from thinkseg.answers import get_format
 from thinkseg.errors import InputError
 from thinkseg.models.pipeline import Pipeline
-from thinkseg.serving.demo import Address, serve
+from thinkseg.serving.demo import Address, Furnishing, serve
+from thinkseg.serving.page.choices import Choices
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 
 pipeline = Pipeline(FakeReasoner([]), FakeSegmenter(), get_format("seg-r1"))
@@ -176,7 +116,8 @@ def look(url, public):
     stop.set()
 
 try:
-    serve(pipeline, Address(port=int(sys.argv[1])), examples=lambda folder: [], ready=look, stop=stop)
+    furnishing = Furnishing(examples=lambda folder: [])
+    serve(Choices.of(pipeline), Address(port=int(sys.argv[1])), furnishing, ready=look, stop=stop)
 except InputError as error:
     print("InputError:", error)
 """

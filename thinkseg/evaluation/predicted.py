@@ -25,8 +25,8 @@ def is_run(folder: Path) -> bool:
     return (folder / HEADER).is_file() and (folder / PREDICTIONS).is_file()
 
 
-def predicted_samples(run: Run, images: str = "") -> LazySamples:
-    """The samples of a run with its predictions as targets; those whose text could not be read are left out.
+def evaluated_samples(run: Run, images: str = "") -> Sequence[Sample]:
+    """The samples that a run was evaluated on, in the order of its records and perhaps more behind them.
 
     Args:
         run: whose benchmark is on disk where it was, or is composed.
@@ -51,11 +51,24 @@ def predicted_samples(run: Run, images: str = "") -> LazySamples:
     if isinstance(samples, Listing | ProtocolSamples):
         for place, record in enumerate(run.records):
             entry = samples.entry(place)
-            _check(record, record.id if entry is None else entry.id)
-    return _Predicted(samples, run.records)
+            check_same(record, record.id if entry is None else entry.id)
+    return samples
 
 
-def _check(record: PredictionRecord, identifier: str) -> None:
+def predicted_samples(run: Run, images: str = "") -> LazySamples:
+    """The samples of a run with its predictions as targets; those whose text could not be read are left out.
+
+    Args, Raises: as `evaluated_samples`.
+    """
+    return _Predicted(evaluated_samples(run, images), run.records)
+
+
+def check_same(record: PredictionRecord, identifier: str) -> None:
+    """Make sure that a record is of a sample.
+
+    Raises:
+        DataError: it is of another one.
+    """
     if record.id != identifier:
         raise DataError(
             f"the data of this evaluation have changed: expected sample '{record.id}', found '{identifier}'"
@@ -81,7 +94,7 @@ class _Predicted(LazySamples):
         """The image of a sample, its query and what was predicted."""
         place = self._places[index]
         record, sample = self._records[place], self._samples[place]
-        _check(record, sample.id)
+        check_same(record, sample.id)
         mask = record.mask
         instances = mask[None] if len(record.objects) == 1 and mask.any() else None
         return Sample(record.id, sample.image, record.query, mask, instances=instances, task=record.task)

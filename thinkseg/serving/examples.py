@@ -1,5 +1,9 @@
-"""Images with requests to begin with: held-out scenes of the pocket distribution, one for each kind of request."""
+"""Images with requests to begin with: held-out scenes of the pocket distribution, one for each kind of request, or
+what a table of the user's own names.
+"""
 
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +12,10 @@ from PIL import Image
 from thinkseg.data.synthetic.assets import load_assets
 from thinkseg.data.synthetic.queries import Task
 from thinkseg.data.synthetic.scenes import create_scene
+from thinkseg.data.writers.names import Names
 from thinkseg.errors import DataError
+from thinkseg.imaging import read_header
+from thinkseg.serving.jobs import list_jobs
 
 _SEED = 11
 
@@ -45,3 +52,25 @@ def write_examples(folder: Path) -> list[Example]:
         Image.fromarray(scene.image).save(path)
         examples.append(Example(path, scene.query.text))
     return examples
+
+
+def read_examples(table: str | Path) -> Callable[[Path], list[Example]]:
+    """The examples that a table, or whatever else names images with queries (`thinkseg.serving.jobs`), brings.
+
+    Raises:
+        InputError: it names nothing, an image is not there, or one has no query.
+    """
+    jobs = list_jobs([table])
+    for job in jobs:
+        read_header(job.image)
+
+    def copy(folder: Path) -> list[Example]:
+        folder.mkdir(parents=True, exist_ok=True)
+        names, examples = Names(), []
+        for job in jobs:
+            path = folder / f"{names.of(job.image.stem)}{job.image.suffix}"
+            shutil.copyfile(job.image, path)
+            examples.append(Example(path, job.query))
+        return examples
+
+    return copy

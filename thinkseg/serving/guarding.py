@@ -91,6 +91,10 @@ class Store:
         """Whether a path is that of a file in one of the folders, links followed."""
         return self._folder_of(path) is not None and Path(path).is_file()
 
+    def is_permanent(self, path: str) -> bool:
+        """Whether a path is that of a file that was there when serving began, and that everybody may see."""
+        return self.holds(path) and self._folder_of(path) in self._permanent
+
     def may_have(self, path: str, visitor: str | None) -> bool:
         """Whether a visitor may have the file at a path."""
         folder = self._folder_of(path)

@@ -1,0 +1,276 @@
+"""The page itself: what is asked on the left, the answer beside it, on a phone below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from thinkseg.serving.examples import Example
+from thinkseg.serving.page.browsing import Browsed
+from thinkseg.serving.page.browsing_tab import add_browsing
+from thinkseg.serving.page.choices import ITS_OWN, Chosen
+from thinkseg.serving.page.desk import Desk
+from thinkseg.serving.page.endpoints import add_endpoints
+from thinkseg.serving.page.panel import Knobs, Panel, cleared
+from thinkseg.serving.page.showing import card
+from thinkseg.serving.page.web import fetch_nothing, require_gradio, with_request
+
+SECOND = "-b"
+"""Behind the names of what belongs to the second answer."""
+
+MODELS: Mapping[str, Any] = {"concurrency_limit": 1, "concurrency_id": "models", "api_visibility": "private"}
+"""Of every request that needs a model: one at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a page has besides its models."""
+
+    examples: Sequence[Example] = ()
+    """To pick from."""
+    about: str = ""
+    """A line on what runs."""
+    runs: Sequence[Browsed] = ()
+    """Evaluations to look through."""
+
+
+def build(desk: Desk, content: Content = Content()) -> Any:
+    """The page, not served yet: a `gradio.Blocks`."""
+    gr = require_gradio()
+    with gr.Blocks(title="ThinkSeg", analytics_enabled=False, fill_width=True) as page:
+        gr.HTML(_heading(content.about))
+        if not content.runs:
+            _add_asking(gr, page, desk, content)
+        else:
+            with gr.Tabs(elem_id="tabs") as tabs:
+                with gr.Tab("Ask", id="ask"):
+                    _add_asking(gr, page, desk, content)
+                with gr.Tab("Evaluation", id="evaluation"):
+                    add_browsing(gr, page, tabs, desk.store, content.runs)
+        add_endpoints(gr, desk)
+    return page
+
+
+def look() -> dict[str, str]:
+    """The style and the script of the page, as Gradio takes them."""
+    folder = resources.files("thinkseg.serving.page").joinpath("templates")
+    script = folder.joinpath("demo.js").read_text(encoding="utf-8")
+    return {
+        "css": folder.joinpath("demo.css").read_text(encoding="utf-8"),
+        "head": f'<meta name="viewport" content="width=device-width, initial-scale=1"><script>{script}</script>',
+    }
+
+
+def _add_asking(gr: Any, page: Any, desk: Desk, content: Content) -> None:
+    """Where a visitor asks, and gets one answer or two side by side."""
+    invitation = _invitation(bool(content.examples))
+    with gr.Row(equal_height=False, elem_classes="workbench"):
+        with gr.Column(scale=4, min_width=280, elem_classes="asking"):
+            image = gr.Image(
+                label="Image",
+                type="filepath",
+                sources=["upload", "clipboard"],
+                height=300,
+                buttons=[],
+                elem_id="image",
+            )
+            # Gradio would open the file first, and with sentences of its own; the path is checked before this.
+            image.preprocess = lambda payload: payload.path if payload else None
+            fetch_nothing(image)
+            query = gr.Textbox(
+                label="What to look for", placeholder="the animal that gives milk", max_lines=3, elem_id="query"
+            )
+            with gr.Row(elem_classes="presses"):
+                button = gr.Button("Think, point, segment", variant="primary", elem_id="ask", scale=4, min_width=240)
+                stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=70)
+                clear = gr.Button("Start over", elem_id="clear", scale=2, min_width=110)
+            with gr.Accordion("Models", open=False, elem_id="models"):
+                first = Knobs.build(gr, desk.choices)
+                both = gr.Checkbox(
+                    label="A second answer beside it", value=False, elem_id="both", visible=_is_choice(desk)
+                )
+                with gr.Column(visible=False, elem_id="second-models") as second_models:
+                    second = Knobs.build(gr, desk.choices, SECOND)
+        with gr.Column(scale=7, min_width=280, elem_classes="answer"):
+            panel = Panel.build(gr, invitation)
+        with gr.Column(scale=7, min_width=280, elem_classes="answer", visible=False, elem_id="second") as beside:
+            other = Panel.build(gr, invitation, SECOND)
+    take_example = _add_examples(gr, content.examples)
+
+    shared = _Shared(desk, content.examples)
+    asked = [image, query]
+    told = [both, *second.parts]
+    answer = panel.handler(gr, desk, shared.of)
+    answer_beside = _only_if(gr, other.handler(gr, desk, lambda *_: ""), other)
+
+    ask: dict[str, Any] = {
+        "fn": answer,
+        "inputs": [*asked, *first.parts, *told, panel.scene],
+        "outputs": panel.outputs,
+        "show_progress": "hidden",
+        **MODELS,
+    }
+    ask_beside: dict[str, Any] = {
+        "fn": answer_beside,
+        "inputs": [both, *asked, *second.parts, other.scene],
+        "outputs": other.outputs,
+        "show_progress": "hidden",
+        **MODELS,
+    }
+    private = {"api_visibility": "private"}
+    for event in (button.click, query.submit):
+        event(**ask)
+        event(**ask_beside)
+    stop.click(_stopper(gr, desk), queue=False, **private)
+    clear.click(
+        lambda: [*cleared(gr, invitation), *cleared(gr, invitation)],
+        outputs=[*panel.outputs, *other.outputs],
+        queue=False,
+        **private,
+    )
+    both.change(
+        lambda wanted: [gr.update(visible=wanted), gr.update(visible=wanted)],
+        inputs=[both],
+        outputs=[second_models, beside],
+        queue=False,
+        show_progress="hidden",
+        **private,
+    )
+    for own, knobs, suffix in ((panel, first, ""), (other, second, SECOND)):
+        own.apply.click(
+            own.refiner(gr, desk),
+            inputs=[own.edits, *knobs.parts, own.scene],
+            outputs=own.outputs,
+            js=f"(edits, ...more) => [window.thinkseg.edits('{suffix}'), ...more]",
+            show_progress="hidden",
+            **MODELS,
+        )
+    if take_example is not None:
+        gallery, take = take_example
+        picked = gallery.select(take, outputs=[image, query], show_progress="hidden", **private)
+        picked.then(**ask)
+        picked.then(**ask_beside)
+    page.unload(_stopper(gr, desk))
+    restored = page.load(
+        shared.restored,
+        inputs=[panel.edits],  # it carries what the address says
+        outputs=[*asked, *first.parts, *told],
+        js="() => [window.location.search]",
+        show_progress="hidden",
+        **private,
+    )
+    restored.then(None, js="() => window.thinkseg.askIfShared()")
+
+
+def _is_choice(desk: Desk) -> bool:
+    """Whether there are two different answers to be had."""
+    choices = desk.choices
+    return len(choices.models) > 1 or len(choices.segmenter_names) > 1 or len(choices.format_names) > 1
+
+
+def _only_if(gr: Any, answer: Callable[..., Any], panel: Panel) -> Callable[..., Any]:
+    """A handler that answers only where its first argument says so."""
+
+    def answer_if(request: Any, wanted: bool, *given: Any) -> Any:
+        if not wanted:
+            yield [gr.skip()] * len(panel.outputs)
+            return
+        yield from answer(request, *given)
+
+    return with_request(gr, answer_if)
+
+
+def _stopper(gr: Any, desk: Desk) -> Callable[..., None]:
+    return with_request(gr, lambda request: desk.stop(request.session_hash))
+
+
+def _add_examples(gr: Any, examples: Sequence[Example]) -> tuple[Any, Callable[..., tuple[str, str]]] | None:
+    """Images to pick, and what happens when one is picked."""
+    if not examples:
+        return None
+    gr.HTML('<h2 class="examples">Or take an example</h2>')
+    gallery = gr.Gallery(
+        [(str(example.image), example.query) for example in examples],
+        show_label=False,
+        columns=6,
+        height="auto",
+        object_fit="cover",
+        allow_preview=False,
+        interactive=False,
+        container=False,
+        buttons=[],
+        elem_id="examples",
+    )
+
+    def take(event: Any) -> tuple[str, str]:
+        example = examples[event.index]
+        return str(example.image), example.query
+
+    take.__annotations__["event"] = gr.SelectData  # by which Gradio knows what to hand over
+    return gallery, take
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What the page's address says, so that whoever opens it sees the same; an upload is never part of it."""
+
+    desk: Desk
+    examples: Sequence[Example]
+
+    def of(self, source: str | None, query: str, choice: Chosen, both: bool = False, *second: str) -> str:
+        """What stands behind the question mark for a request."""
+        choices = self.desk.choices
+        told = {"q": query, "example": self._example(source)}
+        first = choices.first
+        for suffix, own in (("", choice), (SECOND, Chosen(*second) if both and second else None)):
+            if own is not None:
+                told[f"model{suffix}"] = own.model if suffix or own.model != first.model else ""
+                told[f"segmenter{suffix}"] = own.segmenter if own.segmenter != ITS_OWN else ""
+                told[f"format{suffix}"] = own.format if own.format != ITS_OWN else ""
+        return urlencode({name: value for name, value in told.items() if value})
+
+    def restored(self, search: str) -> list[Any]:
+        """Image, query and choices that an address says; what it does not, or cannot say, is as at the beginning."""
+        told = dict(parse_qsl((search or "").removeprefix("?")))
+        example = next((str(one.image) for one in self.examples if one.image.stem == told.get("example")), None)
+        choices = self.desk.choices
+        known = {
+            "model": (list(choices.models), choices.first.model),
+            "segmenter": (choices.segmenter_names, ITS_OWN),
+            "format": (choices.format_names, ITS_OWN),
+        }
+
+        def chosen(suffix: str) -> list[str]:
+            return [
+                told[name + suffix] if told.get(name + suffix) in names else default
+                for name, (names, default) in known.items()
+            ]
+
+        both = f"model{SECOND}" in told
+        return [example, told.get("q", "")[:2000], *chosen(""), both, *chosen(SECOND)]
+
+    def _example(self, source: str | None) -> str:
+        """The name of the example that lies at a path; empty for an upload."""
+        if source is None or not self.desk.store.is_permanent(source):
+            return ""
+        name = Path(source).stem
+        return name if name in {one.image.stem for one in self.examples} else ""
+
+
+def _heading(about: str) -> str:
+    line = f'<p class="about">{escape(about)}</p>' if about else ""
+    return (
+        '<header class="heading"><h1>ThinkSeg</h1>'
+        "<p>A model thinks about a request, points at what was asked for, and cuts it out.</p>"
+        f"{line}</header>"
+    )
+
+
+def _invitation(examples: bool) -> str:
+    more = ", or take one of the examples" if examples else ""
+    return card("waiting", "Nothing asked yet", f"Upload an image and say what to look for{more}.")

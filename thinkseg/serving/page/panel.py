@@ -1,0 +1,121 @@
+"""The part of the page that shows an answer; side by side there are two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from thinkseg.serving.guarding import visitor_of
+from thinkseg.serving.page.choices import Choices, Chosen
+from thinkseg.serving.page.desk import Desk, PageRequest
+from thinkseg.serving.page.scene import FoundScene
+from thinkseg.serving.page.showing import Shown
+from thinkseg.serving.page.web import with_request
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """By which a visitor chooses among the models."""
+
+    model: Any
+    segmenter: Any
+    format: Any
+
+    @classmethod
+    def build(cls, gr: Any, choices: Choices, suffix: str = "") -> Knobs:
+        """Three lists to choose from; one in which there is no choice is not shown."""
+
+        def chosen(label: str, names: list[str], name: str) -> Any:
+            return gr.Dropdown(
+                names, value=names[0], label=label, visible=len(names) > 1, elem_id=f"{name}{suffix}", min_width=140
+            )
+
+        with gr.Row():
+            return cls(
+                chosen("Model", list(choices.models), "model"),
+                chosen("Segmenter", choices.segmenter_names, "segmenter"),
+                chosen("Format", choices.format_names, "format"),
+            )
+
+    @property
+    def parts(self) -> list[Any]:
+        """The lists, in the order of `Chosen`."""
+        return [self.model, self.segmenter, self.format]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """An answer on the page, with what is kept of it for the next request."""
+
+    parts: list[Any]
+    """Verdict, viewer, thinking, table, downloads, what the model wrote; the order is that of `Shown`."""
+    scene: Any
+    edits: Any
+    """Hidden: the page's script puts what was drawn into it."""
+    apply: Any
+    """Hidden: the page's script presses it."""
+
+    @classmethod
+    def build(cls, gr: Any, invitation: str, suffix: str = "") -> Panel:
+        """The components, empty."""
+        names = ["verdict", "found", "thinking", "objects", "downloads", "written"]
+        parts = [
+            gr.HTML(invitation if name == "verdict" else "", elem_id=f"{name}{suffix}", visible=name == "verdict")
+            for name in names
+        ]
+        edits = gr.Textbox(visible="hidden", elem_id=f"edits{suffix}", label="edits")
+        apply = gr.Button("Apply", visible="hidden", elem_id=f"apply{suffix}")
+        return cls(parts, gr.State(None), edits, apply)
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What an answer changes."""
+        return [*self.parts, self.scene]
+
+    def handler(self, gr: Any, desk: Desk, shared: Callable[..., str]) -> Callable[..., Iterator[list[Any]]]:
+        """Answers a request; called with image, query, the three of a choice, what `shared` takes, and the scene."""
+
+        def answer(request: Any, *given: Any) -> Iterator[list[Any]]:
+            source, query, model, segmenter, format, *rest, scene = given
+            choice = Chosen(model, segmenter, format)
+            asked = _asked(request, source, choice, query or "", shared(source, query or "", choice, *rest))
+            for shown in desk.ask(asked, scene):
+                yield updates(gr, shown)
+
+        return with_request(gr, answer)
+
+    def refiner(self, gr: Any, desk: Desk) -> Callable[..., Iterator[list[Any]]]:
+        """Answers what was drawn: called with it, the three of a choice, and the scene."""
+
+        def refine(request: Any, *given: Any) -> Iterator[list[Any]]:
+            edits, model, segmenter, format, scene = given
+            # What is drawn on, whatever image is chosen beside it by now.
+            source = scene.source if isinstance(scene, FoundScene) else None
+            for shown in desk.refine(_asked(request, source, Chosen(model, segmenter, format)), scene, edits):
+                yield updates(gr, shown)
+
+        return with_request(gr, refine)
+
+
+def _asked(request: Any, source: str | None, choice: Chosen, query: str = "", shared: str = "") -> PageRequest:
+    return PageRequest(source, choice, query, visitor_of(request.request.scope), request.session_hash, shared)
+
+
+def updates(gr: Any, shown: Shown) -> list[Any]:
+    """The new state of each part of a panel; what is None stays."""
+    told = [
+        shown.verdict_html,
+        shown.viewer_html,
+        shown.thinking_html,
+        shown.table_html,
+        shown.downloads_html,
+        shown.written_html,
+    ]
+    parts = [gr.skip() if html is None else gr.update(value=html, visible=bool(html)) for html in told]
+    return [*parts, gr.skip() if shown.scene is None else shown.scene]
+
+
+def cleared(gr: Any, invitation: str) -> list[Any]:
+    """A panel with nothing in it."""
+    return [*updates(gr, Shown(invitation, "", "", "", "", ""))[:-1], None]

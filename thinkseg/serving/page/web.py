@@ -1,0 +1,45 @@
+"""Gradio, told to keep to itself."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+from thinkseg.errors import InputError, MissingExtraError
+
+
+def require_gradio() -> Any:
+    """Gradio, told to keep to itself.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["DO_NOT_TRACK"] = "1"
+    try:
+        return importlib.import_module("gradio")
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise MissingExtraError("gradio", "demo", "for the web page") from error
+
+
+def fetch_nothing(component: Any) -> None:
+    """Let a component take files only: Gradio would fetch an address that somebody names in place of an upload."""
+    take = component.async_move_resource_to_block_cache
+
+    async def take_file(path: Any) -> Any:
+        if "://" in str(path):
+            raise InputError("nothing is fetched from elsewhere: upload the image")
+        return await take(path)
+
+    component.async_move_resource_to_block_cache = take_file
+
+
+def with_request(gr: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A handler whose first argument, `request`, Gradio fills in: it knows by the annotation what to hand over."""
+    function.__annotations__["request"] = gr.Request
+    return function
