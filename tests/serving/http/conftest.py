@@ -25,6 +25,10 @@ SAID = "<think>There it is.</think><bbox>[1,1,8,8]</bbox><points>[[4,4]]</points
 """Of an image of its own size: a box from (1, 1) to (8, 8), which the fake segmenter fills with 64 pixels."""
 
 
+SLOW = 100
+"""Tokens of a completion that takes half a second at least."""
+
+
 class Scripted:
     """A reasoner whose completions do what the query says: "hang", "raise", "slow", "babble"; else it answers.
 
@@ -53,10 +57,10 @@ class Scripted:
         if any("hang" in query for query in said):
             self.go_on.wait(30)
         wanted = set(range(len(requests)))
-        for count in range(1, 1 + (200 if any("slow" in query for query in said) else 1)):
+        for count in range(1, 1 + (SLOW if any("slow" in query for query in said) else 1)):
             if not wanted:
                 break
-            time.sleep(0.01)
+            time.sleep(0.005)
             self.tokens += 1
             wanted = {number for number in wanted if listen(number, "<think>" + "word " * count) is not False}
         return [Completion("nothing to read" if "babble" in query else SAID) for query in said]

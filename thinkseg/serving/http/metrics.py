@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from thinkseg.serving.http.batching import Batcher
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -28,16 +30,10 @@ class Metrics:
         self.given_up = Gauge("thinkseg_batches_given_up", "Batches that hung.", ["model"], registry=own)
         self.failures = Counter("thinkseg_failures", "Completions without an answer.", ["failure"], registry=own)
 
-    def watch_batcher(self, model: str, waiting: Callable[[], int], given_up: Callable[[], int]) -> None:
-        """Let gauges ask what they say when they are read.
-
-        Args:
-            model: that a batcher works with.
-            waiting: how many jobs nobody works on yet.
-            given_up: how many batches hung.
-        """
-        self.waiting.labels(model).set_function(waiting)
-        self.given_up.labels(model).set_function(given_up)
+    def watch(self, batcher: Batcher[Any, Any]) -> None:
+        """Let gauges ask a batcher when they are read."""
+        self.waiting.labels(batcher.name).set_function(lambda: batcher.waiting)
+        self.given_up.labels(batcher.name).set_function(lambda: batcher.given_up)
 
     def text(self) -> bytes:
         """In Prometheus's text format."""

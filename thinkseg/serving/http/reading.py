@@ -110,7 +110,7 @@ async def image_content(text: str, limits: Limits) -> bytes:
         ) from error
 
 
-async def check_image(content: bytes, limits: Limits) -> int:
+def check_image(content: bytes, limits: Limits) -> int:
     """The pixels that an image has, by its header.
 
     Raises:
@@ -121,7 +121,7 @@ async def check_image(content: bytes, limits: Limits) -> int:
     if len(content) > limits.image_bytes:
         raise _too_many_bytes(limits)
     try:
-        _, size = await asyncio.to_thread(peek, content, limits.formats)
+        _, size = peek(content, limits.formats)
     except OversizeError as error:
         raise _too_many_pixels(limits) from error
     except ImageError as error:

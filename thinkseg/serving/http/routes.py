@@ -89,7 +89,7 @@ class FrontDesk:
             ServiceError: there is no slot, or the image is not taken.
             InputError: the image is damaged, or the models do not take the query.
         """
-        with self.service.slot(await check_image(content, self.service.limits)):
+        with self.service.slot(check_image(content, self.service.limits)):
             image, timings = await self._decode(content)
             told = None if listener is None else listener(Size(*image.size))
             prediction = await self.service.segment(image, query, told, timings)
@@ -103,7 +103,7 @@ class FrontDesk:
             InputError: the image is damaged, or a box or a point cannot be.
         """
         limits = self.service.limits
-        pixels = await check_image(content, limits)
+        pixels = check_image(content, limits)
         count = sum(len(objects) for objects in asked)
         if count * pixels > limits.mask_pixels:
             raise ServiceError(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from PIL import Image
 
@@ -32,6 +32,9 @@ MEMORY = 2**30
 """Bytes that encodings of images may take where nothing is said."""
 
 R = TypeVar("R")
+
+Completed = tuple[Completion, Answer | MalformedAnswer]
+"""What the reasoner has written, and what is read in it."""
 
 _WEIGHT = 0.2
 """Of the latest request in the running mean of seconds."""
@@ -110,14 +113,15 @@ class Service:
         self.inside = 0
         self._pixels = 0
         self._mean = 1.0
-        self._reasoner: Batcher[ToComplete, Completion] = Batcher(
+        self._reasoner: Batcher[ToComplete, Completed] = Batcher(
             "reasoner", self._complete, batching, self._counter("reasoner")
         )
         self._segmenter: Batcher[tuple[Image.Image, Sequence[Answer]], list[Segmentation]] = Batcher(
             "segmenter", self._segment, batching, self._counter("segmenter")
         )
-        for batcher in (self._reasoner, self._segmenter):
-            self.metrics.watch_batcher(batcher.name, lambda own=batcher: own.waiting, lambda own=batcher: own.given_up)
+        batchers: tuple[Batcher[Any, Any], ...] = (self._reasoner, self._segmenter)
+        for batcher in batchers:
+            self.metrics.watch(batcher)
         self.metrics.inside.set_function(lambda: self.inside)
 
     @property
@@ -173,8 +177,7 @@ class Service:
         sample = Sample("request", image, query)
         with timings.of("reasoner"):
             asked = ToComplete(self.pipeline.request(image, sample), listener)
-            completion = await _result(self._reasoner.submit(asked))
-        outcome = await asyncio.to_thread(self.pipeline.read, completion, image)
+            completion, outcome = await _result(self._reasoner.submit(asked))
         found: Segmentation | None = None
         if not isinstance(outcome, MalformedAnswer):
             if listener is not None:
@@ -205,7 +208,7 @@ class Service:
         """Seconds in which a place is likely to come free: what a request takes now."""
         return max(1, math.ceil(self._mean))
 
-    def _complete(self, jobs: Sequence[Wanted[ToComplete, Completion]], live: Callable[[], None]) -> list[Completion]:
+    def _complete(self, jobs: Sequence[Wanted[ToComplete, Completed]], live: Callable[[], None]) -> list[Completed]:
         def listen(number: int, text: str) -> bool:
             live()
             job = jobs[number]
@@ -215,7 +218,10 @@ class Service:
                 job.what.listener.wrote(text)
             return True
 
-        return complete(self.pipeline.reasoner, [job.what.request for job in jobs], listen)
+        requests = [job.what.request for job in jobs]
+        completions = complete(self.pipeline.reasoner, requests, listen)
+        read = self.pipeline.read
+        return [(own, read(own, asked.image)) for own, asked in zip(completions, requests, strict=True)]
 
     def _segment(
         self, jobs: Sequence[Wanted[tuple[Image.Image, Sequence[Answer]], list[Segmentation]]], _: Callable[[], None]
