@@ -19,9 +19,10 @@ POINTS = 100
 """Points of an object in a request for masks."""
 
 TINY_PNG = (
-    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAMCAIAAADkharWAAAAIklEQVR42mP8z8DwnxQwEqGBiYFEMKphVMOohlENoxpGNQxSDQC3cwMVx0q7"
-    "3gAAAABJRU5ErkJggg=="
+    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAMAQMAAABRKa/CAAAABlBMVEXr6+vIHh42bKc9AAAAF0lEQVR42mNgYGBgYGCw/8DEwICJ"
+    "IAAAIoMBPiJN8n0AAAAASUVORK5CYII="
 )
+"""16×12 pixels: a red box on grey."""
 
 
 class _Wire(BaseModel):
