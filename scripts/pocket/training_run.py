@@ -1,4 +1,4 @@
-"""What the two pocket trainings share: a log, a rate that falls over the minutes, and a state to go on from."""
+"""What the two pocket trainings share: a log, a rate that falls over minutes or steps, and a state to go on from."""
 
 import sys
 import time
@@ -10,12 +10,13 @@ import torch
 
 
 class TrainingRun:
-    """A training of so many minutes that can be stopped at any time and gone on with.
+    """A training of so many minutes or steps that can be stopped at any time and gone on with.
 
     Args:
         out: folder for `log.txt` and `state.pt`.
-        minutes: in all, over every start of it.
+        length: in all, over every start of it.
         parts: what has a state, by name: models, optimisers.
+        unit: "minutes" or "steps" of the length.
         save_every: seconds between two saves.
 
     Attributes:
@@ -23,9 +24,11 @@ class TrainingRun:
         step: steps so far.
     """
 
-    def __init__(self, out: Path, minutes: float, parts: dict[str, Any], save_every: float = 300) -> None:
+    def __init__(
+        self, out: Path, length: float, parts: dict[str, Any], unit: str = "minutes", save_every: float = 300
+    ) -> None:
         out.mkdir(parents=True, exist_ok=True)
-        self.out, self.minutes, self.parts, self.save_every = out, minutes, parts, save_every
+        self.out, self.length, self.parts, self.unit, self.save_every = out, length, parts, unit, save_every
         self.used, self.step = 0.0, 0
         self._state_file = out / "state.pt"
         if self._state_file.exists():
@@ -41,15 +44,15 @@ class TrainingRun:
 
     @property
     def share(self) -> float:
-        """Of the minutes, 0…1."""
-        return min(1.0, self.used / self.minutes)
+        """Of the length that is used up, 0…1."""
+        return min(1.0, (self.step if self.unit == "steps" else self.used) / self.length)
 
     @property
     def over(self) -> bool:
-        return self.used >= self.minutes
+        return self.share >= 1.0
 
     def rate(self, highest: float, warm_up: int) -> float:
-        """A linear rise over so many steps, then half a cosine to 2 % over the minutes."""
+        """A linear rise over so many steps, then half a cosine to 2 % over the length."""
         return float(highest * min(1.0, (self.step + 1) / warm_up) * (0.02 + 0.49 * (1 + np.cos(np.pi * self.share))))
 
     def tick(self) -> bool:

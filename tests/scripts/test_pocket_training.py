@@ -1,6 +1,6 @@
 """The scripts that made the pocket models: what they rely on holds, and a stopped training goes on."""
 
-import sys
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,88 +21,117 @@ def _scripts_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(SCRIPTS))
 
 
-@pytest.fixture(scope="module")
-def scene_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        from write_scenes import create_files, join_parts, write_part
-    finally:
-        sys.path.remove(str(SCRIPTS))
-    folder = tmp_path_factory.mktemp("scenes")
-    create_files(folder, count=8, size=256)
-    write_part(folder, 0, 1, count=8, size=256, seed=1)
-    join_parts(folder, parts=1)
-    return folder
+def _sampler(seed: int = 0):
+    from training_examples import ExampleSampler
+
+    return ExampleSampler(load_assets("train"), ["hello", "zeppelin"], np.random.default_rng(seed))
 
 
-def _sampler(folder: Path):
-    from scene_files import SceneFiles
-    from training_examples import ExampleSampler, words_to_learn
+def test_answers_to_imitate_parse_and_their_points_lie_on_things() -> None:
+    from reasoner_parts import CANVAS
+
+    reader, checked = get_format("seg-r1"), 0
+    for example in _sampler().batch(12):
+        assert example.image.shape == (CANVAS, CANVAS, 3)
+        for _, answer in example.exchanges:
+            for prompt in reader.parse(answer, Size(CANVAS, CANVAS)).objects:
+                height, width = example.index_map.shape
+                point = prompt.points[0]
+                x, y = int((point.x + 0.5) * width / CANVAS), int((point.y + 0.5) * height / CANVAS)
+                around = example.index_map[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
+                assert around.any()  # the format keeps whole pixels of the square
+                checked += 1
+    assert checked > 12
+
+
+def test_no_scene_is_composed_twice_and_a_seed_repeats_them() -> None:
+    first, second = _sampler().batch(6), _sampler().batch(6)
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(first, second, strict=True))
+    pixels = [example.image.tobytes() for example in (*first, *_sampler(1).batch(6))]
+    assert len(set(pixels)) == 12
+
+
+def test_an_unknown_word_means_what_stands_out_and_is_never_refused() -> None:
+    asked = {query: answer for example in _sampler(3).batch(40) for query, answer in example.exchanges}
+    unknown = [answer for query, answer in asked.items() if "hello" in query or "zeppelin" in query]
+    assert unknown
+    assert all("<bbox>[" in answer and "<think>an object," in answer for answer in unknown)
+
+
+def test_thinking_names_a_kind_only_where_the_query_says_or_implies_it() -> None:
+    import vocabulary
 
     assets = load_assets("train")
-    words = words_to_learn(assets)
-    return ExampleSampler(SceneFiles(folder), assets, words, np.random.default_rng(0)), words
-
-
-def test_answers_to_imitate_parse_and_their_points_lie_on_things(scene_folder: Path) -> None:
-    sampler, _ = _sampler(scene_folder)
-    reader, checked = get_format("seg-r1"), 0
-    for line in sampler.scenes.lines:
-        for wh in ((112, 112), (140, 84)):
-            example = sampler.example(line, wh)
-            if example is None:
+    names = {**vocabulary.names(), **{kind: kind for kind in assets.asked_kinds}}
+    implied = {question.query: question.fits for question in assets.reasoning}
+    named = 0
+    for example in _sampler(4).batch(40):
+        for query, answer in example.exchanges:
+            thought = re.search(r"<think>an? (.+?),", answer)
+            if thought is None or thought[1] == "object":
                 continue
-            assert example.image.shape == (wh[1], wh[0], 3)
-            for _, answer in example.exchanges:
-                for prompt in reader.parse(answer, Size(*wh)).objects:
-                    height, width = example.index_map.shape
-                    point = prompt.points[0]
-                    x, y = int((point.x + 0.5) * width / wh[0]), int((point.y + 0.5) * height / wh[1])
-                    around = example.index_map[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
-                    assert around.any()  # the format keeps whole pixels of the small image
-                    checked += 1
-    assert checked > 5
+            said = thought[1] in query or any(thought[1] in fits for known, fits in implied.items() if known in query)
+            assert said, (query, answer)
+            assert thought[1] in names
+            named += 1
+    assert named > 10
 
 
-def test_dense_targets_follow_the_reading_order_of_merged_tokens(scene_folder: Path) -> None:
+def test_dense_targets_follow_the_reading_order_of_image_tokens() -> None:
     from training_examples import TrainingExample, dense_targets
 
-    index_map = np.zeros((112, 112), np.uint8)
-    index_map[:28, 84:98] = 1  # the upper right token: its two left patches
-    thing = Thing("crow", ("bird",), (0.75, 0.0, 0.875, 0.25), 0.03, "black")
-    example = TrainingExample(np.zeros((112, 112, 3), np.uint8), index_map, [thing], [])
-    coverage, named, boxes, covered = dense_targets([example], (112, 112), ["bird", "fish", "black"])
+    index_map = np.zeros((256, 256), np.uint8)
+    index_map[:32, 224:240] = 1  # the upper right token: its two left quarters
+    thing = Thing("crow", ("bird",), (0.875, 0.0, 0.9375, 0.125), 0.008, "black")
+    example = TrainingExample(np.zeros((256, 256, 3), np.uint8), index_map, [thing], [])
+    coverage, named, boxes, covered = dense_targets([example], ["bird", "fish", "black"])
     assert covered.sum() == 1
-    assert covered[0, 0, 3]
-    assert coverage[0, 0, 3].tolist() == [1, 0, 1, 0]
-    assert named[0, 0, 3].tolist() == [1, 0, 1]
-    assert boxes[0, 0, 3].tolist() == pytest.approx([0.75, 0.0, 0.875, 0.25])
+    assert covered[0, 0, 7]
+    assert coverage[0, 0, 7].tolist() == [1, 0, 1, 0]
+    assert named[0, 0, 7].tolist() == [1, 0, 1]
+    assert boxes[0, 0, 7].tolist() == pytest.approx([0.875, 0.0, 0.9375, 0.125])
 
 
 def test_coordinates_are_told_from_labels_which_have_no_near_misses() -> None:
-    from reasoner_parts import create_model, create_processor
-    from train_reasoner import Imitation
+    from reasoner_parts import create_processor
+    from train_reasoner import Packer
 
-    processor = create_processor()
-    imitation = Imitation(processor, create_model(processor))
+    packer = Packer(create_processor())
     text = "<bbox>[2,4,50,60]</bbox><points>[[7,6],[9,8]]</points><labels>[1,0]</labels>"
-    ids = torch.tensor(processor.tokenizer([text, text.replace("[1,0]", "[0,1]")]).input_ids)
-    for row in imitation.coordinates(ids):
+    ids = torch.tensor(packer.tokenizer([text, text.replace("[1,0]", "[0,1]")]).input_ids)
+    for row in packer.coordinates(ids):
         assert row[row >= 0].tolist() == [2, 4, 50, 60, 7, 6, 9, 8]
 
 
-def test_the_quick_layout_of_patches_is_the_processors_own() -> None:
-    from reasoner_parts import create_processor
-    from train_reasoner import patches_of
+def test_any_word_can_be_said_and_read_back() -> None:
+    from reasoner_parts import create_tokenizer
 
-    processor = create_processor().image_processor
-    pixels = np.random.default_rng(0).integers(0, 255, (84, 140, 3), dtype=np.uint8)
-    expected = processor(Image.fromarray(pixels), return_tensors="pt", do_resize=False)
-    mean, std = torch.tensor(processor.image_mean), torch.tensor(processor.image_std)
-    normalised = ((torch.from_numpy(pixels).float() / 255 - mean) / std).permute(2, 0, 1)[None]
-    found, grid = patches_of(normalised)
-    assert torch.equal(expected["image_grid_thw"], grid)
-    assert torch.allclose(expected["pixel_values"], found, atol=1e-4)
+    tokenizer = create_tokenizer()
+    for text in ("the penguin", "the axolotl", "der grüne Löwe", "狗, 12 of 256", "the 😀"):
+        ids = tokenizer(text).input_ids
+        assert tokenizer.decode(ids) == text.lower()
+    assert tokenizer("the penguin").input_ids != tokenizer("the giraffe").input_ids
+
+
+def test_queries_in_one_row_are_read_as_each_would_be_alone() -> None:
+    from reasoner_parts import create_model, create_processor
+    from train_reasoner import BRANCH, PREFIX, Packer, hidden_states, seen_by
+
+    torch.manual_seed(0)
+    processor = create_processor()
+    model, packer = create_model(processor).eval(), Packer(processor)
+    example = next(example for example in _sampler(5).batch(8) if len(example.exchanges) > 2)
+    rows = packer.rows([example])
+    pixels = (torch.from_numpy(example.image.copy()).float() / 255 - 0.5).permute(2, 0, 1)[None] * 2
+    plain = torch.autocast("cpu", enabled=False)
+    with torch.no_grad():
+        packed = hidden_states(model, rows, seen_by(model, pixels, plain))[0]
+        for number, (query, answer) in enumerate(example.exchanges, start=1):
+            text = PREFIX.format("<|image_pad|>") + BRANCH.format(query) + f"{answer}<|im_end|>"
+            inputs = processor(images=[Image.fromarray(example.image)], text=[text], return_tensors="pt")
+            alone = model.model(**inputs).last_hidden_state[0]
+            mine = packed[rows["branches"][0] == number]
+            torch.testing.assert_close(mine, alone[-len(mine) :], rtol=1e-3, atol=1e-4)
 
 
 def test_muon_makes_every_direction_of_a_step_count_about_the_same() -> None:
@@ -119,12 +148,12 @@ def test_a_stopped_training_goes_on_with_its_weights_its_minutes_and_its_rate(tm
     from training_run import TrainingRun
 
     model = torch.nn.Linear(2, 1)
-    run = TrainingRun(tmp_path, minutes=10, parts={"model": model})
+    run = TrainingRun(tmp_path, 10, parts={"model": model})
     assert not run.tick()
     run.used = 5.0
     run.save()
     fresh = torch.nn.Linear(2, 1)
-    again = TrainingRun(tmp_path, minutes=10, parts={"model": fresh})
+    again = TrainingRun(tmp_path, 10, parts={"model": fresh})
     assert torch.equal(fresh.weight, model.weight)
     assert (again.used, again.step) == (5.0, 1)
     assert again.rate(1.0, warm_up=1) == pytest.approx(0.51)

@@ -67,19 +67,29 @@ def create_query(task: Task, things: Sequence[Thing], assets: Assets, rng: np.ra
     if found is None:
         return None
     text, target = found
-    think = NOTHING if target is None else thought(things[target], assets)
-    return Query(task, text, target, think)
+    if target is None:
+        return Query(task, text, target, NOTHING)
+    return Query(task, text, target, thought(things[target], _said(text, things[target], assets)))
 
 
-def thought(thing: Thing, assets: Assets) -> str:
-    """What a worked answer thinks of a thing: its kind, and its place on a grid of three by three."""
-    word = next((kind for kind in thing.kinds if kind in assets.asked_kinds), "object")
+def thought(thing: Thing, word: str = "object") -> str:
+    """What a worked answer thinks of a thing: a word for it, and its place on a grid of three by three."""
     x, y = thing.centre
     row = ("upper", "", "lower")[min(int(y * 3), 2)]
     column = ("left", "", "right")[min(int(x * 3), 2)]
     place = " ".join(part for part in (row, column) if part) or "middle"
     article = "an" if word[0] in "aeiou" else "a"
     return f"{article} {word}, {place}"
+
+
+def _said(text: str, thing: Thing, assets: Assets) -> str:
+    """The kind by which a query names its target, also as what fits its use; "object" where it leaves the kind open.
+
+    A kind that only the image shows is not thought of: of things never seen it would be a guess.
+    """
+    asked = {kind for question in assets.reasoning if question.query == text for kind in question.fits}
+    named = [kind for kind in thing.kinds if kind in asked or text.startswith(f"the {kind}")]
+    return next((kind for kind in named if kind in assets.asked_kinds), "object")
 
 
 def colour_of(pixels: UInt8[np.ndarray, "count 3"]) -> str:
