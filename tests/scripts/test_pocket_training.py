@@ -8,9 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
+from thinkseg import testing
 from thinkseg.answers import get_format
 from thinkseg.data.synthetic.assets import load_assets
 from thinkseg.data.synthetic.queries import Thing
+from thinkseg.errors import CheckpointError
 from thinkseg.types import Size
 
 SCRIPTS = Path(__file__).parent.parent.parent / "scripts" / "pocket"
@@ -204,3 +206,32 @@ def test_the_segmenters_training_steps_compute_what_the_model_computes() -> None
     assert logits.shape == (1, 1, 1, 32, 32)
     assert torch.allclose(logits, expected.pred_masks, atol=1e-4)
     assert torch.allclose(scores, expected.iou_scores, atol=1e-4)
+
+
+def test_a_checkpoint_is_put_in_the_place_of_the_one_that_ships_when_it_is_whole_small_and_in_half(
+    tmp_path: Path,
+) -> None:
+    from install_checkpoint import install
+
+    pocket = tmp_path / "pocket"
+    (pocket / "reasoner").mkdir(parents=True)
+    (pocket / "reasoner" / "old.json").write_text("{}")
+    model, processor = testing.tiny_fast_vlm()
+    settings = {"format": "seg-r1", "frame": "canvas", "canvas": 64}
+    whole = testing.save(tmp_path / "whole", (model, processor), settings)
+    with pytest.raises(ValueError, match=r"expected weights in float16, found torch\.float32"):
+        install("reasoner", whole, pocket)
+    assert (pocket / "reasoner" / "old.json").exists()
+    half = testing.save(tmp_path / "half", (model.half(), processor), settings)
+    (half / "model.safetensors").chmod(0o600)
+    assert install("reasoner", half, pocket).startswith("reasoner: ")
+    there = {file.name for file in (pocket / "reasoner").iterdir()}
+    assert there == {file.name for file in half.iterdir()}
+    assert (pocket / "reasoner" / "model.safetensors").stat().st_mode & 0o044
+    with (pocket / "large").open("wb") as file:
+        file.truncate(40_000_000)
+    with pytest.raises(ValueError, match="larger than 40 MB"):
+        install("reasoner", half, pocket)
+    (half / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError):
+        install("reasoner", half, pocket)

@@ -5,9 +5,11 @@ import json
 import pytest
 from PIL import Image
 
+from thinkseg import testing
 from thinkseg.cli import main
 from thinkseg.errors import RecipeError
 from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config
+from thinkseg.models.reasoner import TransformersReasoner
 from thinkseg.training.grpo import STAGE
 from thinkseg.training.memory import (
     GB,
@@ -112,14 +114,21 @@ def test_a_dry_run_refuses_what_the_run_would(start, tmp_path, capsys):
     assert "missing.png" in capsys.readouterr().err
 
 
-def test_a_prompt_is_as_long_as_the_models_processor_makes_it(start, reasoner, tmp_path):
-    config, size = resolve_config(str(start), CheckpointConfig()), Size(448, 448)
+@pytest.mark.parametrize("tiny", [testing.tiny_qwen2_5_vl, testing.tiny_fast_vlm, testing.tiny_internvl])
+def test_a_prompt_is_as_long_as_the_models_processor_makes_it(tiny, rl_recipe, tmp_path):
+    model, processor = tiny()
+    folder, size = str(testing.save(tmp_path / "model", (model, processor), {"format": "seg-r1"})), Size(448, 300)
     instruction = Instruction("the square")
-    seen = prompt_seen(str(start), config, size, instruction)
-    inputs = reasoner.inputs([Request(Image.new("RGB", (448, 448)), instruction)])
-    rows, columns = inputs["image_grid_thw"][0, 1:].tolist()
-    assert seen.pixels == rows * columns * 14 * 14 == 112 * 112
-    # The template has one token in place of the image's.
-    assert seen.text == inputs["input_ids"].shape[1] - rows * columns // 4 + 1
+    seen = prompt_seen(folder, resolve_config(folder, CheckpointConfig()), size, instruction)
+    reasoner = TransformersReasoner(model, processor)
+    inputs = reasoner.inputs([Request(Image.new("RGB", (448, 300)), instruction)])
+    assert seen.tokens == inputs["input_ids"].shape[1]
+    recipe = rl_recipe(model={"path": folder}, segmenter="grabcut")
+    whole, longer = (estimate(recipe, arguments(recipe), Prompt(tokens=n)) for n in (seen.tokens, 2 * seen.tokens))
+    assert 0 < whole.total < longer.total
+
+
+def test_without_a_processor_a_prompt_is_as_large_as_the_limits_of_pixels_say(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    assert prompt_seen(str(tmp_path), CheckpointConfig(max_pixels=1000), size, instruction) == Prompt(1000)
+    config = CheckpointConfig(max_pixels=1000)
+    assert prompt_seen(str(tmp_path), config, Size(448, 448), Instruction("the square")) == Prompt(1000)

@@ -158,7 +158,7 @@ def choose(
 def _usual(card: str, free: float, is_here: Callable[[str], bool]) -> tuple[str, str]:
     """The start where the user names none, and why it is this one."""
     if not card:
-        return "pocket", "no CUDA card is here, so the small model 'pocket' is trained, which has 2 million weights"
+        return "pocket", "no CUDA card is here, so the small model 'pocket' is trained, which has 7 million weights"
     if free < LARGE_GB:
         return "pocket", (
             f"{card} has {free:.1f} GB free, less than the {LARGE_GB:g} GB that '{LARGE_MODEL}' takes, so the small "

@@ -10,18 +10,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thinkseg.errors import InputError, RecipeError, ThinkSegError
+from PIL import Image
+
+from thinkseg.errors import InputError, RecipeError
 from thinkseg.models import loading
 from thinkseg.models.chat import render_chat, use_tokenizers_template
 from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.models.engines.service import is_address
 from thinkseg.models.families import family_of
-from thinkseg.models.frames import FrameRule, frame_by_rule, frame_rule
+from thinkseg.models.frames import frame_rule
 from thinkseg.models.reasoner import chat_messages
 from thinkseg.training.config import Recipe
 from thinkseg.types import Instruction, Size
@@ -32,6 +33,8 @@ HALF, WHOLE = 2, 4
 KEPT_OF_HIDDEN, KEPT_OF_INNER, KEPT_OF_KEYS = 64, 14, 4
 """Bytes in bfloat16 that a decoder layer with adapters keeps for a backward pass, a token: for each unit of its width,
 its feed-forward's and its keys'. What `benchmarks/memory.py` weighs on real layers of Qwen2.5-VL, within 0.5 %."""
+TOKEN_SIDE = 28
+"""Pixels of the square that an image token stands for, where the config has no size of patches: as in Qwen2.5-VL."""
 ROOM = 0.95
 """Share of a card's memory that a run can have, at most."""
 
@@ -112,6 +115,8 @@ class Prompt:
     """Of the image as the model sees it."""
     text: int = 300
     """Tokens beside the image's."""
+    tokens: int | None = None
+    """In all, where the model's processor says how many it makes."""
 
 
 WEIGHTS, TRAINED, REFERENCE, SEGMENTER = "weights", "gradients and moments", "reference", "segmenter"
@@ -159,7 +164,7 @@ def estimate(recipe: Recipe, args: Any, prompt: Prompt | None = None) -> Estimat
         prompt: the longest one; None for that of docs/memory.md.
     """
     try:
-        shape, patch = shape_of(recipe)
+        shape, side = shape_of(recipe)
     except _NOT_TO_BE_HAD:
         return None
     asked = prompt or Prompt()
@@ -167,7 +172,7 @@ def estimate(recipe: Recipe, args: Any, prompt: Prompt | None = None) -> Estimat
     on_cpu = args.device.type == "cpu"
     load = Load(
         completions=group,
-        prompt=math.ceil(asked.pixels / patch**2) + asked.text,
+        prompt=asked.tokens or math.ceil(asked.pixels / side**2) + asked.text,
         answer=recipe.generation.max_new_tokens or _told_length(recipe) or 512,
         prompts=_prompts_in(group, args.num_generations) if rl and recipe.shared_prefix != "off" else None,
         sampled=group * args.gradient_accumulation_steps if rl and not args.use_vllm else 0,
@@ -207,13 +212,12 @@ def prompt_seen(path: str, config: CheckpointConfig, size: Size, instruction: In
         family.set_pixel_limits(processor, config.min_pixels, config.max_pixels)
         use_tokenizers_template(processor)
         said = render_chat(processor, chat_messages(instruction), add_generation_prompt=True)
-        tokens = len(processor.tokenizer(said)["input_ids"])
+        blank = Image.new("RGB", (seen.width, seen.height))
+        tokens = processor(images=[[blank]], text=[said], return_tensors="pt")["input_ids"].shape[1]
     except _NOT_TO_BE_HAD:
         pixels = max(seen.width * seen.height, config.min_pixels or 0)
         return Prompt(min(pixels, config.max_pixels or pixels))
-    with suppress(ThinkSegError):  # a processor without a grid of patches
-        seen = frame_by_rule(FrameRule.RESIZED_PIXELS, processor, seen)
-    return Prompt(seen.width * seen.height, tokens)
+    return Prompt(tokens=tokens)
 
 
 def shape_of(recipe: Recipe) -> tuple[Shape, int]:
@@ -243,7 +247,8 @@ def shape_of(recipe: Recipe) -> tuple[Shape, int]:
         keys=text.num_key_value_heads * head,
         vocabulary=text.vocab_size,
     )
-    return shape, vision.patch_size * getattr(vision, "spatial_merge_size", 1)
+    patch = getattr(vision, "patch_size", None)
+    return shape, patch * getattr(vision, "spatial_merge_size", 1) if isinstance(patch, int) else TOKEN_SIDE
 
 
 def refuse_too_little(needed: Estimate | None, card: float) -> str | None:
