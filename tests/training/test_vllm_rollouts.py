@@ -4,6 +4,7 @@ vLLM itself is not in the tests' environment; the last test runs where it is ins
 """
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import torch
 import transformers
 
+from thinkseg import testing
 from thinkseg.errors import RecipeError
 from thinkseg.training import grpo
 from thinkseg.training.callbacks import read_log
@@ -186,12 +188,31 @@ def test_what_goes_wrong_elsewhere_is_not_blamed_on_vllm():
         raised_in("thinkseg.rewards.rubric", ValueError("ours"))
 
 
+def save_a_model_that_vllm_knows(folder):
+    """A Qwen2.5-VL of random weights whose heads are as wide as vLLM's kernels for CPUs take them."""
+    tiny, processor = testing.tiny_qwen2_5_vl()
+    config = tiny.config
+    for part in (config.text_config, config.vision_config):
+        part.hidden_size, part.initializer_range = 128, 0.2
+    config.text_config.rope_parameters["mrope_section"] = [4, 6, 6]
+    config.text_config.num_key_value_heads = config.vision_config.num_heads = 4
+    config.vision_config.out_hidden_size, config.initializer_range = 128, 0.2
+    torch.manual_seed(0)
+    return testing.save(folder, (type(tiny)(config).eval(), processor), {"format": "seg-r1", "max_new_tokens": 48})
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed")
 def test_a_real_vllm_reads_prompts_images_and_weights_as_the_trained_model_does(tmp_path, repository):
     """Wrong images, doubled ones and old weights all gave differences between 0.1 and 0.5 nats per token."""
     pytest.importorskip("thinkseg_pocket")
+    # What a random model writes cannot be read; this is earned in different measure all the same.
+    (tmp_path / "letters.py").write_text(
+        "def letters(item):\n    return sum(map(str.isalpha, item.text)) / max(1, len(item.text))\n", encoding="utf-8"
+    )
     changes = {
+        "model.path": save_a_model_that_vllm_knows(tmp_path / "model"),
+        "rewards": json.dumps({f"{tmp_path}/letters.py:letters": 1.0}),
         "output": tmp_path / "run",
         "steps": 4,
         "save_every": "null",
@@ -207,6 +228,8 @@ def test_a_real_vllm_reads_prompts_images_and_weights_as_the_trained_model_does(
     own = os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}  # GiB, where there is no GPU
     ran = subprocess.run(command, capture_output=True, text=True, env=own, check=False)
     assert ran.returncode == 0, ran.stderr[-3000:]
-    gaps = [record["sampling/sampling_logp_difference/mean"] for record in read_log(tmp_path / "run/log.jsonl")]
+    records = read_log(tmp_path / "run/log.jsonl")
+    assert all(record["grad_norm"] > 0 for record in records)
+    gaps = [record["sampling/sampling_logp_difference/mean"] for record in records]
     assert len(gaps) == 4
     assert max(gaps) < 0.02
