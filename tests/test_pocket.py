@@ -1,5 +1,9 @@
 """The pocket distribution holds what the main job needs, small enough and good enough."""
 
+import re
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import thinkseg_pocket
@@ -16,6 +20,14 @@ def test_all_of_it_is_at_most_40_megabytes() -> None:
     root = thinkseg_pocket.path("images").parent
     files = [file for file in root.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
     assert sum(file.stat().st_size for file in files) <= 40e6
+
+
+def test_the_texts_of_its_licences_and_what_each_is_for_go_into_its_wheel(repository: Path) -> None:
+    pocket = repository / "pocket"
+    project = tomllib.loads((pocket / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    taken = {path.name for pattern in project["license-files"] for path in pocket.glob(pattern)}
+    table = (pocket / "LICENSES" / "README.md").read_text(encoding="utf-8")
+    assert taken == {"README.md", *re.findall(r"`([\w.-]+\.txt)`", table)}
 
 
 def test_an_unknown_folder_is_refused_with_the_names_of_those_there_are() -> None:

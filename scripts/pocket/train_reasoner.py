@@ -17,6 +17,7 @@ language model runs in bfloat16.
 import argparse
 import copy
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -49,14 +50,14 @@ PREFIX = "<|im_start|>user\n<|vision_start|>{}<|vision_end|>"
 """What the chat template makes of an image; `BRANCH` of a query about it and its answer."""
 BRANCH = "{}<|im_end|>\n<|im_start|>assistant\n"
 WORDS_FILE = Path("/usr/share/dict/words")
-"""Any English words (Debian: wamerican), to stand for names that the model does not know."""
+"""Where systems have their list of English words."""
 
 
 class Lessons(IterableDataset):
-    """Batches without end, made in a process of their own."""
+    """Batches without end, made in a process of their own; `words` are as of `Teacher`."""
 
-    def __init__(self, batch: int, first_seed: int) -> None:
-        self.batch, self.first_seed = batch, first_seed
+    def __init__(self, batch: int, words: Sequence[str], first_seed: int) -> None:
+        self.batch, self.words, self.first_seed = batch, words, first_seed
 
     def __iter__(self):
         cv2.setNumThreads(1)
@@ -65,13 +66,22 @@ class Lessons(IterableDataset):
         rng = np.random.default_rng([self.first_seed, worker.id if worker else 0])
         assets = load_assets("train")
         names = words_to_learn(assets)
-        words = [w for w in WORDS_FILE.read_text().split() if w.isascii() and w.isalpha() and w.islower()]
-        source = ExampleSampler(assets, words, rng)
+        source = ExampleSampler(assets, self.words, rng)
         packer = Packer(create_processor())
         while True:
             examples = source.batch(self.batch)
             images = torch.from_numpy(np.stack([example.image for example in examples]))
             yield images, packer.rows(examples), dense_targets(examples, names)
+
+
+def read_words(path: Path) -> list[str]:
+    """The words of a list in lower-case letters a to z, in its order."""
+    if not path.is_file():
+        raise SystemExit(
+            f"there is no list of words '{path}'; name one with --words, or install one (Debian: wamerican)"
+        )
+    words = path.read_text(encoding="utf-8").split()
+    return [word for word in words if word.isascii() and word.isalpha() and word.islower()]
 
 
 class Packer:
@@ -250,12 +260,13 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes that compose scenes")
     parser.add_argument("--evaluate", type=int, default=256, help="held-out scenes of seed 31 at each checkpoint")
     parser.add_argument("--start", type=Path, help="a checkpoint folder to begin with, in place of random weights")
+    parser.add_argument("--words", type=Path, default=WORDS_FILE, help="any English words, for names that nobody knows")
     parser.add_argument("--compile", action="store_true", help="compile the blocks; needs a C++ compiler")
     parser.add_argument("--no-bf16", action="store_true", help="compute in float32")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    words = words_to_learn(load_assets("train"))
+    unknown, words = read_words(args.words), words_to_learn(load_assets("train"))
     processor = create_processor()
     model = create_model(processor).to(memory_format=torch.channels_last)
     if args.start is None:
@@ -270,7 +281,9 @@ def main() -> int:
     mean, std = torch.tensor(images.image_mean), torch.tensor(images.image_std)
     run.log(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
     losses: list[tuple[float, float]] = []
-    lessons = DataLoader(Lessons(args.batch, run.step), batch_size=None, num_workers=args.workers, prefetch_factor=4)
+    lessons = DataLoader(
+        Lessons(args.batch, unknown, run.step), batch_size=None, num_workers=args.workers, prefetch_factor=4
+    )
     low = torch.autocast("cpu", torch.bfloat16, enabled=not args.no_bf16)
     model.train()
     model.model.vision_tower.eval()
