@@ -61,7 +61,7 @@ class Teacher:
         elif arranged == "camouflaged" and len(things) == 1 and roll < 0.75:
             query = self._main_one(things, 0)
         else:
-            task = str(rng.choice(["referring", "name", "reasoning", "nothing"], p=[0.43, 0.14, 0.28, 0.15]))
+            task = str(rng.choice(["referring", "name", "reasoning", "nothing"], p=[0.40, 0.13, 0.26, 0.21]))
             if task == "name":
                 query = self._by_name(things)
             elif task == "nothing" and rng.random() < 0.8:
@@ -105,7 +105,7 @@ class Teacher:
         present = {kind for thing in things for kind in thing.kinds}
         if rng.random() < 0.6:
             kinds = sorted(self.assets.asked_kinds - present)
-            asked, weights = [f"the {kind}" for kind in kinds], [self.members[kind] ** 1.3 for kind in kinds]
+            asked, weights = [f"the {kind}" for kind in kinds], [self.members[kind] for kind in kinds]
         else:
             questions = [q for q in self.assets.reasoning if not (q.fits | q.unfair) & present]
             asked = [question.query for question in questions]
