@@ -31,7 +31,7 @@ def test_the_texts_of_its_licences_and_what_each_is_for_go_into_its_wheel(reposi
 
 
 def test_an_unknown_folder_is_refused_with_the_names_of_those_there_are() -> None:
-    with pytest.raises(FileNotFoundError, match="images, reasoner, segmenter"):
+    with pytest.raises(FileNotFoundError, match="images, reasoner, reasoner_small, segmenter"):
         thinkseg_pocket.path("weights")
 
 

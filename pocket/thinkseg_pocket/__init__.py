@@ -1,7 +1,7 @@
 """The files that let ThinkSeg run offline. No code but this look-up.
 
-`path("images")` holds cut-outs, backgrounds and their licences (`images.json`); `path("reasoner")` and
-`path("segmenter")` are model folders in Hugging Face form.
+`path("images")` holds cut-outs, backgrounds and their licences (`images.json`); `path("reasoner")`,
+`path("reasoner_small")` and `path("segmenter")` are model folders in Hugging Face form.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 
 def path(name: str) -> Path:
-    """The folder `images`, `reasoner` or `segmenter` of this distribution.
+    """The folder `images`, `reasoner`, `reasoner_small` or `segmenter` of this distribution.
 
     Raises:
         FileNotFoundError: there is no such folder; the message lists those that there are.

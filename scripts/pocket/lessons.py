@@ -18,6 +18,12 @@ from thinkseg.data.synthetic.assets import Assets
 from thinkseg.data.synthetic.queries import NOTHING, Query, Thing, create_query, thought
 
 LETTERS = list("abcdefghijklmnopqrstuvwxyz")
+OTHERS = (0.48, 0.16, 0.33)
+"""Shares of what the scenes ask of several things, of names, and of uses."""
+ABSENT = 0.03
+"""Share of refusals among what is asked beside the main thing: so few that an image of something new is not refused."""
+RARE = 7
+"""Members up to which a kind is hardly ever refused: what is learnt of so few cut-outs does not tell the next one."""
 UNSEEN = 0.12
 """Share of the scenes' own names of things among the words that are asked as if unknown."""
 
@@ -37,7 +43,8 @@ class Teacher:
         self.names: dict[str, list[str]] = {}
         for name, kind in self.kind_of.items():
             self.names.setdefault(kind, []).append(name)
-        self.members = Counter(kind for cutout in assets.cutouts for kind in cutout.kinds)
+        members = Counter(kind for cutout in assets.cutouts for kind in cutout.kinds)
+        self.refused = {kind: count**1.5 * (1 if count > RARE else 0.15) for kind, count in members.items()}
         known = {word for kind in assets.asked_kinds for word in kind.split()} | set(self.kind_of)
         self.unknown = [word for word in words if word not in known]
 
@@ -61,7 +68,7 @@ class Teacher:
         elif arranged == "camouflaged" and len(things) == 1 and roll < 0.75:
             query = self._main_one(things, 0)
         else:
-            task = str(rng.choice(["referring", "name", "reasoning", "nothing"], p=[0.40, 0.13, 0.26, 0.21]))
+            task = str(rng.choice(["referring", "name", "reasoning", "nothing"], p=[*OTHERS, ABSENT]))
             if task == "name":
                 query = self._by_name(things)
             elif task == "nothing" and rng.random() < 0.8:
@@ -97,19 +104,19 @@ class Teacher:
         return Query("salient", text, target, thought(thing))
 
     def _absent(self, things: Sequence[Thing]) -> Query | None:
-        """A kind or a use that nothing here has, as often as it is asked for where it is there.
+        """A kind or a use that nothing here has; rare kinds are refused less often than they are asked for.
 
-        Were rare kinds refused as often as others, their word alone would come to mean that there is nothing.
+        Else their word alone would come to mean that there is nothing: a thing of a rare kind is hardly recognized.
         """
         rng = self.rng
         present = {kind for thing in things for kind in thing.kinds}
         if rng.random() < 0.6:
             kinds = sorted(self.assets.asked_kinds - present)
-            asked, weights = [f"the {kind}" for kind in kinds], [self.members[kind] for kind in kinds]
+            asked, weights = [f"the {kind}" for kind in kinds], [self.refused[kind] for kind in kinds]
         else:
             questions = [q for q in self.assets.reasoning if not (q.fits | q.unfair) & present]
             asked = [question.query for question in questions]
-            weights = [sum(self.members[kind] for kind in question.fits) for question in questions]
+            weights = [sum(self.refused.get(kind, 0) for kind in question.fits) for question in questions]
         if not sum(weights):
             return None
         shares = np.array(weights, dtype=float) / sum(weights)

@@ -120,3 +120,14 @@ def test_a_config_without_a_model_type_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 3}))
     with pytest.raises(CheckpointError, match="names no model_type"):
         loading.model_type(str(tmp_path))
+
+
+@pytest.mark.parametrize(("name", "model_type"), [("pocket", "fast_vlm"), ("pocket-small", "qwen2_5_vl")])
+def test_the_pocket_has_two_reasoners(name, model_type):
+    assert loading.model_type(loading.locate(name, "reasoner")) == model_type
+    assert loading.is_pocket(name)
+
+
+def test_only_reasoners_come_in_a_smaller_size():
+    with pytest.raises(CheckpointError, match="there is no segmenter folder 'pocket-small'"):
+        loading.locate("pocket-small", "segmenter")

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, load: Loader | None = None, serve: Callable[..
         load: loads the models, in place of `load_pipeline`.
         serve: serves the page, in place of `thinkseg.serving.demo.serve`.
     """
-    from thinkseg.models.loading import POCKET, POCKET_IS
+    from thinkseg.models.loading import POCKET_IS, is_pocket
     from thinkseg.serving import demo
     from thinkseg.serving.examples import read_examples, write_examples
     from thinkseg.serving.page.browsing import Browsed
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace, load: Loader | None = None, serve: Callable[..
     if args.host not in (LOOPBACK, "localhost", "::1"):
         print(f"the page can be reached from other machines at {args.host}, and has no password", file=sys.stderr)
     about = f"model {model['name']} · segmenter {model['segmenter']}"
-    about += f" · {POCKET_IS}" if args.model == POCKET else ""
+    about += f" · {POCKET_IS}" if is_pocket(args.model) else ""
     examples = read_examples(args.examples) if args.examples else write_examples
     try:
         address = demo.Address(args.host, args.port, args.share)

@@ -98,11 +98,11 @@ def load_models(
 
 
 def tell_of_pocket(model: str | Path) -> None:
-    """Say on stderr what the pocket model is, where it is the one that answers."""
-    from thinkseg.models.loading import FOR_REAL_USE, POCKET, POCKET_IS
+    """Say on stderr what a pocket model is, where it is the one that answers."""
+    from thinkseg.models.loading import FOR_REAL_USE, POCKET_IS, is_pocket
 
-    if str(model) == POCKET:
-        tell(f"{POCKET} is {POCKET_IS}; {FOR_REAL_USE}")
+    if is_pocket(model):
+        tell(f"{model} is {POCKET_IS}; {FOR_REAL_USE}")
 
 
 def load_aloud(model: str | Path, **options: Any) -> Pipeline:

@@ -88,7 +88,7 @@ class Reproduction:
     def _describes_itself(self) -> bool:
         if self.model is None:
             return False
-        return self.model == loading.POCKET or (Path(self.model).expanduser() / CONFIG_FILE).is_file()
+        return loading.is_pocket(self.model) or (Path(self.model).expanduser() / CONFIG_FILE).is_file()
 
     @property
     def _known(self) -> CheckpointConfig | None:

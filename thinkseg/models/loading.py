@@ -17,6 +17,12 @@ from thinkseg.installing import pocket_command
 POCKET = "pocket"
 """The name that stands for the checkpoints of the `thinkseg-pocket` distribution."""
 
+POCKET_SMALL = "pocket-small"
+"""Its other reasoner, a third as large, which knows less: what reinforcement adds shows on it in minutes."""
+
+_REASONERS = {POCKET: "reasoner", POCKET_SMALL: "reasoner_small"}
+"""The folders of the distribution's reasoners."""
+
 POCKET_IS = "a small model for trying things out, best at the one main thing of a simple photo"
 """What whoever uses it should know, on the page of the demo and on stderr."""
 
@@ -33,7 +39,7 @@ _SHARDS = ("pytorch_model_fsdp_0", "latest", ".metadata")
 """What lies in a checkpoint whose weights are spread over several processes' files."""
 
 _OTHERWISE = {
-    "reasoner": "'pocket' or a hub id (owner/name)",
+    "reasoner": "'pocket', 'pocket-small' or a hub id (owner/name)",
     "segmenter": "'pocket', 'grabcut', a hub id (owner/name), one of your own (FILE.py:NAME or PACKAGE.MODULE:NAME) or "
     "the address of a ThinkSeg service (http://…)",
 }
@@ -42,8 +48,13 @@ _OTHERWISE = {
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
+def is_pocket(model: Any) -> bool:
+    """Whether a reasoner is one of the pocket distribution, by its name."""
+    return str(model) in _REASONERS
+
+
 def pocket_folder(part: str) -> Path | None:
-    """The folder of a pocket checkpoint, ``"reasoner"`` or ``"segmenter"``; None when the distribution has none.
+    """The folder of a pocket checkpoint, `reasoner`, `reasoner_small` or `segmenter`; None when it is not there.
 
     Raises:
         InputError: `thinkseg-pocket` is not installed.
@@ -67,14 +78,15 @@ def locate(name: str | Path, part: str) -> str:
     """What `from_pretrained` is to be called with: a folder that exists, or a hub id.
 
     Args:
-        name: ``"pocket"``, a folder, or a hub id.
+        name: ``"pocket"``, a folder, or a hub id; of a reasoner also ``"pocket-small"``.
         part: ``"reasoner"`` or ``"segmenter"``, for the pocket and for messages.
 
     Raises:
         CheckpointError: the name is neither.
     """
-    if str(name) == POCKET:
-        folder = pocket_folder(part)
+    pocket = _REASONERS.get(str(name)) if part == "reasoner" else part if str(name) == POCKET else None
+    if pocket is not None:
+        folder = pocket_folder(pocket)
         if folder is None:
             raise CheckpointError(f"the installed thinkseg-pocket has no {part}; update it, or name a folder or hub id")
         return str(folder)

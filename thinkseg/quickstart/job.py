@@ -29,6 +29,7 @@ from thinkseg.evaluation.record_file import write_json
 from thinkseg.evaluation.records import RunHeader
 from thinkseg.evaluation.reporting.report import ReportContext, write_report
 from thinkseg.evaluation.run import Run, evaluate
+from thinkseg.models.loading import is_pocket
 from thinkseg.results.files import prepare_folder
 from thinkseg.results.record import counted
 from thinkseg.training.curves import Curve, curves_of
@@ -282,7 +283,7 @@ def _tell(out: Path, settings: QuickstartSettings, tools: Tools, runs: tuple[Run
     before, after = (run.report.metrics["giou"].value for run in runs)
     curves = curves_from_log(out / TRAINING / "log.jsonl")
     steps = max((steps[-1] for steps, _ in curves.values()), default=settings.steps or 0)
-    small = "small " if settings.start == "pocket" else ""
+    small = "small " if is_pocket(settings.start) else ""
     return ReportContext(
         title=_title(f"{before:.3f}", f"{after:.3f}"),
         lead=(

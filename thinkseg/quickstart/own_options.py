@@ -174,9 +174,9 @@ def _usual(card: str, free: float, is_here: Callable[[str], bool]) -> tuple[str,
 
 def _is_small(model: str) -> bool:
     """Whether a start is of the size that trains on a CPU: the pocket, or what was made from it."""
-    from thinkseg.models.loading import POCKET
+    from thinkseg.models.loading import is_pocket
 
     folder = Path(model)
-    if model == POCKET or not folder.is_dir():
-        return model == POCKET
+    if is_pocket(model) or not folder.is_dir():
+        return is_pocket(model)
     return sum(file.stat().st_size for file in folder.glob("*.safetensors")) < SMALL_BYTES

@@ -16,6 +16,7 @@ from typing import Any
 
 from thinkseg.evaluation.reporting.report import ReportContext
 from thinkseg.evaluation.reporting.tables import text_table
+from thinkseg.models.loading import POCKET_SMALL
 from thinkseg.quickstart.example import segment_example
 from thinkseg.quickstart.job import (
     CHECKPOINT,
@@ -29,6 +30,8 @@ from thinkseg.quickstart.job import (
 )
 from thinkseg.quickstart.options import SCENES, QuickstartOptions
 from thinkseg.quickstart.tools import Say, create_tools, say
+
+ASK = "thinkseg segment yourphoto.jpg --query 'the main object'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Quickstart:
         gains, seconds = self.context.gains(), self.context.seconds
         before, after = (run.report for run in self.context.runs)
         query, said = self.example
-        usual = f"thinkseg segment yourphoto.jpg --query 'the main object' --model {self.checkpoint}"
+        usual = f"{ASK} --model {self.checkpoint}"
         commands = [f"{'' if number else 'next':12}{one}" for number, one in enumerate(self.next_commands or (usual,))]
         return "\n".join(
             [
@@ -98,7 +101,9 @@ def quickstart(
         parts = tools(options, recipe, say)
         context = run_quickstart(options.out, settings, parts)
         example = segment_example(options.out, context, parts)
-        return Quickstart(options.out, context, finish(options.out, context), example)
+        # On a photo of one's own the larger of the pocket's models answers better than the smaller one after training.
+        larger = (f"{ASK} # 'pocket', the larger of the small models",) if settings.start == POCKET_SMALL else ()
+        return Quickstart(options.out, context, finish(options.out, context), example, larger)
 
 
 def _plan_in_words(options: QuickstartOptions, settings: QuickstartSettings) -> str:
