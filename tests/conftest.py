@@ -72,6 +72,16 @@ def repository() -> Path:
     return REPOSITORY
 
 
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> str:
+    """A device of PyTorch: what holds on a CPU is tried on a GPU, too, where the tests marked `gpu` are asked for."""
+    import torch
+
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a GPU that PyTorch can use")
+    return str(request.param)
+
+
 @pytest.fixture(autouse=True)
 def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that reaches for another machine fails, unless it is marked `network`."""

@@ -35,13 +35,13 @@ ORDER = (0, 1, 0, 0, 1, 0, 1, 1)
 """Groups as TRL's shuffle leaves them: the prompt of each row."""
 
 
-def create_trainer(parts, folder, setting="on", **settings):
+def create_trainer(parts, folder, setting="on", device="cpu", **settings):
     """A trainer of a model, with prefixes shared."""
     model, processor = parts
     with quiet_libraries():
         args = GRPOConfig(
             output_dir=str(folder),
-            use_cpu=True,
+            use_cpu=device == "cpu",
             bf16=settings.pop("bf16", False),
             dataloader_pin_memory=False,
             gradient_checkpointing=bool(settings.pop("gradient_checkpointing", False)),
@@ -91,12 +91,19 @@ def rows(processor, order=ORDER):
     return (ids, torch.cat([inputs["attention_mask"], counts], dim=1), LENGTH), options
 
 
+def on(device, call, options):
+    """The same on a device."""
+    ids, mask, length = call
+    moved = {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in options.items()}
+    return (ids.to(device), mask.to(device), length), moved
+
+
 def outcome(compute, model, call, options, **how):
     """Log-probabilities, entropies, and the gradient of each weight."""
     model.zero_grad()
     logps, entropies, _ = compute(model, *call, compute_entropy=True, **options, **how)
     counts = call[1][:, -LENGTH:]
-    (logps * torch.arange(1, LENGTH + 1) + entropies * counts).sum().backward()
+    (logps * torch.arange(1, LENGTH + 1, device=logps.device) + entropies * counts).sum().backward()
     gradients = {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
     return logps.detach(), (entropies * counts).detach(), gradients
 
@@ -108,10 +115,10 @@ def relative_error(found, expected):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_log_probabilities_entropies_and_gradients_are_the_same(family, tmp_path):
+def test_log_probabilities_entropies_and_gradients_are_the_same(family, device, tmp_path):
     parts = FAMILIES[family]()
-    trainer = create_trainer(parts, tmp_path)
-    call, options = rows(parts[1])
+    trainer = create_trainer(parts, tmp_path, device=device)
+    call, options = on(device, *rows(parts[1]))
     plain = outcome(super(SharedPrefixMixin, trainer)._get_per_token_logps_and_entropies, trainer.model, call, options)
     seen = []
     hook = trainer.model.get_input_embeddings().register_forward_hook(lambda _, args, __: seen.append(args[0].numel()))
@@ -180,6 +187,36 @@ def test_a_prompt_without_an_image_is_shared_too(tmp_path):
     assert relative_error(shared[2], plain[2]) < 1e-4
 
 
+def test_rollouts_read_a_prompt_once_and_make_its_pixels_once(tmp_path):
+    noise = np.random.default_rng(0)
+    asked = [
+        {"prompt": [{"role": "user", "content": query}], "images": [Image.fromarray(pixels)]}
+        for query, pixels in (("it", noise.integers(0, 256, (64, 96, 3), dtype=np.uint8)),) * 4
+        + (("all of it", noise.integers(0, 256, (70, 60, 3), dtype=np.uint8)),) * 4
+    ]
+    outcomes = []
+    for setting in ("off", "on"):
+        model, processor = testing.tiny_qwen2_5_vl()
+        trainer = create_trainer((model, processor), tmp_path, setting, max_completion_length=6)
+        read, made = [], []
+        model.get_decoder().layers[0].register_forward_hook(
+            lambda _, args, __, read=read: read.append(args[0].shape[:2])
+        )
+        make = processor.image_processor._preprocess
+        processor.image_processor._preprocess = lambda images, *rest, made=made, make=make, **how: (
+            made.append(len(images)) or make(images, *rest, **how)
+        )
+        torch.manual_seed(0)
+        with quiet_libraries():
+            outcomes.append((trainer._generate_and_score_completions(asked), read, made))
+    (plain, all_rows, all_images), (shared, rows, images) = outcomes
+    assert (all_rows[0][0], rows[0][0]) == (8, 2)
+    assert rows[1:] == all_rows[1:]
+    assert (set(all_images), set(images)) == ({8}, {2})
+    for name in ("completion_ids", "pixel_values", "image_grid_thw", "prompt_ids"):
+        assert torch.equal(shared[name], plain[name])
+
+
 def test_linear_attention_is_found_out_and_goes_trls_way(tmp_path, capsys):
     parts = testing.tiny_qwen3_5()
     call, options = rows(parts[1])
@@ -244,10 +281,10 @@ def test_a_recipe_says_it_in_words_that_yaml_takes_for_true_and_false(rl_recipe,
         rl_recipe(shared_prefix="yes")
 
 
-def test_half_precision_is_measured_by_its_mean(tmp_path):
+def test_half_precision_is_measured_by_its_mean(device, tmp_path):
     parts = testing.tiny_qwen2_5_vl()
-    trainer = create_trainer(parts, tmp_path, bf16=True)
-    call, options = rows(parts[1])
+    trainer = create_trainer(parts, tmp_path, device=device, bf16=True)
+    call, options = on(device, *rows(parts[1]))
     with torch.no_grad():
         shared = trainer._get_per_token_logps_and_entropies(parts[0], *call, **options)[0]
         plain = super(SharedPrefixMixin, trainer)._get_per_token_logps_and_entropies(parts[0], *call, **options)[0]
@@ -256,9 +293,11 @@ def test_half_precision_is_measured_by_its_mean(tmp_path):
     assert trainer.accelerator.mixed_precision == "bf16"
     assert difference.mean() < IN_LESS
     parts = testing.tiny_qwen3_5()
-    call, options = rows(parts[1])
+    call, options = on(device, *rows(parts[1]))
     with pytest.raises(RecipeError, match=r"at most 0\.05 would be rounding"):
-        create_trainer(parts, tmp_path, bf16=True)._get_per_token_logps_and_entropies(parts[0], *call, **options)
+        create_trainer(parts, tmp_path, device=device, bf16=True)._get_per_token_logps_and_entropies(
+            parts[0], *call, **options
+        )
 
 
 def test_where_all_completions_were_cut_off_there_is_nothing_to_learn(tmp_path):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from thinkseg.models.families import Family, family_of, frame_by_family
 from thinkseg.models.folders import check_folder, check_size, check_tokenizer
 from thinkseg.models.frames import FrameRule, frame_by_rule, frame_rule, refuse_without_canvas
 from thinkseg.models.listening import Hearing, Listener
+from thinkseg.models.sharing.prefill import prompts_read_once
 from thinkseg.types import Completion, FinishReason, Instruction, Request, Size
 
 ANSWER_TAGS = ("think", "answer", "bbox", "points", "labels")
@@ -197,7 +198,7 @@ class TransformersReasoner:
                 inputs = self._inputs([requests[i].image for i in batch], [prompts[i] for i in batch])
                 hearing = None if listen is None else Hearing(listen, batch)
                 aloud = {} if hearing is None else self._aloud(hearing, inputs, [prompts[i] for i in batch])
-                with self._encoding_once([requests[i].image for i in batch]):
+                with self._computed_once([requests[i].image for i in batch], count):
                     written = self._generate(inputs, count, {**decoding, **aloud})
                 stopwatch.count("tokens", sum(len(tokens) for tokens in written))
                 for row, index in enumerate(batch):
@@ -275,10 +276,15 @@ class TransformersReasoner:
 
         return {"stopping_criteria": StoppingCriteriaList([heard])}
 
-    def _encoding_once(self, images: Sequence[Image.Image]) -> AbstractContextManager[None]:
-        """While this is open, an image that several requests are about is encoded once."""
-        repeated = len({id(image) for image in images}) < len(images)
-        return self.family.encoding_once(self.model) if repeated else nullcontext()
+    @contextmanager
+    def _computed_once(self, images: Sequence[Image.Image], count: int) -> Iterator[None]:
+        """While this is open, an image that several rows are about is encoded once, a prompt of several read once."""
+        with ExitStack() as once:
+            if count > 1 or len({id(image) for image in images}) < len(images):
+                once.enter_context(self.family.encoding_once(self.model))
+            if count > 1:
+                once.enter_context(prompts_read_once(self.model))
+            yield
 
     def _until_stop(self, row: list[int]) -> list[int]:
         for position, token in enumerate(row):

@@ -27,6 +27,7 @@ SEAM: Mapping[str, tuple[str, ...]] = {
         "image_position_ids",
     ),
     "_prepare_inputs": ("self", "generation_batch"),
+    "_generate_and_score_completions": ("self", "inputs"),
 }
 """Methods of TRL's `GRPOTrainer` that are overridden here, with the arguments that they have to have."""
 

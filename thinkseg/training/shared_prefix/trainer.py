@@ -1,9 +1,9 @@
 """GRPO that computes a prompt once for all of its completions.
 
-TRL runs the language model over each completion's own copy of the prompt: to train, and again for the old and the
-reference log-probabilities. A prompt with an image has hundreds of tokens and a completion a few, so that most of that
-is the same work done again. Here a group is one packed sequence (`thinkseg.models.sharing.prefix`), with the same
-log-probabilities, entropies and gradients.
+TRL runs the language model over each completion's own copy of the prompt: to sample, to train, and again for the old
+and the reference log-probabilities. A prompt with an image has hundreds of tokens and a completion a few, so that most
+of that is the same work done again. Here a group is one packed sequence (`thinkseg.models.sharing.prefix`), with the
+same log-probabilities, entropies and gradients, and what transformers samples begins with one pass over the prompt.
 
 Whether they are the same is measured on the first batch of a run, both ways; where they differ, or the model cannot
 take a packed sequence, all goes TRL's way, and so it does in a release of TRL whose `seam` has moved.
@@ -19,6 +19,8 @@ import torch
 
 from thinkseg.errors import RecipeError
 from thinkseg.models.sharing.attention import attend_in_blocks, block_mask, dense_mask
+from thinkseg.models.sharing.pixels import images_processed_once
+from thinkseg.models.sharing.prefill import prompts_read_once
 from thinkseg.models.sharing.prefix import PackedLayout, lay_out
 from thinkseg.training.checkpoints import warn
 from thinkseg.training.shared_prefix.batch import Batch, create_batch, few_of, with_whole_groups
@@ -99,6 +101,11 @@ class SharedPrefixMixin(_Trainer):
             return inputs
         self._buffered_inputs = with_whole_groups(parts)
         return self._buffered_inputs[self._step % len(parts)]
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        """Let the processor see each image once, and the model read each prompt once before it writes."""
+        with images_processed_once(self.processing_class), prompts_read_once(self._core(self.model)):
+            return super()._generate_and_score_completions(inputs)
 
     def _get_per_token_logps_and_entropies(
         self,
