@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format check test test-lowest smoke docs quickstart clean
+.PHONY: help setup format check test test-lowest test-ray smoke docs quickstart clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -43,6 +43,15 @@ test-lowest:  ## the same, with the lowest version that each range admits
 		--editable '.[dev,supervision]' --editable ./pocket
 	.venv-lowest/bin/pytest -n 2
 
+# In an environment of its own, too: Ray brings much that nobody else needs. With the packages of PyTorch 6 GB.
+test-ray: .venv-ray/.setup-done  ## what needs Ray: labelling on a cluster of this machine
+	.venv-ray/bin/pytest -m ray tests/serving/labelling
+
+.venv-ray/.setup-done: pyproject.toml constraints.txt pocket/pyproject.toml
+	test -x .venv-ray/bin/pip || $(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python -m pip install --constraint constraints.txt --editable '.[dev,ray]' --editable ./pocket
+	@touch $@
+
 smoke: setup  ## the main job in small: does it run at all
 	$(BIN)/thinkseg doctor
 	HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --steps 2 --scenes 32 --overwrite --out runs/smoke
@@ -59,4 +68,4 @@ quickstart: setup  ## train by reinforcement, evaluate and segment, offline, on 
 	else HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --out runs/quickstart; fi
 
 clean:  ## remove the environment and the site, not the runs
-	rm -rf .venv .venv-lowest site docs/command_line.md
+	rm -rf .venv .venv-lowest .venv-ray site docs/command_line.md

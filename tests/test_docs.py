@@ -116,7 +116,8 @@ def test_every_defect_on_its_page_is_cited_by_the_tests_beside_it_and_every_one_
 
 PYTHON_PAGES = [
     "README.md",
-    *(f"docs/{name}.md" for name in ("index", "coordinates", "data/formats", "models", "pocket", "python", "segment")),
+    *(f"docs/{name}.md" for name in ("index", "coordinates", "data/formats", "labelling", "models")),
+    *(f"docs/{name}.md" for name in ("pocket", "python", "segment")),
 ]
 
 

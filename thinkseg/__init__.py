@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from thinkseg.api.evaluate import evaluate
     from thinkseg.api.export import export
     from thinkseg.api.instruction import instruction
+    from thinkseg.api.label import label
     from thinkseg.api.measure import measure, measure_folders
     from thinkseg.api.reproduce import reproduce
     from thinkseg.api.score import score
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from thinkseg.serving.batch import Outcome
     from thinkseg.serving.client import AsyncClient, Client
     from thinkseg.serving.jobs import Job
+    from thinkseg.serving.labelling.labelled import Labelled
     from thinkseg.types import Answer, Box, Completion, Instruction, ObjectPrompt, Point, Prediction, Sample, Size
 
 __version__ = "0.1.0"
@@ -54,6 +56,7 @@ __all__ = [
     "Completion",
     "Instruction",
     "Job",
+    "Labelled",
     "ObjectPrompt",
     "Outcome",
     "Point",
@@ -68,6 +71,7 @@ __all__ = [
     "evaluate",
     "export",
     "instruction",
+    "label",
     "load",
     "measure",
     "measure_folders",
@@ -168,6 +172,7 @@ _HOMES = {
     "AsyncClient": "thinkseg.serving.client",
     "Client": "thinkseg.serving.client",
     "Job": "thinkseg.serving.jobs",
+    "Labelled": "thinkseg.serving.labelling.labelled",
     "Outcome": "thinkseg.serving.batch",
     "Result": "thinkseg.results.result",
     "Run": "thinkseg.evaluation.run",
@@ -175,6 +180,7 @@ _HOMES = {
     "evaluate": "thinkseg.api.evaluate",
     "export": "thinkseg.api.export",
     "instruction": "thinkseg.api.instruction",
+    "label": "thinkseg.api.label",
     "measure": "thinkseg.api.measure",
     "measure_folders": "thinkseg.api.measure",
     "reproduce": "thinkseg.api.reproduce",

@@ -39,6 +39,7 @@ from thinkseg.stopwatch import Stopwatch
 VERBS = {
     "quickstart": "evaluate, train, evaluate again, report: on images of your own (--data) or on scenes",
     "segment": "find in images what you ask for in words; write its mask and the thinking",
+    "label": "many (image, query) rows into Parquet, one row of results each; resumable, for machines and clusters",
     "demo": "try a model in the browser",
     "serve": "answer requests over HTTP, many at once",
     "train": "run a training stage from a recipe: sft or rl",
@@ -57,7 +58,7 @@ VERBS = {
 }
 
 GROUPS = {
-    "use a model": ("segment", "demo", "serve", "export"),
+    "use a model": ("segment", "label", "demo", "serve", "export"),
     "train one": ("quickstart", "train", "merge", "push"),
     "measure": ("evaluate", "compare", "metrics", "score", "reproduce"),
     "what it needs": ("data", "instruction", "doctor", "completion"),

@@ -9,7 +9,6 @@ Whatever the way, the samples go through `thinkseg.evaluation.run.evaluate`, and
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -21,7 +20,7 @@ from typing import Any
 
 from thinkseg.errors import InputError
 from thinkseg.evaluation.parallel.folder_lock import HeldFolder, hold_folder
-from thinkseg.evaluation.parallel.processes import Tell, run_processes
+from thinkseg.evaluation.parallel.processes import Tell, run_processes, share_machine
 from thinkseg.evaluation.parallel.shards import WHOLE, Shard, merge_shards, wait_for_shards
 from thinkseg.evaluation.plan import EvaluationPlan, LoadedBenchmark
 from thinkseg.evaluation.progress import Progress, ProgressBar
@@ -147,8 +146,7 @@ def _predict_in_processes(plan: EvaluationPlan, benchmarks: Sequence[LoadedBench
 
 def _work(plan: EvaluationPlan, number: int, tell: Tell) -> str:
     """One of the processes."""
-    os.environ["LOCAL_RANK"] = str(number)  # each takes the next GPU
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // plan.processes)))
+    share_machine(number, plan.processes)
 
     @contextmanager
     def telling(benchmark: str) -> Iterator[Progress]:

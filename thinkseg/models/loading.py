@@ -271,6 +271,13 @@ def torch_dtype(name: str, device: Any) -> Any:
     return dtype
 
 
+def card_count() -> int:
+    """How many CUDA devices there are, over which ``"auto"`` spreads the processes of one piece of work."""
+    import torch
+
+    return int(torch.cuda.device_count())
+
+
 def cuda_card() -> tuple[str, float]:
     """The name of the CUDA device that ``"auto"`` takes, and its free memory in GB; ``("", 0)`` where there is none."""
     import torch

@@ -14,7 +14,8 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from thinkseg.drawing import index_image, overlay
-from thinkseg.errors import ImageError, InputError
+from thinkseg.errors import ImageError, InputError, ThinkSegError
 from thinkseg.imaging import save_mask
 from thinkseg.results.record import ResultRecord, answer_from_record, masks_from_record
 from thinkseg.writing import json_text
@@ -79,6 +80,21 @@ def prepare_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise InputError(f"nothing can be written into the folder '{folder}': {error.strerror}") from error
+
+
+@contextmanager
+def writing_into(folder: Path) -> Iterator[None]:
+    """Say in a sentence why a result cannot be written: a full disk ends the work, and what is there stays.
+
+    Raises:
+        ThinkSegError: in place of an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ThinkSegError(
+            f"a result cannot be written into '{folder}': {error.strerror or error}; the same command goes on from here"
+        ) from error
 
 
 def instance_ending(number: int) -> str:

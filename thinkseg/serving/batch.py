@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thinkseg.errors import ImageError, InputError, ThinkSegError
+from thinkseg.errors import ImageError, InputError
 from thinkseg.imaging import load_image
 from thinkseg.models.attempts import predict_each
 from thinkseg.results import files
@@ -175,7 +174,7 @@ class JobRunner:
         """Draw the images of a result that were not asked for when it was made."""
         missing = [name for name in self._endings(task.record) if not files.with_ending(task.stem, name).exists()]
         if missing:
-            with _told(task.stem.parent):
+            with files.writing_into(task.stem.parent):
                 files.write_images(task.stem, task.record, lambda: load_image(task.job.image), missing)
 
     def _work_on(self, tasks: Sequence[_Task]) -> None:
@@ -186,7 +185,7 @@ class JobRunner:
                 continue
             result = Result(image, task.job.query, prediction, str(task.job.image), self._models.identity)
             task.record = {**result.to_record(), "image_digest": task.digest}
-            with _told(task.stem.parent):
+            with files.writing_into(task.stem.parent):
                 files.write_result(
                     task.stem,
                     task.record,
@@ -217,14 +216,3 @@ class JobRunner:
 def _image(task: _Task) -> Image.Image:
     assert task.image is not None
     return task.image
-
-
-@contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """Say in a sentence why a result cannot be written: a full disk ends the work, and what is there stays."""
-    try:
-        yield
-    except OSError as error:
-        raise ThinkSegError(
-            f"a result cannot be written into '{folder}': {error.strerror or error}; the same command goes on from here"
-        ) from error

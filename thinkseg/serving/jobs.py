@@ -90,24 +90,36 @@ class _Asked:
     encoding: str
 
 
+def found_jobs(
+    word: str, query: str = "", leave_out: Callable[[Path], bool] = lambda path: False
+) -> tuple[Path, Iterator[Job]]:
+    """The jobs of a folder, an image's file or a pattern, one by one, and the folder that they are named from.
+
+    Raises:
+        ImageError: there is no such thing; or later, when a folder or a pattern turns out to have no images.
+    """
+    path, asked = Path(word), _Asked(query, leave_out, "")
+    if os.path.isdir(path):  # a name that is too long for a file is none, and no error
+        return path, _found(path, (path / name for name in files_below(path)), asked)
+    if os.path.exists(path):
+        return path.parent, iter([Job(path, query, path.stem)])
+    if _is_pattern(word):
+        root = Path(*_fixed_part(path.parts))
+        return root, _found(root, sorted(map(Path, glob.glob(word, recursive=True))), asked, word)
+    raise ImageError(f"expected an image, a folder or a table at '{word}', found no such file")
+
+
 def _jobs(word: str, asked: _Asked, lines: Iterable[str]) -> Iterator[Job]:
     path = Path(word)
     if word == STDIN:
         yield from _from_lines(lines, asked.query)
-    elif os.path.isdir(path):  # a name that is too long for a file is none, and no error
-        yield from _found(path, (path / name for name in files_below(path)), asked)
-    elif path.suffix.lower() in SUFFIXES:
+    elif path.suffix.lower() in SUFFIXES and not os.path.isdir(path):
         listing = list_table(path, asked.encoding)
         for number in range(len(listing)):
             entry = listing.entry(number)
             yield Job(entry.image, entry.query, _name_in(path.parent, entry.image))
-    elif os.path.exists(path):
-        yield Job(path, asked.query, path.stem)
-    elif _is_pattern(word):
-        root = Path(*_fixed_part(path.parts))
-        yield from _found(root, sorted(map(Path, glob.glob(word, recursive=True))), asked, word)
     else:
-        raise ImageError(f"expected an image, a folder or a table at '{word}', found no such file")
+        yield from found_jobs(word, asked.query, asked.leave_out)[1]
 
 
 def _found(root: Path, paths: Iterable[Path], asked: _Asked, pattern: str = "") -> Iterator[Job]:

@@ -64,6 +64,12 @@ def run_processes(count: int, work: Callable[[int, Tell], Any], heard: Callable[
     return [results[number] for number in range(count)]
 
 
+def share_machine(number: int, count: int) -> None:
+    """Let this process, one of so many, take its GPU and its part of the CPUs; called before PyTorch is loaded."""
+    os.environ["LOCAL_RANK"] = str(number)  # each takes the next GPU
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+
+
 def _receive(
     receiver: Connection,
     receivers: dict[Connection, int],
