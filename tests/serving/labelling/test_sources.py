@@ -93,8 +93,8 @@ def test_a_table_that_is_not_as_expected_is_told(folder: Path, name: str, text: 
 
 
 def test_a_parquet_of_other_columns_or_of_images_that_are_no_names_is_told(folder: Path) -> None:
-    pq.write_table(pa.table({"picture": ["a.png"], "query": ["x"]}), folder / "other.parquet")
-    with pytest.raises(DataError, match="lacks the column image; it has: picture, query"):
+    pq.write_table(pa.table({"img": ["a.png"], "query": ["x"]}), folder / "other.parquet")
+    with pytest.raises(DataError, match="lacks the column image; it has: img, query"):
         list(LabelSource(str(folder / "other.parquet")).requests())
     pq.write_table(pa.table({"image": [{"bytes": b"x"}], "query": ["x"]}), folder / "bytes.parquet")
     with pytest.raises(DataError, match=r"'image' of row 1 of .* should be text"):
