@@ -24,10 +24,10 @@ gc.disable()  # importing makes much and throws away little
 REPOSITORY = Path(__file__).parent.parent
 
 
-def example_in(contract: type) -> str:
+def example_in(contract: object) -> str:
     """The code in the docstring of a contract: its indented block after two colons, as its user would write it."""
     lines = inspect.cleandoc(contract.__doc__ or "").partition("::\n")[2].splitlines()
-    end = next(number for number, line in enumerate(lines) if line and not line.startswith(" "))
+    end = next((number for number, line in enumerate(lines) if line and not line.startswith(" ")), None)
     code = textwrap.dedent("\n".join(lines[:end])).strip() + "\n"
     return code.replace("'''", '"""')  # the other quotes would end the docstring
 

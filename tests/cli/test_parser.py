@@ -57,7 +57,7 @@ def test_the_help_of_an_action_says_what_the_action_does(capsys):
         (["train", "rl", "pocket/rl", "--dryrun"], "--dry-run"),
         (["train", "rl", "pocket/rl", "--resum"], "--resume"),
         (["train", "stf", "pocket/rl"], "sft"),
-        (["data", "chek", "photos"], "check"),
+        (["data", "czeck", "photos"], "check"),
         (["--verbsoe", "doctor"], "--verbose"),
     ],
 )
