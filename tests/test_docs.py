@@ -36,7 +36,7 @@ TARGETS = [(page, line) for page, line in shell_lines() if line.startswith("make
 def test_a_command_in_the_documentation_is_one_that_its_verb_accepts(page, command):
     verb, *words = shlex.split(command, comments=True)[1:]
     assert verb in cli.VERBS, page
-    if {"--list", "--schema", "--help"} & set(words):  # prints something and ends
+    if "--help" in words or (verb == "train" and {"--list", "--schema"} & set(words)):  # prints something and ends
         with pytest.raises(SystemExit, match=r"^0$"):
             cli.create_parser(verb).parse_args(words)
         return
