@@ -62,6 +62,8 @@ def main(words: list[str] | None = None) -> int:
     if chromium is None:
         sys.exit("the program 'chromium' is not installed")
     files = sorted(file for file in args.site.rglob(args.only) if file.name != "404.html")
+    if not files:
+        sys.exit(f"expected pages in '{args.site}', found none: build it with 'make docs'")
     wrong = []
     with served(args.site) as site, sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
