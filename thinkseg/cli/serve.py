@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thinkseg.cli.model_flags import add_model_flags, identity, load_models, tell_of_pocket
 from thinkseg.cli.parser import detail_group
@@ -109,6 +109,7 @@ def run(args: argparse.Namespace, load: Loader | None = None, serve: Callable[..
     require_packages()  # before the models, which take longer
     from thinkseg.serving.http import server
     from thinkseg.serving.http.app import create_app
+    from thinkseg.serving.http.limits import MOST_TOGETHER
     from thinkseg.serving.http.served import Served
     from thinkseg.serving.http.service import Service
 
@@ -121,7 +122,7 @@ def run(args: argparse.Namespace, load: Loader | None = None, serve: Callable[..
         pipeline,
         Served.from_identity(model, pipeline, args.name),
         limits=limits,
-        batching=_batching(args, pipeline),
+        batching=_batching(args, min(getattr(pipeline.reasoner, "batch_size", 1), MOST_TOGETHER)),
         memory=args.encodings_memory * 2**20,
     )
     if args.host not in (LOOPBACK, "localhost", "::1") and access.key is None:
@@ -134,6 +135,7 @@ def run(args: argparse.Namespace, load: Loader | None = None, serve: Callable[..
 def _check(args: argparse.Namespace) -> None:
     if not 0 <= args.port <= 65535:
         raise InputError(f"a port is a number from 0 to 65535, found {args.port}")
+    _batching(args, 1)
     if args.encodings_memory < 0:
         raise InputError(f"encodings may take 0 MB or more, found {args.encodings_memory}")
 
@@ -182,8 +184,8 @@ def _limits(args: argparse.Namespace) -> Limits:
     )
 
 
-def _batching(args: argparse.Namespace, pipeline: Any) -> Batching:
-    from thinkseg.serving.http.limits import MOST_TOGETHER, Batching
+def _batching(args: argparse.Namespace, together: int) -> Batching:
+    from thinkseg.serving.http.limits import Batching
 
-    most = args.max_batch or min(getattr(pipeline.reasoner, "batch_size", 1), MOST_TOGETHER)
+    most = together if args.max_batch is None else args.max_batch
     return Batching(most, args.max_wait / 1000, args.timeout / 2)
