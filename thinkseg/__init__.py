@@ -18,10 +18,11 @@ use of a name from `thinkseg.types` or `thinkseg.rewards`, so that the command l
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from thinkseg.arguments import COUNT, PATH, TEXT, having, optional, takes
+from thinkseg.arguments import COUNT, FLAG, MAPPING, PATH, TEXT, having, optional, takes
 from thinkseg.errors import ThinkSegError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from thinkseg.api.compare import compare
@@ -92,6 +93,9 @@ __all__ = [
     batch_size=optional(COUNT),
     family=optional(TEXT),
     frame=optional(TEXT),
+    reasoner=optional(TEXT),
+    engine_options=optional(MAPPING),
+    enforce_format=FLAG,
 )
 def load(
     model: "str | Path" = "pocket",
@@ -112,6 +116,9 @@ def load(
     decoding: "Decoding | None" = None,
     masks: "MaskChoice | None" = None,
     segmenter_canvas: int | None = None,
+    reasoner: str | None = None,
+    engine_options: "Mapping[str, Any] | None" = None,
+    enforce_format: bool = False,
 ) -> "Pipeline":
     """Load a reasoner and a segmenter as a pipeline, from an image and a query to masks.
 
@@ -139,6 +146,11 @@ def load(
         decoding: ``"greedy"`` (without a penalty), ``"penalised"`` or ``"sampled"``, by its `generation_config.json`.
         masks: of the segmenter, for an object: its ``"single"`` mask, or the ``"best of three"`` by its own score.
         segmenter_canvas: show the segmenter a square of this many pixels a side in place of the image.
+        reasoner: where its text is written: ``"vllm"``, the address of an OpenAI-style server
+            (``"http://127.0.0.1:8000/v1"``), or ``"transformers"`` when None; see docs/engines.md.
+        engine_options: of that engine: keyword arguments of `vllm.LLM`, or of a server ``model``, ``concurrency``,
+            ``retries`` and ``timeout``.
+        enforce_format: whether that engine lets the model write nothing but what its answer format can read.
 
     Raises:
         CheckpointError: a model is missing or incomplete, or nothing says in which format it answers.
@@ -149,6 +161,7 @@ def load(
     'seg-r1'
     """
     from thinkseg.models.checkpoint_config import CheckpointConfig, told_instruction
+    from thinkseg.models.engines.engine import Engine
     from thinkseg.models.pipeline import load_pipeline
 
     config = CheckpointConfig(
@@ -165,7 +178,8 @@ def load(
         min_pixels=min_pixels,
         max_pixels=max_pixels,
     )
-    return load_pipeline(model, segmenter, config, device=device, dtype=dtype, batch_size=batch_size)
+    engine = Engine.chosen(reasoner, engine_options, enforce_format=enforce_format)
+    return load_pipeline(model, segmenter, config, device=device, dtype=dtype, batch_size=batch_size, engine=engine)
 
 
 _HOMES = {

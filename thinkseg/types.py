@@ -224,6 +224,8 @@ class Completion:
     text: str
     """Every text of a model comes in here, and one that no file can hold (half an emoji) is mended: `writable_text`."""
     finish_reason: FinishReason = FinishReason.STOP
+    failure: str = ""
+    """Why there is no text, where the reasoner could not be asked: a sentence; empty where it wrote one."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", writable_text(self.text))
@@ -244,6 +246,7 @@ class Failure(StrEnum):
     UNREADABLE_IMAGE = "unreadable_image"
     REFUSED_IMAGE = "refused_image"
     UNREADABLE_TRUTH = "unreadable_truth"
+    UNANSWERED = "unanswered"
 
     @property
     def of_image(self) -> bool:
@@ -258,7 +261,12 @@ class Failure(StrEnum):
     @property
     def of_model(self) -> bool:
         """Whether it lies in what the model wrote."""
-        return not (self.of_image or self.of_truth)
+        return not (self.of_image or self.of_truth or self.of_engine)
+
+    @property
+    def of_engine(self) -> bool:
+        """Whether it lies in a reasoner that others run, so that it was asked and nothing came."""
+        return self is Failure.UNANSWERED
 
     @property
     def sentence(self) -> str:
@@ -276,6 +284,7 @@ _FAILURE_SENTENCES = {
     Failure.TRUNCATED: "The model ran into the length limit before it finished its answer.",
     Failure.UNREADABLE_IMAGE: "The image cannot be read, so the model was not asked.",
     Failure.REFUSED_IMAGE: "The image or its query was refused before the model was asked.",
+    Failure.UNANSWERED: "The server of the reasoner did not answer, so there is no text.",
     Failure.UNREADABLE_TRUTH: "The true mask cannot be read or does not fit its image: left out of every measure.",
 }
 

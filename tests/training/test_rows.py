@@ -17,7 +17,8 @@ from thinkseg.data.readers.folders import list_folders
 from thinkseg.errors import DataError, ImageError
 from thinkseg.geometry import reference_answer
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
-from thinkseg.training.rows import ImageResizer, RowBuilder, Rows, Schedule, read_named
+from thinkseg.models.resizing import ImageResizer
+from thinkseg.training.rows import RowBuilder, Rows, Schedule, read_named
 from thinkseg.training.sft import ImitationCollator
 from thinkseg.training.sources import JoinedSamples
 from thinkseg.types import Answer, Box, Instruction, ObjectPrompt, Point, Sample, Size

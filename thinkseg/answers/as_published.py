@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thinkseg.answers.json_objects import SegZero, VisionReasoner
+from thinkseg.answers.json_objects import ONE_OBJECT, SegZero, VisionReasoner
+from thinkseg.answers.patterns import AnswerPattern
 from thinkseg.answers.published_json import first_answer, first_braces
 from thinkseg.answers.published_tags import TagsFound, find_tags, find_tags_with_first_box
 from thinkseg.answers.reading import MAX_OBJECTS, MAX_POINTS, check_length
@@ -41,6 +42,10 @@ class SegR1Published(SegR1):
             ValueError: that cannot express it, or the thinking holds what the published reader takes for an answer.
         """
         return _with_plain_thinking(SegR1.canonical(self, answer), "<")
+
+    def pattern(self) -> AnswerPattern:
+        """As the plain format, with plain thinking."""
+        return AnswerPattern(SegR1.pattern(self).answer, thinking="[^<]*")
 
     def parse(self, text: str, frame: Size) -> Answer:
         """Read a completion: every box with the points in it, or the points alone where there is no box.
@@ -117,6 +122,11 @@ class SegZeroPublished(SegZero):
             raise ValueError(f"the format {self.name} needs thinking: the published reader finds no answer without")
         return expressed
 
+    def pattern(self) -> AnswerPattern:
+        """As the plain format, with plain thinking."""
+        nothing = AnswerPattern(r"<answer>\[\]</answer>", thinking="[^{<]*")
+        return AnswerPattern(f"<answer>{ONE_OBJECT}</answer>", thinking="[^{<]+", otherwise=nothing)
+
     def parse(self, text: str, frame: Size) -> Answer:
         """Read a completion.
 
@@ -155,6 +165,10 @@ class VisionReasonerPublished(VisionReasoner):
             ValueError: that cannot express it, or the thinking holds what the published reader takes for an answer.
         """
         return _with_plain_thinking(VisionReasoner.canonical(self, answer), "<")
+
+    def pattern(self) -> AnswerPattern:
+        """As the plain format, with plain thinking."""
+        return AnswerPattern(VisionReasoner.pattern(self).answer, thinking="[^<]*")
 
     def parse(self, text: str, frame: Size) -> Answer:
         """Read a completion.

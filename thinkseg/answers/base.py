@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from thinkseg.answers.instructions import EXAMPLE, bare_query, fill
+from thinkseg.answers.patterns import AnswerPattern
 from thinkseg.answers.reading import attempt
 from thinkseg.errors import InputError, MalformedAnswer
 from thinkseg.types import Answer, Instruction, Sample, Size
@@ -158,6 +159,14 @@ class AnswerFormat(ABC):
         """
         answer = self.parse(text, frame)
         return replace(answer, objects=answer.objects[:1])
+
+    def pattern(self) -> AnswerPattern | None:
+        """Regular expressions of what `render` writes, for engines that let a model write nothing else.
+
+        They take every text that `render` makes; what they take beyond that, `parse` reads, as far as
+        `thinkseg.answers.patterns` says. None for a format that has none.
+        """
+        return None
 
     def form_score(self, text: str, frame: Size, answer: Answer | None) -> float:
         """How well a text keeps to the format: the part `format` of the reward. 1 for what can be read, else 0.

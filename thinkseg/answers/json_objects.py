@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from thinkseg.answers.base import AnswerFormat
+from thinkseg.answers.patterns import BOX, POINT, AnswerPattern, members, objects
 from thinkseg.answers.reading import (
     MAX_OBJECTS,
     attempt,
@@ -51,6 +52,9 @@ VISION_REASONER_TEMPLATE = Instruction(
     )
 )
 
+ONE_OBJECT = members(bbox=BOX, points_1=POINT, points_2=POINT)
+"""A regular expression of the object that `seg-zero` writes."""
+
 _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 _TAG = re.compile("|".join(_TAGS))
 _LANGUAGE = re.compile(r"^\s*[A-Za-z]*")
@@ -82,6 +86,10 @@ class SegZero(AnswerFormat):
             return _rendered(answer.think, [], self.name)
         box, points = _parts_of(answer.objects[0])
         return _rendered(answer.think, {"bbox": box, "points_1": points[0], "points_2": points[1]}, self.name)
+
+    def pattern(self) -> AnswerPattern:
+        """Thinking, and one object or none."""
+        return AnswerPattern(f"<answer>(\\[\\]|{ONE_OBJECT})</answer>")
 
     def parse(self, text: str, frame: Size) -> Answer:
         """Read a completion.
@@ -170,6 +178,11 @@ class VisionReasoner(AnswerFormat):
         """
         strict = attempt(self._read, text, frame) if self.tolerant else self._read(text, frame)
         return strict if isinstance(strict, Answer) else read_untuned(text, frame)
+
+    def pattern(self) -> AnswerPattern:
+        """Thinking, and a list of objects."""
+        item = members(bbox_2d=BOX, point_2d=POINT)
+        return AnswerPattern(f"<answer>{objects(item)}</answer>")
 
     def _read(self, text: str, frame: Size) -> Answer:
         think, items = self.read_items(text)

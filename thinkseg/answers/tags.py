@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from thinkseg.answers.base import AnswerFormat
+from thinkseg.answers.patterns import BOX, GAP, AnswerPattern, points_and_labels
 from thinkseg.answers.reading import (
     MAX_OBJECTS,
     MAX_POINTS,
@@ -108,6 +109,11 @@ class SegR1(AnswerFormat):
         ]
         return Answer(frame, tuple(_with_points(box, points) for box in boxes), think.strip())
 
+    def pattern(self) -> AnswerPattern:
+        """Thinking, boxes, points and labels; or all tags empty."""
+        boxes = f"(<bbox>{BOX}</bbox>{GAP}){{1,{MAX_OBJECTS}}}{points_and_labels()}"
+        return AnswerPattern(f"(<bbox></bbox>{GAP}<points></points>{GAP}<labels></labels>|{boxes})")
+
     def parse_first(self, text: str, frame: Size) -> Answer:
         """The first box with all points, also those that lie outside of it.
 
@@ -155,6 +161,10 @@ class SegR1Points(AnswerFormat):
         found, _ = read_tags(text)
         points = tuple(_labelled_points(found, frame))
         return Answer(frame, (ObjectPrompt(None, points),) if points else ())
+
+    def pattern(self) -> AnswerPattern:
+        """Points and labels alone."""
+        return AnswerPattern(points_and_labels(), thinking=None)
 
 
 def read_tags(text: str) -> tuple[dict[str, list[str]], str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thinkseg.arguments import (
     COUNT,
     FLAG,
     FROM_0,
+    MAPPING,
     NAMES,
     PATH,
     TEXT,
@@ -27,6 +28,7 @@ from thinkseg.evaluation.plan import EvaluatedModel, EvaluationPlan
 from thinkseg.evaluation.provenance import command_line
 from thinkseg.evaluation.run import Predictor, Run
 from thinkseg.models.checkpoint_config import CanvasFilter, CheckpointConfig, Decoding, MaskChoice, told_instruction
+from thinkseg.models.engines.engine import Engine
 from thinkseg.types import Sample
 
 if TYPE_CHECKING:
@@ -55,6 +57,9 @@ if TYPE_CHECKING:
     save_masks=FLAG,
     save_overlays=FLAG,
     measures=optional(TEXT | NAMES),
+    reasoner=optional(TEXT),
+    engine_options=optional(MAPPING),
+    enforce_format=FLAG,
     progress=FLAG,
 )
 def evaluate(
@@ -87,6 +92,9 @@ def evaluate(
     decoding: Decoding | None = None,
     masks: MaskChoice | None = None,
     segmenter_canvas: int | None = None,
+    reasoner: str | None = None,
+    engine_options: Mapping[str, Any] | None = None,
+    enforce_format: bool = False,
     save_masks: bool = False,
     save_overlays: bool = False,
     measures: str | Sequence[str] | None = None,
@@ -130,6 +138,11 @@ def evaluate(
         decoding: ``"greedy"`` (without a penalty), ``"penalised"`` or ``"sampled"``, by its `generation_config.json`.
         masks: of the segmenter, for an object: its ``"single"`` mask, or the ``"best of three"`` by its own score.
         segmenter_canvas: show the segmenter a square of this many pixels a side in place of the image.
+        reasoner: where its text is written: ``"vllm"``, the address of an OpenAI-style server
+            (``"http://127.0.0.1:8000/v1"``), or ``"transformers"`` when None; see docs/engines.md.
+        engine_options: of that engine: keyword arguments of `vllm.LLM`, or of a server ``model``, ``concurrency``,
+            ``retries`` and ``timeout``.
+        enforce_format: whether that engine lets the model write nothing but what its answer format can read.
         save_masks: write the predicted masks to ``out/masks``, as PNG.
         save_overlays: write the images with their masks to ``out/overlays``.
         measures: what the report has, names as in docs/metrics.md or the user's own by reference
@@ -178,7 +191,13 @@ def evaluate(
     )
     plan = EvaluationPlan(
         benchmarks=[benchmark],
-        model=EvaluatedModel(str(model) if isinstance(model, Path) else model, config, device, dtype),
+        model=EvaluatedModel(
+            str(model) if isinstance(model, Path) else model,
+            config,
+            device,
+            dtype,
+            engine=Engine.chosen(reasoner, engine_options, enforce_format=enforce_format),
+        ),
         out=None if out is None else Path(out),
         options=LoadOptions(limit, seed, None if data is None else Path(data), encoding, query, split),
         protocol=protocol,

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from thinkseg.arguments import COUNT, FLAG, FUNCTION, PATH, TEXT, Kind, check, having, instance, many, optional, takes
+from thinkseg.arguments import (
+    COUNT,
+    FLAG,
+    FUNCTION,
+    MAPPING,
+    PATH,
+    TEXT,
+    Kind,
+    check,
+    having,
+    instance,
+    many,
+    optional,
+    takes,
+)
 from thinkseg.errors import InputError
 from thinkseg.evaluation.provenance import model_identity
 from thinkseg.models.checkpoint_config import CanvasFilter, CheckpointConfig, Decoding, MaskChoice, instruction_from
+from thinkseg.models.engines.engine import Engine
 from thinkseg.models.loading import POCKET
 from thinkseg.results.files import is_image_of_result, prepare_folder
 from thinkseg.serving.batch import JobOptions, JobRunner, ModelChoice, Outcome
@@ -39,6 +54,9 @@ _JOB = PATH | instance("a job", Job)
     format=optional(TEXT),
     device=TEXT,
     dtype=TEXT,
+    reasoner=optional(TEXT),
+    engine_options=optional(MAPPING),
+    enforce_format=FLAG,
     load=optional(FUNCTION),
 )
 def segment_files(
@@ -66,6 +84,9 @@ def segment_files(
     decoding: Decoding | None = None,
     masks: MaskChoice | None = None,
     segmenter_canvas: int | None = None,
+    reasoner: str | None = None,
+    engine_options: Mapping[str, Any] | None = None,
+    enforce_format: bool = False,
     load: Loader | None = None,
 ) -> Iterator[Outcome]:
     """Segment images and write a result for each; see `thinkseg segment --help` for what is kept and what is made anew.
@@ -111,6 +132,11 @@ def segment_files(
         decoding: ``"greedy"`` (without a penalty), ``"penalised"`` or ``"sampled"``, by its `generation_config.json`.
         masks: of the segmenter, for an object: its ``"single"`` mask, or the ``"best of three"`` by its own score.
         segmenter_canvas: show the segmenter a square of this many pixels a side in place of the image.
+        reasoner: where its text is written: ``"vllm"``, the address of an OpenAI-style server
+            (``"http://127.0.0.1:8000/v1"``), or ``"transformers"`` when None; see docs/engines.md.
+        engine_options: of that engine: keyword arguments of `vllm.LLM`, or of a server ``model``, ``concurrency``,
+            ``retries`` and ``timeout``.
+        enforce_format: whether that engine lets the model write nothing but what its answer format can read.
         load: loads the models when the first image needs them, in place of `load_pipeline`.
 
     Yields:
@@ -135,6 +161,7 @@ def segment_files(
         min_pixels=min_pixels,
         max_pixels=max_pixels,
     )
+    engine = Engine.chosen(reasoner, engine_options, enforce_format=enforce_format)
     options = JobOptions(batch_size, index, instances, overwrite)
     wanted = [jobs] if isinstance(jobs, str | Path | Job) else list(jobs)
     for job in wanted:
@@ -143,25 +170,27 @@ def segment_files(
     folder = Path(out)
     prepare_folder(folder)
     if isinstance(model, str | Path):
-        models = _named(model, config, load, device=device, dtype=dtype, batch_size=batch_size)
+        how: dict[str, Any] = {"device": device, "dtype": dtype, "batch_size": batch_size}
+        if engine != Engine():
+            how["engine"] = engine
+        models = _named(model, config, load, **how)
     else:
-        if said := ", ".join(f"'{name}'" for name in config.said()):
+        named = [*config.said(), *(["reasoner"] if engine != Engine() else [])]
+        if said := ", ".join(f"'{name}'" for name in named):
             raise InputError(f"a pipeline is asked as it was loaded: leave out {said}, or give a model's name")
         pipeline = model
         models = ModelChoice(lambda: pipeline, None)
     return JobRunner(folder, models, options).run(listed)
 
 
-def _named(
-    model: str | Path, config: CheckpointConfig, load: Loader | None, *, device: str, dtype: str, batch_size: int
-) -> ModelChoice:
+def _named(model: str | Path, config: CheckpointConfig, load: Loader | None, **how: Any) -> ModelChoice:
     """A model by its name, which is loaded when it is needed."""
 
     def loaded() -> Pipeline:
         if load is not None:
-            return load(model, config=config, device=device, dtype=dtype, batch_size=batch_size)
+            return load(model, config=config, **how)
         from thinkseg.models.pipeline import load_pipeline
 
-        return load_pipeline(model, config=config, device=device, dtype=dtype, batch_size=batch_size)
+        return load_pipeline(model, config=config, **how)
 
-    return ModelChoice(loaded, model_identity(model, config))
+    return ModelChoice(loaded, model_identity(model, config, how.get("engine")))

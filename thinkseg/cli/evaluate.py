@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from thinkseg.cli.compare import listed
 from thinkseg.cli.data_choice import add_own_data, data_path, own_data_from
-from thinkseg.cli.model_flags import add_model_flags, config_from_flags, load_aloud
+from thinkseg.cli.model_flags import add_model_flags, config_from_flags, engine_from_flags, load_aloud
 from thinkseg.cli.parser import detail_group
 from thinkseg.data.discovery.catalog import benchmark_splits
 from thinkseg.errors import InputError
@@ -176,13 +176,15 @@ def _explain(plan: EvaluationPlan, *, as_json: bool) -> int:
 
 
 def _name_bad_files(run: Run) -> None:
-    """Tell which images could not be asked about, and which true masks could not be read."""
+    """Tell which images could not be asked about, which had no answer, and which true masks could not be read."""
     failed = [(record.failure, record.failure_detail) for record in run.records if record.failure is not None]
     images = [detail for failure, detail in failed if failure.of_image]
     truths = [detail for failure, detail in failed if failure.of_truth]
+    unanswered = [detail for failure, detail in failed if failure.of_engine]
     for details, told, names in (
         (images, "counted as an empty mask", "unreadable_image or refused_image"),
         (truths, "left out of every measure", "unreadable_truth"),
+        (unanswered, "counted as an empty mask", "unanswered"),
     ):
         for detail in details[:NAMED]:
             print(f"{told}: {detail}", file=sys.stderr)
@@ -212,7 +214,9 @@ def plan_from_flags(args: argparse.Namespace, load: Callable[..., Any]) -> Evalu
         )
     return EvaluationPlan(
         benchmarks=args.benchmarks or [OWN_DATA],
-        model=EvaluatedModel(args.model, config_from_flags(args), args.device, args.dtype, load),
+        model=EvaluatedModel(
+            args.model, config_from_flags(args), args.device, args.dtype, load, engine_from_flags(args)
+        ),
         out=args.out,
         options=LoadOptions(args.limit, args.seed, args.data, args.encoding, **own_data_from(args)),
         protocol=args.protocol,

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkseg.cli.parser import detail_group
+from thinkseg.errors import InputError
 from thinkseg.meter import tell
 
 if TYPE_CHECKING:
     from thinkseg.models.checkpoint_config import CheckpointConfig
+    from thinkseg.models.engines.engine import Engine
     from thinkseg.models.pipeline import Pipeline
 
 CONFIG_FLAGS = (
@@ -44,6 +46,30 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', 'cuda:1', … (default: auto)")
     parser.add_argument(
         "--dtype", default="auto", help="of the reasoner's weights: float32, bfloat16, … (default: by the device)"
+    )
+    where = detail_group(
+        parser, "where the reasoner's text is written", "By transformers, here, unless said otherwise."
+    )
+    where.add_argument(
+        "--reasoner",
+        metavar="URL",
+        help="let an OpenAI-style server write the text, such as http://127.0.0.1:8000/v1; --model says which "
+        "checkpoint it serves (key: OPENAI_API_KEY)",
+    )
+    where.add_argument(
+        "--reasoner-engine", metavar="NAME", help="what writes the text here: transformers (default) or vllm"
+    )
+    where.add_argument(
+        "--engine-option",
+        action="append",
+        metavar="KEY=VALUE",
+        help="of a server: model, concurrency, retries, timeout; of vLLM: whatever vllm.LLM takes, e.g. "
+        "tensor_parallel_size=2 (may come again)",
+    )
+    where.add_argument(
+        "--enforce-format",
+        action="store_true",
+        help="let the engine write nothing but what the answer format can read (vLLM, and servers of vLLM or SGLang)",
     )
     asked = detail_group(
         parser,
@@ -89,12 +115,57 @@ def config_from_flags(args: argparse.Namespace) -> CheckpointConfig:
     return CheckpointConfig(**told_instruction(told or None), **{name: getattr(args, name) for name in CONFIG_FLAGS})
 
 
+def engine_from_flags(args: argparse.Namespace) -> Engine:
+    """Where the flags want the reasoner's text to be written.
+
+    Raises:
+        InputError: two places are named, or an option is none.
+    """
+    from thinkseg.models.engines.engine import Engine
+
+    return Engine.chosen(**engine_words(args))
+
+
+def engine_words(args: argparse.Namespace) -> dict[str, Any]:
+    """The same as the arguments ``reasoner``, ``engine_options`` and ``enforce_format`` of the public calls.
+
+    Raises:
+        InputError: two places are named, or an option is no KEY=VALUE.
+    """
+    import yaml
+
+    if args.reasoner is not None and args.reasoner_engine is not None:
+        raise InputError("a server (--reasoner) takes the place of an engine here (--reasoner-engine): leave one out")
+    if args.reasoner is not None and not args.reasoner.lower().startswith(("http://", "https://")):
+        raise InputError(
+            f"--reasoner expects the address of a server, such as http://127.0.0.1:8000/v1, found '{args.reasoner}'; a "
+            "checkpoint is named with --model"
+        )
+    options = {}
+    for said in args.engine_option or ():
+        key, equals, value = said.partition("=")
+        try:
+            options[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals or not key.strip():
+            raise InputError(f"--engine-option expects KEY=VALUE, such as concurrency=16, found '{said}'")
+    return {
+        "reasoner": args.reasoner or args.reasoner_engine,
+        "engine_options": options or None,
+        "enforce_format": args.enforce_format,
+    }
+
+
 def load_models(
     args: argparse.Namespace, batch_size: int | None = None, load: Callable[..., Pipeline] | None = None
 ) -> Pipeline:
     """The pipeline that the flags ask for; the batch size is that of `load_pipeline`, whose place `load` can take."""
     config, load = config_from_flags(args), load or load_aloud
-    return load(args.model, config=config, device=args.device, dtype=args.dtype, batch_size=batch_size)
+    how: dict[str, Any] = {"device": args.device, "dtype": args.dtype, "batch_size": batch_size}
+    if any(value for value in engine_words(args).values()):
+        how["engine"] = engine_from_flags(args)
+    return load(args.model, config=config, **how)
 
 
 def tell_of_pocket(model: str | Path) -> None:
@@ -121,4 +192,4 @@ def identity(args: argparse.Namespace) -> dict[str, Any]:
     """
     from thinkseg.evaluation.provenance import model_identity
 
-    return model_identity(args.model, config_from_flags(args))
+    return model_identity(args.model, config_from_flags(args), engine_from_flags(args))

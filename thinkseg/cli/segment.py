@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thinkseg.cli.model_flags import add_model_flags, config_from_flags, load_aloud, tell_of_pocket
+from thinkseg.cli.model_flags import add_model_flags, config_from_flags, engine_words, load_aloud, tell_of_pocket
 from thinkseg.errors import InputError
 from thinkseg.meter import tell
 from thinkseg.stopwatch import count
@@ -102,6 +102,7 @@ def run(args: argparse.Namespace, load: Loader | None = None) -> int:
         device=args.device,
         dtype=args.dtype,
         load=partial(_load, load, tell=not args.json),
+        **engine_words(args),
         **config_from_flags(args).said(),
     )
     outcomes = _followed(results, len(jobs), as_json=args.json)

@@ -22,16 +22,17 @@ from thinkseg.evaluation.measures.registry import get_measure
 from thinkseg.evaluation.parallel.shards import Shard
 from thinkseg.evaluation.protocols import reader_of, settings_of
 from thinkseg.evaluation.provenance import (
+    checkpoint_revision,
     code_digests,
     device_kind,
     dtype_of,
     instruction_of,
-    reasoner_revision,
     segmenter_revision,
 )
 from thinkseg.evaluation.records import RunHeader
 from thinkseg.evaluation.run import Predictor
-from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config
+from thinkseg.models.checkpoint_config import CheckpointConfig
+from thinkseg.models.engines.engine import Engine
 from thinkseg.models.pipeline import Pipeline, load_pipeline
 from thinkseg.types import Sample
 
@@ -47,6 +48,8 @@ class EvaluatedModel:
     dtype: str = "auto"
     load: Callable[..., Any] = load_pipeline
     """Loads a checkpoint as `load_pipeline` does; a function of a module where there are several processes."""
+    engine: Engine = field(default_factory=Engine)
+    """Where its text is written."""
 
     @property
     def name(self) -> str:
@@ -57,14 +60,27 @@ class EvaluatedModel:
         """Load it, if it is not at hand."""
         if not isinstance(self.checkpoint, str):
             return self.checkpoint
+        elsewhere = {} if self.engine == Engine() else {"engine": self.engine}
         predictor: Predictor = self.load(
-            self.checkpoint, config=self.config, device=self.device, dtype=self.dtype, batch_size=batch_size
+            self.checkpoint,
+            config=self.config,
+            device=self.device,
+            dtype=self.dtype,
+            batch_size=batch_size,
+            **elsewhere,
         )
         return predictor
 
     def asked(self) -> dict[str, Any]:
         """What is overruled, as JSON; the segmenter is told by itself."""
-        return {name: value for name, value in self.config.as_json().items() if name != "segmenter"}
+        said = {name: value for name, value in self.config.as_json().items() if name != "segmenter"}
+        return said | self.engine.identity()
+
+    def revision(self) -> str:
+        """The digest of a named checkpoint; empty for a hub id, what a server alone has, and a pipeline."""
+        if not isinstance(self.checkpoint, str):
+            return ""
+        return checkpoint_revision(self.engine.source(self.checkpoint, self.config) or "a server's own")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +205,12 @@ class EvaluationPlan:
 
     def header(self, loaded: LoadedBenchmark, pipeline: Predictor) -> RunHeader:
         """What is run, with digests of the checkpoint and of the user's own code, so that nothing is mixed."""
-        model, config = self.model.checkpoint, self.model.config
+        config = self.model.config
         named = (loaded.name, *config.references().values(), *loaded.benchmark.measures)
         return RunHeader(
             benchmark=loaded.benchmark.name,
             model=self.model.name,
-            model_revision=reasoner_revision(model) if isinstance(model, str) else "",
+            model_revision=self.model.revision(),
             segmenter=config.segmenter or "the model's own",
             seed=self.options.seed,
             answer_format=pipeline.answer_format.reader_name if isinstance(pipeline, Pipeline) else "",
@@ -213,4 +229,4 @@ class EvaluationPlan:
         model = self.model.checkpoint
         if not isinstance(model, str):
             return ""
-        return segmenter_revision(resolve_config(model, self.model.config).segmenter)
+        return segmenter_revision(self.model.engine.resolve(model, self.model.config).segmenter)

@@ -20,6 +20,7 @@ from thinkseg.models import loading
 
 if TYPE_CHECKING:
     from thinkseg.models.checkpoint_config import CheckpointConfig
+    from thinkseg.models.engines.engine import Engine
 
 PACKAGES = (
     "thinkseg-pocket",
@@ -150,27 +151,30 @@ def checkpoint_revision(source: str | Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def model_identity(model: str | Path, given: CheckpointConfig) -> dict[str, Any]:
+def model_identity(model: str | Path, given: CheckpointConfig, engine: Engine | None = None) -> dict[str, Any]:
     """What a caller asks for, with digests of checkpoints and code, so that a result by another model is told apart.
 
     Args:
         model: the reasoner, as the caller names it.
         given: what the caller says about how it is asked, its segmenter among it.
+        engine: where its text is written; by transformers, here, when None.
 
     Raises:
         CheckpointError: the model is not there.
     """
-    from thinkseg.models.checkpoint_config import resolve_config
+    from thinkseg.models.engines.engine import Engine
     from thinkseg.models.published.wording import identity_of
 
-    config = resolve_config(model, given)
+    engine = engine or Engine()
+    config = engine.resolve(model, given)
     instruction = identity_of(config)
     return {
         "name": str(model),
-        "revision": reasoner_revision(str(model)),
+        "revision": checkpoint_revision(engine.source(str(model), given) or "a server's own"),
         "segmenter": config.segmenter or loading.POCKET,
         "segmenter_revision": segmenter_revision(config.segmenter),
         **given.replaced(segmenter=None).as_json(),
+        **engine.identity(),
         **({"published_instruction": instruction} if instruction else {}),
         **({"code": code} if (code := code_digests(config.references().values())) else {}),
     }

@@ -204,7 +204,7 @@ they were taught to measure, and the masks that their authors take; docs/models.
 
 
 def resolve_config(
-    model: str | Path, given: CheckpointConfig | None = None, *, source: str | None = None
+    model: str | Path, given: CheckpointConfig | None = None, *, source: str | None = None, at_hand: bool = True
 ) -> CheckpointConfig:
     """All that is known about how a checkpoint is prompted: everybody who loads one goes by this.
 
@@ -212,14 +212,16 @@ def resolve_config(
         model: as the caller calls it: ``"pocket"``, a folder or a hub id; the table goes by it.
         given: what the caller says, which wins.
         source: where its `thinkseg.json` is, a folder or a hub id; None for where the model is.
+        at_hand: whether it is here or on the hub; one that a server alone has is known by the table and the caller.
 
     Raises:
         CheckpointError: there is no such checkpoint, or its `thinkseg.json` cannot be read or names code that the
             caller has not named.
     """
     given = given or CheckpointConfig()
-    source = loading.locate(model, "reasoner") if source is None else source
-    found = read_config(source)
+    found = CheckpointConfig()
+    if at_hand:
+        found = read_config(loading.locate(model, "reasoner") if source is None else source)
     for name, code in found.references().items():
         if getattr(given, name) is None:
             again = f"say --{name} {code}, or '{name}' in the recipe or the call"

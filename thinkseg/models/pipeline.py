@@ -21,13 +21,15 @@ from PIL import Image
 
 from thinkseg.answers import FORMATS, get_format
 from thinkseg.answers.base import AnswerFormat
+from thinkseg.answers.patterns import AnswerPattern
 from thinkseg.arguments import COUNT, FLAG, FUNCTION, ITERABLE, TEXT, optional, takes
 from thinkseg.errors import CheckpointError, InputError, MalformedAnswer
 from thinkseg.imaging import load_image
 from thinkseg.inputs import ImageInput, check_sample, image_from_input
 from thinkseg.models import loading
 from thinkseg.models.base import Reasoner, Segmenter
-from thinkseg.models.checkpoint_config import CONFIG_FILE, CheckpointConfig, resolve_config
+from thinkseg.models.checkpoint_config import CONFIG_FILE, CheckpointConfig
+from thinkseg.models.engines.engine import VLLM, Engine
 from thinkseg.models.listening import Listener, complete
 from thinkseg.models.prompting import prompted
 from thinkseg.models.published.store import InstructionStore
@@ -186,6 +188,8 @@ class Pipeline:
 
     def read(self, completion: Completion, image: Image.Image) -> Answer | MalformedAnswer:
         """The answer that a completion about an image gives, in the reasoner's frame, or why there is none."""
+        if completion.failure:
+            return MalformedAnswer(completion.failure)
         frame = self.reasoner.frame_of(image)
         if self.config.objects == "first with all points":
             return self.answer_format.try_parse(completion.text, frame, first=True)
@@ -220,13 +224,17 @@ def prediction_of(
     """
     if isinstance(outcome, Answer) and found is not None:
         return Prediction(sample.id, completion, outcome, found.masks, scores=found.scores)
-    truncated = completion.finish_reason is FinishReason.LENGTH
+    failure = Failure.MALFORMED_ANSWER
+    if completion.failure:
+        failure = Failure.UNANSWERED
+    elif completion.finish_reason is FinishReason.LENGTH:
+        failure = Failure.TRUNCATED
     return Prediction(
         sample.id,
         completion,
         answer=None,
         masks=np.zeros((0, image.height, image.width), dtype=bool),
-        failure=Failure.TRUNCATED if truncated else Failure.MALFORMED_ANSWER,
+        failure=failure,
         failure_detail=str(outcome),
     )
 
@@ -240,6 +248,7 @@ def load_pipeline(
     dtype: str = "auto",
     batch_size: int | None = None,
     store: InstructionStore | None = None,
+    engine: Engine | None = None,
 ) -> Pipeline:
     """Load a pipeline.
 
@@ -253,6 +262,7 @@ def load_pipeline(
         dtype: of the reasoner, as in `load_reasoner`.
         batch_size: prompts that the reasoner decodes together.
         store: where the sentences of published checkpoints are kept; the user's cache when None.
+        engine: where the reasoner's text is written; by transformers, here, when None.
 
     Raises:
         CheckpointError: a model is missing or incomplete, or nothing says in which format it answers.
@@ -262,19 +272,44 @@ def load_pipeline(
     given = config or CheckpointConfig()
     if segmenter is not None:  # one that is loaded already takes the place of whichever the checkpoint names
         given = given.replaced(segmenter=str(segmenter) if isinstance(segmenter, str | Path) else loading.POCKET)
-    config = resolve_config(model, given)
+    engine = engine or Engine()
+    config = engine.resolve(model, given)
     wording = _wording(model, config, store, given.sentences is not None)
+    pattern = pattern_of(wording.answer_format) if engine.enforce_format else None
 
     # What is wrong with the call is known by now: only then the seconds are spent that it takes to load PyTorch.
+    from thinkseg.models.engines.offline_vllm import load_offline_vllm
+    from thinkseg.models.engines.served_reasoner import load_served_reasoner
     from thinkseg.models.reasoner import load_reasoner
     from thinkseg.models.segmenter import load_segmenter
 
     if config.segmenter is None:
         _log.info("nothing says which segmenter '%s' was trained with, so the pocket's is used", model)
-    reasoner = load_reasoner(model, config, device=device, dtype=dtype, batch_size=batch_size)
+    reasoner: Reasoner
+    if engine.address is not None:
+        reasoner = load_served_reasoner(model, engine.source(model, given), config, engine, pattern)
+    elif engine.name == VLLM:
+        reasoner = load_offline_vllm(model, config, engine.options, pattern, device=device, dtype=dtype)
+    else:
+        reasoner = load_reasoner(model, config, device=device, dtype=dtype, batch_size=batch_size)
     if segmenter is None or isinstance(segmenter, str | Path):
         segmenter = load_segmenter(config.segmenter or loading.POCKET, device)
     return Pipeline(reasoner, prompted(segmenter, config), wording.answer_format, wording, config)
+
+
+def pattern_of(answer_format: AnswerFormat) -> AnswerPattern:
+    """What a format lets a model write, where it is to be enforced.
+
+    Raises:
+        InputError: it is one of the user's own that does not say so.
+    """
+    pattern = answer_format.pattern()
+    if pattern is None:
+        raise InputError(
+            f"the answer format '{answer_format.name}' has no regular expression, so it cannot be enforced: give its "
+            "class a method pattern() (thinkseg.answers.patterns), or leave out --enforce-format"
+        )
+    return pattern
 
 
 def _wording(model: str | Path, config: CheckpointConfig, store: InstructionStore | None, required: bool) -> Wording:

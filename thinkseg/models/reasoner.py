@@ -16,6 +16,7 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,7 @@ class TransformersReasoner:
         return self._complete_one_each(requests, listen)
 
     def _complete_one_each(self, requests: Sequence[Request], listen: Listener | None) -> list[Completion]:
-        decoding = self._own_decoding()
+        decoding = self.own_decoding()
         with ExitStack() as open_while_drawing:
             if decoding["do_sample"]:
                 devices = [self.device] if self.device.type == "cuda" else []
@@ -178,7 +179,7 @@ class TransformersReasoner:
             raise InputError(f"greedy decoding gives one completion per request, {count} were asked for")
         return self._complete(requests, count, _plain_decoding(temperature, top_p))
 
-    def _own_decoding(self) -> dict[str, Any]:
+    def own_decoding(self) -> dict[str, Any]:
         """What `generate` is told where one completion is asked for."""
         own = self.model.generation_config
         penalty = {"repetition_penalty": getattr(own, "repetition_penalty", None) or 1.0}
@@ -297,9 +298,8 @@ class TransformersReasoner:
         stopped = bool(tokens) and tokens[-1] in self._stop_ids
         kept = [token for token in tokens if token not in self._control_tokens]
         text = self.processor.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        opened = _OPENED_THINKING.search(prompt)
         return Completion(
-            text=(opened.group() if opened else "") + text,
+            text=opened_thinking(prompt) + text,
             finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
         )
 
@@ -338,6 +338,12 @@ def _plain_decoding(temperature: float, top_p: float) -> dict[str, Any]:
         drawn = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
         return {**drawn, "repetition_penalty": 1.0}
     return {"do_sample": False, "temperature": 1.0, "top_p": 1.0, "top_k": 50, "repetition_penalty": 1.0}
+
+
+def opened_thinking(prompt: str) -> str:
+    """Thinking that the chat template has opened for the model at the end of a prompt, or opened and closed."""
+    opened = _OPENED_THINKING.search(prompt)
+    return opened.group() if opened else ""
 
 
 def canvas_of(config: CheckpointConfig) -> Canvas | None:
@@ -380,20 +386,14 @@ def load_reasoner(
         CheckpointError: the folder is missing or incomplete, the hub cannot be reached, or the family is not known.
         InputError: a setting that this model cannot have.
     """
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoModelForImageTextToText
 
     config = config or CheckpointConfig()
     target = loading.torch_device(device)
     source = loading.locate(name, "reasoner")
     check_folder(source)
     with loading.explained(source):
-        rule = None if config.frame is None else frame_rule(config.frame)
-        refuse_without_canvas(rule, config.canvas)
-        family = family_of(loading.model_type(source), config.family, frame=rule)
-        check_tokenizer(source)
-        processor = AutoProcessor.from_pretrained(source)
-        _check_processor(processor, source)
-        family.set_pixel_limits(processor, config.min_pixels, config.max_pixels)
+        processor, family, rule = _processor_and_family(source, config)
         check_size(AutoModelForImageTextToText, source)
         model = loading.load_weights(AutoModelForImageTextToText, source, dtype=loading.torch_dtype(dtype, target))
     return TransformersReasoner(
@@ -406,6 +406,68 @@ def load_reasoner(
         canvas=canvas_of(config),
         decoding=config.decoding or "greedy",
     )
+
+
+@dataclass(frozen=True)
+class DescribedModel:
+    """What is known of a model without its weights, in the place of one whose text is made elsewhere."""
+
+    config: Any
+    generation_config: Any
+
+    @property
+    def device(self) -> torch.device:
+        """Where it would be: nowhere in particular."""
+        return torch.device("cpu")
+
+
+def described_parts(source: str, config: CheckpointConfig) -> tuple[DescribedModel, Any, dict[str, Any]]:
+    """A reasoner's parts without weights: what its config says, its processor, and the options of its class.
+
+    Args:
+        source: a folder or a hub id.
+        config: as for `load_reasoner`.
+
+    Raises:
+        CheckpointError, InputError: as `load_reasoner`.
+    """
+    from transformers import AutoConfig, GenerationConfig
+
+    with loading.explained(source):
+        processor, family, rule = _processor_and_family(source, config)
+        own = AutoConfig.from_pretrained(source)
+        try:
+            generation = GenerationConfig.from_pretrained(source)
+        except OSError:  # it has no file of it, and its config says where its text ends
+            generation = GenerationConfig.from_model_config(own)
+    options = {
+        "family": family,
+        "rule": rule,
+        "max_new_tokens": config.max_new_tokens or DEFAULT_MAX_NEW_TOKENS,
+        "canvas": canvas_of(config),
+        "decoding": config.decoding or "greedy",
+    }
+    return DescribedModel(own, generation), processor, options
+
+
+def describe_reasoner(source: str, config: CheckpointConfig) -> TransformersReasoner:
+    """A reasoner without weights: it knows prompts, frames and sizes of images, and writes nothing; see above."""
+    model, processor, options = described_parts(source, config)
+    return TransformersReasoner(model, processor, **options)
+
+
+def _processor_and_family(source: str, config: CheckpointConfig) -> tuple[Any, Family, FrameRule | None]:
+    """The processor of a checkpoint with the limits of its images, its family, and its frame rule if one is said."""
+    from transformers import AutoProcessor
+
+    rule = None if config.frame is None else frame_rule(config.frame)
+    refuse_without_canvas(rule, config.canvas)
+    family = family_of(loading.model_type(source), config.family, frame=rule)
+    check_tokenizer(source)
+    processor = AutoProcessor.from_pretrained(source)
+    _check_processor(processor, source)
+    family.set_pixel_limits(processor, config.min_pixels, config.max_pixels)
+    return processor, family, rule
 
 
 def _check_processor(processor: Any, source: str) -> None:

@@ -183,6 +183,9 @@ class JobRunner:
             if isinstance(prediction, InputError):
                 task.error = prediction
                 continue
+            if prediction.failure is not None and prediction.failure.of_engine:  # nothing is kept, so it is asked again
+                task.error = InputError(f"'{task.job.image}': {prediction.failure_detail}")
+                continue
             result = Result(image, task.job.query, prediction, str(task.job.image), self._models.identity)
             task.record = {**result.to_record(), "image_digest": task.digest}
             with files.writing_into(task.stem.parent):

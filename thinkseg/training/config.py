@@ -175,6 +175,20 @@ class Recipe(Fragment):
         super().model_post_init(context)
         if self.stage == "rl" and not any(self.reward_weights.values()):
             raise RecipeError("a recipe for rl needs 'rewards' with at least one weight that is not 0, found none")
+        if self.generation.enforce_format:
+            self._refuse_unenforceable()
+
+    def _refuse_unenforceable(self) -> None:
+        if self.stage != "rl" or not self.trl.get("use_vllm"):
+            raise RecipeError(
+                "'generation.enforce_format' needs structured outputs, which vLLM has and transformers has not: say "
+                "'trl.use_vllm' in a recipe for rl, or leave it out"
+            )
+        if self.trl.get("vllm_structured_outputs_regex") is not None:
+            raise RecipeError(
+                "'generation.enforce_format' makes the regular expression by itself: leave out it or "
+                "'trl.vllm_structured_outputs_regex'"
+            )
 
     def _segmenter_of_checkpoint(self) -> str | None:
         """The segmenter that the model's folder is to name; an address is of these machines and this day, and is not.

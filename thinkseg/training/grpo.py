@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from thinkseg.errors import RecipeError
+from thinkseg.models.pipeline import pattern_of
 from thinkseg.models.prompting import prompted, remembering
 from thinkseg.models.reasoner import TransformersReasoner
 from thinkseg.models.segmenter import load_segmenter
@@ -91,6 +92,8 @@ def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
     recipe, args, reasoner = run.recipe, run.args, run.policy.reasoner
     if args.use_vllm:
         refuse_grown_vocabulary(reasoner.model)
+    if recipe.generation.enforce_format:  # a policy's prompts open no thinking, so the whole is written
+        args.vllm_structured_outputs_regex = pattern_of(run.policy.answer_format).whole
     args.max_completion_length = reasoner.max_new_tokens
     never = never_sampled(args.use_vllm, sorted(reasoner.vision_token_ids))
     args.generation_kwargs = {**never, **(args.generation_kwargs or {})}

@@ -176,6 +176,9 @@ class Generation(RecipeSettings):
     """Length limit of a completion, in tokens; null for what the model's folder says, or else 512."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Sampling temperature of rollouts, above 0; 1 samples from the model's own distribution."""
+    enforce_format: bool = False
+    """Whether vLLM lets rollouts be nothing but what the answer format can read. It draws from another distribution
+    than the one that is trained."""
 
 
 class Validation(RecipeSettings):

@@ -3,8 +3,9 @@
 import base64
 import io
 import json
+import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -24,6 +25,7 @@ class Answering:
         self.asked = []
         """(method, path, body, headers) of every request, in order."""
         self.answer = answer
+        self._open = []
         outer, lock = self, threading.Lock()
 
         class Handler(BaseHTTPRequestHandler):
@@ -46,6 +48,10 @@ class Answering:
         class Server(ThreadingHTTPServer):
             daemon_threads = True
 
+            def process_request(self, request, client_address):
+                outer._open.append(request)
+                super().process_request(request, client_address)
+
             def handle_error(self, request, client_address):
                 """A client that has gone away is part of the tests."""
 
@@ -60,6 +66,9 @@ class Answering:
     def stop(self):
         self.server.shutdown()
         self.server.server_close()
+        for connection in self._open:  # which would be served on
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
