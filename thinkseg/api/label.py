@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from thinkseg.arguments import COUNT, FLAG, FUNCTION, PATH, TEXT, having, optional, takes
+from thinkseg.arguments import COUNT, FLAG, FUNCTION, MAPPING, PATH, TEXT, having, optional, takes
 from thinkseg.errors import InputError
 from thinkseg.evaluation.parallel.shards import WHOLE, Shard
 from thinkseg.evaluation.plan import EvaluatedModel
 from thinkseg.evaluation.provenance import model_identity
 from thinkseg.models.checkpoint_config import CanvasFilter, CheckpointConfig, Decoding, MaskChoice, told_instruction
+from thinkseg.models.engines.engine import Engine
 from thinkseg.models.loading import POCKET
 from thinkseg.models.pipeline import load_pipeline
 from thinkseg.serving.labelling.job import run_labelling
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     format=optional(TEXT),
     device=TEXT,
     dtype=TEXT,
+    reasoner=optional(TEXT),
+    engine_options=optional(MAPPING),
+    enforce_format=FLAG,
     progress=FLAG,
     load=optional(FUNCTION),
 )
@@ -72,6 +77,9 @@ def label(
     decoding: Decoding | None = None,
     masks: MaskChoice | None = None,
     segmenter_canvas: int | None = None,
+    reasoner: str | None = None,
+    engine_options: Mapping[str, Any] | None = None,
+    enforce_format: bool = False,
     progress: bool = True,
     load: Loader | None = None,
 ) -> Labelled:
@@ -120,6 +128,11 @@ def label(
         decoding: ``"greedy"`` (without a penalty), ``"penalised"`` or ``"sampled"``, by its `generation_config.json`.
         masks: of the segmenter, for an object: its ``"single"`` mask, or the ``"best of three"`` by its own score.
         segmenter_canvas: show the segmenter a square of this many pixels a side in place of the image.
+        reasoner: where its text is written: ``"vllm"``, the address of an OpenAI-style server
+            (``"http://127.0.0.1:8000/v1"``), or ``"transformers"`` when None; see docs/engines.md.
+        engine_options: of that engine: keyword arguments of `vllm.LLM`, or of a server ``model``, ``concurrency``,
+            ``retries`` and ``timeout``.
+        enforce_format: whether that engine lets the model write nothing but what its answer format can read.
         progress: whether it is shown on stderr how far it is.
         load: loads the models in place of `load_pipeline`; a function of a module where there are several processes.
 
@@ -146,12 +159,14 @@ def label(
         min_pixels=min_pixels,
         max_pixels=max_pixels,
     )
+    writing = Engine.chosen(reasoner, engine_options, enforce_format)
     checkpoint = str(model) if isinstance(model, str | Path) else model
-    if not isinstance(checkpoint, str) and (said := ", ".join(f"'{name}'" for name in config.said())):
+    named = [*config.said(), *(["reasoner"] if writing != Engine() else [])]
+    if not isinstance(checkpoint, str) and (said := ", ".join(f"'{name}'" for name in named)):
         raise InputError(f"a pipeline is asked as it was loaded: leave out {said}, or give a model's name")
     plan = LabelPlan(
         source=LabelSource(str(source), query, encoding),
-        model=EvaluatedModel(checkpoint, config, device, dtype, load or load_pipeline),
+        model=EvaluatedModel(checkpoint, config, device, dtype, load or load_pipeline, writing),
         out=Path(out),
         engine=engine,
         processes=processes,
@@ -163,5 +178,5 @@ def label(
     )
     plan.check()
     if isinstance(checkpoint, str):
-        plan = replace(plan, identity=model_identity(checkpoint, config))
+        plan = replace(plan, identity=model_identity(checkpoint, config, writing))
     return run_labelling(plan)

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thinkseg.cli.model_flags import add_model_flags, config_from_flags, load_aloud, tell_of_pocket
+from thinkseg.cli.model_flags import add_model_flags, config_from_flags, engine_words, load_aloud, tell_of_pocket
 
 if TYPE_CHECKING:
     from thinkseg.api.segment import Loader
@@ -94,6 +94,7 @@ def run(args: argparse.Namespace, load: Loader | None = None) -> int:
         device=args.device,
         dtype=args.dtype,
         load=load or load_aloud,
+        **engine_words(args),
         **config_from_flags(args).said(),
     )
     if args.json:
