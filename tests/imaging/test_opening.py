@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 import thinkseg
 from thinkseg.errors import ImageError
-from thinkseg.imaging import FORMATS, load_image, load_mask, read_header
+from thinkseg.imaging import FORMATS, load_image, load_mask, peek, read_header
 from thinkseg.types import Size
 
 ENCAPSULATED = b"""%!PS-Adobe-3.0 EPSF-3.0
@@ -216,3 +216,18 @@ def test_the_turn_may_stand_in_xmp_alone(tmp_path):
     packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
     Image.fromarray(ASYMMETRIC).save(path, xmp=packet)
     assert load_image(path).size == read_header(path).size.wh == (4, 6)
+
+
+def test_a_peek_says_format_and_stored_size_and_decodes_nothing(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name, found in (("a.jpg", "JPEG"), ("a.png", "PNG"), ("a.webp", "WEBP")):
+        Image.new("RGB", (20, 10)).save(tmp_path / name, exif=exif)
+        kind, size = peek((tmp_path / name).read_bytes())
+        assert (kind, size.wh) == (found, (20, 10))
+    with pytest.raises(ImageError, match=r"not an image of a kind that can be read \(PNG\)"):
+        peek((tmp_path / "a.jpg").read_bytes(), ("PNG",))
+    half = (tmp_path / "a.png").read_bytes()[:-20]
+    assert peek(half) == ("PNG", Size(20, 10))
+    with pytest.raises(ImageError, match="damaged or cut short"):
+        load_image(BytesIO(half))

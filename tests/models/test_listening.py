@@ -113,3 +113,22 @@ def test_a_pipeline_counts_its_samples_over_all_batches_and_a_stopped_one_is_a_f
     texts: list[str] = []
     result = pipeline.segment(samples[0].image, "it", listen=texts.append)
     assert (texts[:3], texts[-1]) == (["<think>", "<think>on", "<think>on the"], result.text)
+
+
+def test_rows_of_a_large_batch_are_told_in_turn_and_end_where_they_are_stopped(
+    noise: Noise,
+) -> None:
+    reasoner = TransformersReasoner(*testing.tiny_qwen2_5_vl(), max_new_tokens=12, batch_size=6)
+    requests = [Request(noise(40, 30), Instruction(f"find it {number}")) for number in range(6)]
+    told: list[list[str]] = [[] for _ in requests]
+
+    def listen(number: int, text: str) -> bool:
+        told[number].append(text)
+        return number != 2
+
+    completions = reasoner.stream(requests, listen)
+    whole = reasoner.complete(requests)
+    for number, (completion, texts) in enumerate(zip(completions, told, strict=True)):
+        assert texts[-1] == completion.text
+        assert whole[number].text.startswith(completion.text)
+        assert (completion == whole[number]) is (number != 2)

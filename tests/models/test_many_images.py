@@ -216,6 +216,16 @@ def test_what_is_kept_stays_within_the_budget() -> None:
     assert (len(kept), kept.bytes) == (1, 100)
 
 
+def test_for_people_those_that_were_asked_for_longest_ago_make_room() -> None:
+    kept = Encodings(2 * 40, "longest ago")
+    for key in ("a", "b"):
+        kept.keep(key, encoding(40))
+    assert kept.get("a") is not None  # asked for again, so that b was asked for longest ago
+    kept.keep("c", encoding(40))
+    assert [kept.get(key) is not None for key in ("a", "b", "c")] == [True, False, True]
+    assert kept.bytes == 80
+
+
 def test_images_that_do_not_all_find_room_are_still_found_again_in_the_next_epochs() -> None:
     kept, draw = Encodings(15 * 40), np.random.default_rng(0)
     asked = [int(key) for _ in range(20) for key in draw.permutation(40)]

@@ -45,6 +45,9 @@ DEFAULT_MAX_NEW_TOKENS = 512
 
 _OPENED_THINKING = re.compile(r"<think>\s*(?:</think>\s*)?$")
 
+_TOLD_AT_ONCE = 4
+"""Rows of a batch that are told after a token."""
+
 _SMALL_MODEL = 100_000_000
 """With fewer weights than that a step takes about as long for many prompts as for one."""
 
@@ -264,15 +267,19 @@ class TransformersReasoner:
         return [self._until_stop(row) for row in rows]
 
     def _aloud(self, hearing: Hearing, inputs: Mapping[str, Any], prompts: Sequence[str]) -> dict[str, Any]:
-        """What `generate` is told so that somebody hears each token; a row of which no more is wanted ends."""
+        """What `generate` is told so that somebody hears what is written; a row of which no more is wanted ends.
+
+        To make text of tokens takes its time: of many rows, a few are told after each token, in turn.
+        """
         from transformers import StoppingCriteriaList
 
-        start = inputs["input_ids"].shape[1]
+        start, turns = inputs["input_ids"].shape[1], -(-len(prompts) // _TOLD_AT_ONCE)
+        ends = [False] * len(prompts)
 
         def heard(input_ids: torch.Tensor, _scores: object, **_: object) -> torch.Tensor:
-            rows = [self._until_stop(row) for row in input_ids[:, start:].tolist()]
-            texts = [self._completion(prompt, row).text for prompt, row in zip(prompts, rows, strict=True)]
-            ends = [not hearing.hear(row, text) for row, text in enumerate(texts)]
+            for row in range(input_ids.shape[1] % turns, len(prompts), turns):
+                tokens = self._until_stop(input_ids[row, start:].tolist())
+                ends[row] = not hearing.hear(row, self._completion(prompts[row], tokens).text)
             return torch.tensor(ends, dtype=torch.bool, device=input_ids.device)
 
         return {"stopping_criteria": StoppingCriteriaList([heard])}
