@@ -14,6 +14,9 @@ from typing import Any
 import torch
 from measuring import kept_for_backward
 
+from thinkseg.models.families import FAMILIES
+from thinkseg.models.quantizing import BYTES_A_WEIGHT, quantized_layers
+
 GB = 1e9
 HALF, WHOLE = 2, 4
 """Bytes of a number in bfloat16 and in float32."""
@@ -74,6 +77,10 @@ def main() -> None:
     for part in needed[0]:
         print(f"| {part} | {needed[0][part]:.1f} | {needed[1][part]:.1f} |")
     print(f"| **together** | **{sum(needed[0].values()):.1f}** | **{sum(needed[1].values()):.1f}** |\n")
+    print("Weights in bfloat16, and with the language model's layers in 4 bits:\n\n| GB | | QLoRA |\n|---|---|---|")
+    for name in MODELS:
+        print(f"| {name} | {HALF * count(build(name)) / GB:.1f} | {in_4_bits(build(name)) / GB:.1f} |")
+    print()
     print("Every weight on 8 cards, GB a card before activations:\n\n| | ZeRO 2 | ZeRO 3 |\n|---|---|---|")
     for name in MODELS:
         print(f"| {name} | {whole(name, 2):.1f} | {whole(name, 3):.1f} |")
@@ -140,6 +147,13 @@ def build_segmenter() -> Any:
 def count(model: Any) -> int:
     """Weights, tied ones once."""
     return sum(weight.numel() for weight in model.parameters())
+
+
+def in_4_bits(model: Any) -> float:
+    """Bytes of the weights with the layers of the language model as NF4, double quantized."""
+    layers = quantized_layers(model, FAMILIES["qwen2_5_vl"])
+    small = sum(model.get_submodule(name).weight.numel() for name in layers)
+    return HALF * (count(model) - small) + BYTES_A_WEIGHT * small
 
 
 def adapters(model: Any, rank: int = 16) -> int:

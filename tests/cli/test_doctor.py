@@ -44,7 +44,25 @@ def test_a_missing_package_is_a_problem_with_its_command_and_a_missing_extra_onl
     assert findings["problems"] == [
         "another-missing-one is not installed. Install it with: pip install 'another-missing-one<3,>=2'"
     ]
-    assert "The extra 'dev' lacks no-such-package. Get it with: pip install 'thinkseg[dev]'" in findings["hints"]
+    assert findings["extras"]["dev"] == {"lacks": ("no-such-package",), "command": "pip install 'thinkseg[dev]'"}
+
+
+def test_every_extra_is_listed_with_the_command_that_brings_it_and_what_it_lacks():
+    requirements = ['ruff>=0.14; extra == "dev"', 'mypy; extra == "dev"', 'bitsandbytes<1; extra == "qlora"']
+    text = doctor.render(doctor.examine([*requirements, 'gradio; extra == "demo"'], versions(gradio="6", mypy="1.18")))
+    lines = text[text.index("extras, for some work only:") :].splitlines()[1:4]
+    assert lines == [
+        "  demo   is there",
+        "  dev    pip install 'thinkseg[dev]'   ← lacks ruff",
+        "  qlora  pip install 'thinkseg[qlora]'   ← lacks bitsandbytes",
+    ]
+
+
+def test_every_extra_of_the_project_that_has_packages_is_listed(repository):
+    declared = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    marked = [f'{package}; extra == "{extra}"' for extra, packages in declared.items() for package in packages]
+    with_packages = {extra for extra, packages in declared.items() if any("thinkseg" not in name for name in packages)}
+    assert set(doctor.examine(marked)["extras"]) == with_packages > {"deepspeed", "qlora"}
 
 
 def test_a_package_of_a_wrong_version_says_which_one_is_needed():

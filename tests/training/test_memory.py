@@ -1,6 +1,7 @@
 """What a run needs is worked out before it begins, and a card that has clearly too little is refused."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -12,15 +13,18 @@ from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config
 from thinkseg.models.reasoner import TransformersReasoner
 from thinkseg.training.grpo import STAGE
 from thinkseg.training.memory import (
+    FIXED,
     GB,
     Estimate,
     Load,
     Prompt,
     Shape,
+    Spread,
     estimate,
     parts_of,
     prompt_seen,
     refuse_too_little,
+    spread_of,
 )
 from thinkseg.training.runs import quiet_libraries
 from thinkseg.types import Instruction, Request, Size
@@ -49,6 +53,60 @@ def test_every_weight_has_a_gradient_and_two_moments_and_a_reference_where_there
     shape = Shape(1_000, 0, 1, 1, 1, 1, 1)
     parts = parts_of(shape, Load(1, 1, 1, has_reference=True), 4)
     assert (parts["weights"], parts["gradients and moments"], parts["reference"]) == (4_000, 12_000, 4_000)
+
+
+@pytest.mark.parametrize(
+    ("weights", "zero_2", "zero_3"), [(2.21e9, 12.7, 5.0), (3.75e9, 21.6, 8.4), (8.29e9, 47.7, 18.7)]
+)
+def test_what_is_spread_over_eight_cards_is_that_of_the_table_in_the_documentation(weights, zero_2, zero_3):
+    """DeepSpeed: gradients in bfloat16, weights and two moments in float32; the reference stays as the weights do."""
+    shape = Shape(int(weights), 0, 1, 1, 1, 1, 1)
+    for all_of_it, expected in ((False, zero_2), (True, zero_3)):
+        spread = Spread(8, weights=all_of_it, master=True)
+        parts = parts_of(shape, Load(1, 1, 1, has_reference=True, spread=spread), 2)
+        assert sum(parts[name] for name in FIXED) / GB == pytest.approx(expected, abs=0.06)
+
+
+def plugin(stage, **changed):
+    devices = {"offload_optimizer_device": "none", "offload_param_device": "none"}
+    return SimpleNamespace(deepspeed_plugin=SimpleNamespace(zero_stage=stage, **(devices | changed)), world_size=8)
+
+
+def test_how_a_launcher_spreads_a_run_is_read_from_what_it_says():
+    alone, fsdp = SimpleNamespace(deepspeed_plugin=None, world_size=8), {"ACCELERATE_USE_FSDP": "true"}
+    assert spread_of(alone, {}) is None
+    assert spread_of(alone, fsdp) == Spread(8, weights=True, master=False)
+    assert spread_of(plugin(2), {}) == Spread(8, weights=False, master=True)
+    assert spread_of(plugin(3), {}) == Spread(8, weights=True, master=True)
+    for args, environment in (
+        (plugin(3, offload_param_device="cpu"), {}),
+        (plugin(1), {}),
+        (alone, fsdp | {"FSDP_OFFLOAD_PARAMS": "true"}),
+    ):
+        with pytest.raises(NotImplementedError):
+            spread_of(args, environment)
+
+
+LINEAR = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
+LINEAR = (*LINEAR, "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+
+
+def test_a_base_in_4_bits_takes_what_qlora_says(start, rl_recipe):
+    """Of a weight half a byte, a byte for 64, and 4 bytes for 256 of those; embeddings and vision stay whole."""
+    from transformers import AutoModelForImageTextToText
+
+    model = AutoModelForImageTextToText.from_pretrained(start)
+    named = dict(model.named_parameters())
+    depth = model.config.get_text_config().num_hidden_layers
+    layers = [f"model.language_model.layers.{layer}.{name}.weight" for layer in range(depth) for name in LINEAR]
+    in_4_bits = sum(named[name].numel() for name in layers)
+    whole = sum(weight.numel() for weight in named.values()) - in_4_bits
+    recipe = rl_recipe(model={"path": str(start), "lora": {"r": 2}}, segmenter="grabcut")
+    args = arguments(recipe)
+    four = recipe.replaced(model=recipe.model.replaced(lora=recipe.model.lora.replaced(bits=4)))
+    needed = estimate(four, args, Prompt(64 * 64))
+    assert needed.parts["weights"] == pytest.approx(4 * whole + in_4_bits * (1 / 2 + 1 / 64 + 4 / 64 / 256))
+    assert needed.parts["gradients and moments"] == estimate(recipe, args).parts["gradients and moments"]
 
 
 def test_layers_that_are_not_computed_again_are_all_kept():

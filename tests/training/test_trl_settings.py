@@ -2,13 +2,19 @@
 
 import importlib.util
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from thinkseg.errors import RecipeError
-from thinkseg.training import grpo
+from thinkseg.training import grpo, sft
 from thinkseg.training.runs import quiet_libraries, trl_arguments
-from thinkseg.training.trl_settings import VLLM_NEVER, never_sampled, refuse_missing_vllm
+from thinkseg.training.trl_settings import (
+    VLLM_NEVER,
+    never_sampled,
+    refuse_missing_deepspeed,
+    refuse_missing_vllm,
+)
 
 VLLM = {
     "use_vllm": True,
@@ -69,3 +75,28 @@ def test_a_folder_called_vllm_is_not_taken_for_the_package(tmp_path, monkeypatch
         pytest.skip("vLLM itself is installed")
     with pytest.raises(RecipeError, match="not installed"):
         refuse_missing_vllm({"use_vllm": True})
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "told"),
+    [
+        ({"deepspeed": "zero3.json"}, {}, r"\('trl\.deepspeed'\)"),
+        ({}, {"ACCELERATE_USE_DEEPSPEED": "true"}, r"\(as the launcher says\)"),
+    ],
+)
+def test_a_run_that_needs_deepspeed_says_so_in_a_sentence_with_the_command_that_brings_it(settings, environment, told):
+    sentence = rf"spread by DeepSpeed {told}, which is not installed: pip install 'thinkseg\[deepspeed\]', or launch"
+    with pytest.raises(RecipeError, match=sentence):
+        refuse_missing_deepspeed(settings, lambda name: None, environment)
+    refuse_missing_deepspeed(settings, lambda name: SimpleNamespace(origin="there"), environment)
+
+
+def test_a_run_without_deepspeed_does_not_ask_for_it():
+    refuse_missing_deepspeed({"deepspeed": None}, lambda name: None, {"ACCELERATE_USE_DEEPSPEED": "false"})
+
+
+def test_a_recipe_that_names_deepspeed_is_refused_by_the_command_line(sft_recipe):
+    if importlib.util.find_spec("deepspeed") is not None:
+        pytest.skip("DeepSpeed itself is installed")
+    with pytest.raises(RecipeError, match="which is not installed"):
+        sft.arguments(sft_recipe(trl={"deepspeed": {"zero_optimization": {"stage": 2}}}))

@@ -38,6 +38,16 @@ class Package:
     """The extra that brings it; empty for a package that is always needed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A set of packages that only some work needs."""
+
+    lacks: tuple[str, ...]
+    """The packages that are not there in a version that ThinkSeg admits."""
+    command: str
+    """What brings it."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of the verb."""
     parser.add_argument("--json", action="store_true", help="print the findings as one JSON object")
@@ -101,8 +111,9 @@ def examine(
         "hub": "offline" if _hub_is_offline() else "online",
         "devices": _devices(),
         "packages": [asdict(package) for package in packages],
+        "extras": {name: asdict(extra) for name, extra in check_extras(packages).items()},
         "problems": problems,
-        "hints": _hints(packages, pocket),
+        "hints": _hints(pocket),
     }
 
 
@@ -124,6 +135,15 @@ def check_packages(requirements: Iterable[str], version_of: Callable[[str], str 
     return sorted(packages, key=lambda package: (package.extra, package.name))
 
 
+def check_extras(packages: Iterable[Package]) -> dict[str, Extra]:
+    """Every extra that has packages of its own, by name, whether or not it is there."""
+    lacking: dict[str, list[str]] = {}
+    for package in packages:
+        if package.extra:
+            lacking.setdefault(package.extra, []).extend([] if package.fits else [package.name])
+    return {name: Extra(tuple(lacks), extra_command(name)) for name, lacks in sorted(lacking.items())}
+
+
 def render(findings: dict[str, Any]) -> str:
     """The findings as a table for people."""
     memory = findings["memory_gib"]
@@ -143,9 +163,20 @@ def render(findings: dict[str, Any]) -> str:
             rows.append((package["name"], (package["found"] or "not installed") + mark))
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:{width}}  {text}" for name, text in rows]
-    for title, key in (("problems", "problems"), ("needed for some work only", "hints")):
-        if findings[key]:
-            lines += ["", f"{title}:", *(f"  {sentence}" for sentence in findings[key])]
+    extras = [(name, extra["lacks"], extra["command"]) for name, extra in findings["extras"].items()]
+    room = max((len(name) for name, *_ in extras), default=0)
+    told = [
+        f"{name:{room}}  {command}   ← lacks {', '.join(lacks)}" if lacks else f"{name:{room}}  is there"
+        for name, lacks, command in extras
+    ]
+    parts = (
+        ("problems", findings["problems"]),
+        ("needed for some work only", findings["hints"]),
+        ("extras, for some work only", told),
+    )
+    for title, sentences in parts:
+        if sentences:
+            lines += ["", f"{title}:", *(f"  {sentence}" for sentence in sentences)]
     if not findings["problems"]:
         lines += ["", *_ready(findings)]
     return "\n".join(lines)
@@ -163,17 +194,11 @@ def _ready(findings: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _hints(packages: Iterable[Package], pocket: str | None) -> list[str]:
+def _hints(pocket: str | None) -> list[str]:
     """A sentence for each thing that only some work needs and that is not there."""
     hints = []
     if pocket is None:
         hints.append(f"The pocket images and models are not installed. Install them with: {pocket_command()}")
-    missing: dict[str, list[str]] = {}
-    for package in packages:
-        if package.extra and not package.fits:
-            missing.setdefault(package.extra, []).append(package.name)
-    for extra, names in missing.items():
-        hints.append(f"The extra '{extra}' lacks {', '.join(names)}. Get it with: {extra_command(extra)}")
     return hints
 
 

@@ -192,9 +192,12 @@ def _refuse_misspelt(words: Sequence[str]) -> None:
 def _dry_run(recipe: "Recipe") -> int:
     """Print what a run would be."""
     from thinkseg.training.dry_run import dry_run
+    from thinkseg.training.runs import is_main_process
     from thinkseg.training.stages import stage_of
 
     told = dry_run(recipe, stage_of(recipe))
+    if not is_main_process():
+        return 0
     width = max(len(name) for name, _ in told)
     print("\n".join(f"{name:{width}}  {value}" for name, value in told))
     return 0

@@ -34,6 +34,7 @@ from thinkseg.models.families import Family, family_of, frame_by_family
 from thinkseg.models.folders import check_folder, check_size, check_tokenizer
 from thinkseg.models.frames import FrameRule, frame_by_rule, frame_rule, refuse_without_canvas
 from thinkseg.models.listening import Hearing, Listener
+from thinkseg.models.quantizing import quantization
 from thinkseg.models.sharing.prefill import prompts_read_once
 from thinkseg.types import Completion, FinishReason, Instruction, Request, Size
 
@@ -378,6 +379,7 @@ def load_reasoner(
     device: str = "auto",
     dtype: str = "auto",
     batch_size: int | None = None,
+    in_4_bits: bool = False,
 ) -> TransformersReasoner:
     """Load a reasoner from a folder or from the hub.
 
@@ -388,6 +390,7 @@ def load_reasoner(
         device: ``"auto"`` (a GPU if there is one), or a torch device.
         dtype: ``"auto"`` (the checkpoint's on a GPU, float32 on a CPU), or the name of a torch dtype.
         batch_size: prompts decoded together; None is 8 on a GPU and 4 on a CPU, 32 for a small model.
+        in_4_bits: keep the layers of the language model in 4 bits, to train adapters on them; takes bitsandbytes.
 
     Raises:
         CheckpointError: the folder is missing or incomplete, the hub cannot be reached, or the family is not known.
@@ -402,9 +405,15 @@ def load_reasoner(
     with loading.explained(source):
         processor, family, rule = _processor_and_family(source, config)
         check_size(AutoModelForImageTextToText, source)
-        model = loading.load_weights(AutoModelForImageTextToText, source, dtype=loading.torch_dtype(dtype, target))
+        number = loading.torch_dtype(dtype, target)
+        quantized = (
+            {"quantization_config": quantization(source, family, number), "device_map": {"": target}}
+            if in_4_bits
+            else {}
+        )
+        model = loading.load_weights(AutoModelForImageTextToText, source, dtype=number, **quantized)
     return TransformersReasoner(
-        model.to(target).eval(),
+        (model if in_4_bits else model.to(target)).eval(),
         processor,
         family,
         rule=rule,

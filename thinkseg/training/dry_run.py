@@ -18,7 +18,7 @@ from thinkseg.rewards.rubric import Rubric
 from thinkseg.training.checkpoints import finished_checkpoints
 from thinkseg.training.config import Recipe
 from thinkseg.training.holding_out import HeldOut, even_places, hold_out
-from thinkseg.training.memory import estimate, prompt_seen
+from thinkseg.training.memory import estimate, prompt_seen, refuse_too_little
 from thinkseg.training.rows import read_named, reference_of
 from thinkseg.training.runs import digests_of_code, quiet_libraries
 from thinkseg.training.sections import MOST_ROWS
@@ -29,6 +29,8 @@ from thinkseg.types import Sample, Size
 
 TRIED = 8
 """Samples that are read, images and masks, spread evenly over all."""
+
+_NOT_KNOWN = "not known, since the model's config cannot be had, or part of the run lies in the memory of the CPU"
 
 
 def dry_run(recipe: Recipe, stage: Stage) -> list[tuple[str, str]]:
@@ -41,8 +43,11 @@ def dry_run(recipe: Recipe, stage: Stage) -> list[tuple[str, str]]:
     Raises:
         InputError: the recipe or its data cannot be used.
     """
+    import torch
+
     with quiet_libraries():
         args = stage.arguments(recipe)
+        stage.check_servers(recipe, args, 0.0)
         held_out = hold_out(recipe, load_samples)
         plan = stage.plan(recipe, args, len(held_out.train))
         if max(plan.steps, plan.rows) > MOST_ROWS:
@@ -55,8 +60,11 @@ def dry_run(recipe: Recipe, stage: Stage) -> list[tuple[str, str]]:
         largest = _try_samples(recipe, held_out, wording.answer_format)
         longest = max((held_out.train[place] for place in _tried(held_out.train)), key=lambda sample: len(sample.query))
         needed = estimate(recipe, args, prompt_seen(recipe.model.path, config, largest, wording.instruction(longest)))
+        trouble: str | None = None
+        if args.device.type == "cuda":
+            trouble = refuse_too_little(needed, torch.cuda.get_device_properties(args.device).total_memory)
     told = {
-        "model": recipe.model.path + ("" if recipe.model.lora is None else f", adapters of rank {recipe.model.lora.r}"),
+        "model": recipe.model.path + _adapters_of(recipe),
         "format": wording.answer_format.name,
         "data": f"{len(held_out.train):,} samples of {source_in_words(recipe.data)}; "
         f"{min(TRIED, len(held_out.train))} were read",
@@ -65,10 +73,17 @@ def dry_run(recipe: Recipe, stage: Stage) -> list[tuple[str, str]]:
         "in all": _in_all(recipe, args, plan),
         "checkpoints": f"every {recipe.save_every or plan.steps:,} steps; {recipe.keep} stay",
         "device": str(args.device),
-        "memory": "not known, since the model's config cannot be had" if needed is None else needed.in_words(),
+        "memory": _NOT_KNOWN if needed is None else trouble or needed.in_words(),
         "folder": f"{recipe.output}, {_state_of(recipe.output)}",
     }
     return list(told.items())
+
+
+def _adapters_of(recipe: Recipe) -> str:
+    lora = recipe.model.lora
+    if lora is None:
+        return ""
+    return f", adapters of rank {lora.r}" + ("" if lora.bits is None else f" on weights in {lora.bits} bits")
 
 
 def _tried(samples: Sequence[Sample]) -> Sequence[int]:

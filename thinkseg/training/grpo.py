@@ -32,6 +32,7 @@ from thinkseg.training.vllm_rollouts import (
     refuse_impossible_vllm,
     vllm_explained,
 )
+from thinkseg.training.vllm_server import check_server
 
 
 def arguments(recipe: Recipe, find: FindSpec = importlib.util.find_spec) -> Any:
@@ -134,5 +135,9 @@ def _images_encoded_once(reasoner: TransformersReasoner) -> AbstractContextManag
     return reasoner.family.encoding_once(reasoner.model)
 
 
-STAGE = Stage("GRPOTrainer", arguments, plan_run, create_trainer, _images_encoded_once)
+def _check_servers(recipe: Recipe, args: Any, patience: float) -> None:
+    check_server(recipe.model.path, args, patience)
+
+
+STAGE = Stage("GRPOTrainer", arguments, plan_run, create_trainer, _check_servers, _images_encoded_once)
 """Reinforcement."""

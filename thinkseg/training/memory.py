@@ -8,6 +8,7 @@ itself takes.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.models.engines.service import is_address
 from thinkseg.models.families import family_of
 from thinkseg.models.frames import frame_rule
+from thinkseg.models.quantizing import BYTES_A_WEIGHT, quantized_layers
 from thinkseg.models.reasoner import chat_messages
 from thinkseg.training.config import Recipe
 from thinkseg.types import Instruction, Size
@@ -57,6 +59,19 @@ class Shape:
     keys: int
     """Numbers of a token that each layer keeps as keys, and as many as values: heads × their size."""
     vocabulary: int
+    quantized: int = 0
+    """Weights that are kept in 4 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How a launcher spreads what is trained."""
+
+    cards: int
+    weights: bool
+    """Whether the weights are spread, too (ZeRO 3, FSDP), and not only gradients and moments (ZeRO 2)."""
+    master: bool
+    """Whether whole weights in float32 are kept beside those that are computed with, as DeepSpeed does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +94,8 @@ class Load:
     """Whether layers are computed again in place of being kept (gradient checkpointing)."""
     has_reference: bool = False
     """Whether a second copy of the weights is there, from which the KL term is measured."""
+    spread: Spread | None = None
+    """How the run is spread over cards; None for a whole copy on each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +155,17 @@ def parts_of(shape: Shape, load: Load, weight_bytes: int, segmenter: float = 0) 
     layer = units * load.number / HALF * tokens
     between = shape.layers * tokens * shape.hidden * load.number
     kept = between + layer if load.checkpointed else shape.layers * layer
-    # Of an adapter, in float32, the weight, too; of every weight gradient and two moments.
-    trained = shape.adapters * 4.0 * WHOLE if shape.adapters else shape.weights * 3.0 * weight_bytes
+    spread = load.spread or Spread(1, weights=False, master=False)
+    # Of an adapter, in float32, the weight, too; of every weight gradient and two moments; of DeepSpeed a gradient as
+    # the weight is, and in float32 the weight and two moments.
+    every = weight_bytes + 3 * WHOLE if spread.master else 3 * weight_bytes
+    trained = shape.adapters * 4.0 * WHOLE if shape.adapters else float(shape.weights * every)
+    weights = (shape.weights - shape.quantized) * weight_bytes + shape.quantized * BYTES_A_WEIGHT
+    whole = weights / spread.cards if spread.weights else float(weights)
     return {
-        WEIGHTS: float(shape.weights * weight_bytes),
-        TRAINED: trained,
-        REFERENCE: float(shape.weights * weight_bytes) if load.has_reference and not shape.adapters else 0.0,
+        WEIGHTS: whole,
+        TRAINED: trained / spread.cards,
+        REFERENCE: whole if load.has_reference and not shape.adapters else 0.0,
         SEGMENTER: segmenter * WHOLE,
         "kept for the backward pass": kept,
         "logits": float(load.completions * load.answer * shape.vocabulary * (load.number + WHOLE + WHOLE)),
@@ -156,7 +178,7 @@ _NOT_TO_BE_HAD = (OSError, InputError, ValueError, KeyError, AttributeError)
 
 
 def estimate(recipe: Recipe, args: Any, prompt: Prompt | None = None) -> Estimate | None:
-    """What a run needs on each card; None where the model's config cannot be had.
+    """What a run needs on each card; None where the model's config cannot be had, or where some of it lies elsewhere.
 
     Args:
         recipe: what to train.
@@ -166,6 +188,10 @@ def estimate(recipe: Recipe, args: Any, prompt: Prompt | None = None) -> Estimat
     try:
         shape, side = shape_of(recipe)
     except _NOT_TO_BE_HAD:
+        return None
+    try:
+        spread = spread_of(args)
+    except NotImplementedError:
         return None
     asked = prompt or Prompt()
     rl, group = recipe.stage == "rl", args.per_device_train_batch_size
@@ -179,12 +205,37 @@ def estimate(recipe: Recipe, args: Any, prompt: Prompt | None = None) -> Estimat
         number=HALF if (args.bf16 or args.fp16 or recipe.model.dtype in ("bfloat16", "float16")) else WHOLE,
         checkpointed=bool(args.gradient_checkpointing),
         has_reference=rl and bool(args.beta),
+        spread=spread,
     )
-    weight_bytes = HALF if recipe.model.dtype in ("bfloat16", "float16") else WHOLE
+    in_4_bits = recipe.model.lora is not None and recipe.model.lora.bits is not None
+    as_on_card = in_4_bits and recipe.model.dtype == "auto" and not on_cpu  # as the files have it
+    weight_bytes = HALF if recipe.model.dtype in ("bfloat16", "float16") or as_on_card else WHOLE
     segmenter = _segmenter_weights(recipe) if rl or recipe.validation is not None else 0
     unknown = [] if segmenter is not None else [f"the segmenter '{recipe.segmenter}'"]
     unknown += ["vLLM's share of the card"] if rl and args.use_vllm and not on_cpu else []
     return Estimate(parts_of(shape, load, weight_bytes, segmenter or 0), tuple(unknown))
+
+
+def spread_of(args: Any, environment: Mapping[str, str] = os.environ) -> Spread | None:
+    """How the launcher spreads a run; None for a whole copy on each card.
+
+    Args:
+        args: TRL's configuration.
+        environment: in which Accelerate's launcher says whether it is FSDP.
+
+    Raises:
+        NotImplementedError: in a way that the arithmetic does not know, such as into the memory of the CPU.
+    """
+    plugin = args.deepspeed_plugin
+    if plugin is None:
+        by_fsdp = environment.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+        if by_fsdp and environment.get("FSDP_OFFLOAD_PARAMS", "false").lower() == "true":
+            raise NotImplementedError
+        return Spread(args.world_size, weights=True, master=False) if by_fsdp else None
+    elsewhere = (getattr(plugin, f"offload_{what}_device", None) for what in ("optimizer", "param"))
+    if plugin.zero_stage not in (2, 3) or any(device not in (None, "none") for device in elsewhere):
+        raise NotImplementedError
+    return Spread(args.world_size, weights=plugin.zero_stage == 3, master=True)
 
 
 def _prompts_in(batch: int, group: int) -> int:
@@ -231,12 +282,15 @@ def shape_of(recipe: Recipe) -> tuple[Shape, int]:
         model = AutoModelForImageTextToText.from_config(config)
     model.tie_weights()
     text, vision = config.get_text_config(), config.vision_config
-    lora, adapters = recipe.model.lora, 0
+    lora, adapters, quantized = recipe.model.lora, 0, 0
     if lora is not None:
-        targets = lora.target_modules or family_of(config.model_type, recipe.model.family).lora_targets
-        pattern = re.compile(targets)
+        family = family_of(config.model_type, recipe.model.family)
+        pattern = re.compile(lora.target_modules or family.lora_targets)
         layers = [module for name, module in model.named_modules() if pattern.fullmatch(name)]
         adapters = sum(lora.r * sum(layer.weight.shape) for layer in layers)
+        if lora.bits is not None:
+            in_4_bits = quantized_layers(model, family)
+            quantized = sum(model.get_submodule(name).weight.numel() for name in in_4_bits)
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     shape = Shape(
         weights=sum(weight.numel() for weight in model.parameters()),
@@ -246,6 +300,7 @@ def shape_of(recipe: Recipe) -> tuple[Shape, int]:
         inner=text.intermediate_size,
         keys=text.num_key_value_heads * head,
         vocabulary=text.vocab_size,
+        quantized=quantized,
     )
     patch = getattr(vision, "patch_size", None)
     return shape, patch * getattr(vision, "spatial_merge_size", 1) if isinstance(patch, int) else TOKEN_SIDE

@@ -48,8 +48,12 @@ class Policy:
             self.reasoner.processor.save_pretrained(folder)
 
 
-def load_policy(recipe: Recipe) -> Policy:
+def load_policy(recipe: Recipe, device: str = "cpu") -> Policy:
     """Load the model of a recipe, on the CPU: the trainer places it.
+
+    Args:
+        recipe: of the run.
+        device: on which a model in 4 bits is loaded.
 
     Raises:
         CheckpointError: the model cannot be loaded, or cannot be trained this way.
@@ -60,9 +64,19 @@ def load_policy(recipe: Recipe) -> Policy:
         raise RecipeError(
             f"nothing says in which format '{recipe.model.path}' is to answer; give the recipe a 'format'"
         )
-    # Mixed precision wants its master weights whole; a recipe that has no room for them says bfloat16.
-    dtype = "float32" if recipe.model.dtype == "auto" else recipe.model.dtype
-    reasoner = load_reasoner(recipe.model.path, config, device="cpu", dtype=dtype)
+    lora = recipe.model.lora
+    if lora is not None and lora.bits is not None:
+        if recipe.model.new_tokens:
+            raise RecipeError(
+                "'model.new_tokens' grows layers that 'model.lora.bits' keeps as they are in the files; begin with a "
+                "stage that saves the tokens (train sft), or leave out 'model.lora.bits'"
+            )
+        # Weights are put into 4 bits on the device on which they are used.
+        reasoner = load_reasoner(recipe.model.path, config, device=device, dtype=recipe.model.dtype, in_4_bits=True)
+    else:
+        # Mixed precision wants its master weights whole; a recipe that has no room for them says bfloat16.
+        dtype = "float32" if recipe.model.dtype == "auto" else recipe.model.dtype
+        reasoner = load_reasoner(recipe.model.path, config, device="cpu", dtype=dtype)
     keep_statistics(reasoner.model)
     if recipe.model.freeze_vision:
         freeze_vision(reasoner)

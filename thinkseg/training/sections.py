@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -42,6 +42,8 @@ class Lora(RecipeSettings):
     """Scale of the update: alpha / r."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of an adapter's inputs that is dropped, from 0 to below 1."""
+    bits: Literal[4] | None = None
+    """4 keeps the layers below the adapters in 4 bits (QLoRA; takes the extra `qlora`); null as `model.dtype` says."""
     target_modules: str | None = None
     """Regular expression over the names of the modules that get an adapter; null for its family's."""
 

@@ -47,6 +47,10 @@ def _nothing_open(reasoner: TransformersReasoner) -> AbstractContextManager[None
     return nullcontext()
 
 
+def _no_servers(recipe: Recipe, args: Any, patience: float) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """What a stage does its own way."""
@@ -59,5 +63,8 @@ class Stage:
     """The plan of a run, from the recipe, TRL's configuration and the number of samples."""
     create_trainer: Callable[[PreparedRun, CreateTrainer], Any]
     """The trainer, ready to train."""
+    check_servers: Callable[[Recipe, Any, float], None] = _no_servers
+    """Refuses what the run would reach over the network, before a model is loaded: recipe, TRL's configuration, and
+    seconds to wait for what is still starting."""
     while_training: Callable[[TransformersReasoner], AbstractContextManager[None]] = _nothing_open
     """What is open while the model trains."""

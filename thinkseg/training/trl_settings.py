@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib.util
+import os
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from importlib.machinery import ModuleSpec
@@ -13,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from thinkseg.data.fields import finite, shown
 from thinkseg.errors import RecipeError
+from thinkseg.installing import extra_command
 from thinkseg.settings import kind_of
 
 Stage = Literal["sft", "rl"]
@@ -296,6 +298,51 @@ def refuse_missing_vllm(settings: Mapping[str, Any], find: FindSpec = importlib.
         raise RecipeError(
             "the recipe samples with vLLM ('trl.use_vllm'), which is not installed: pip install 'trl[vllm]' (Linux "
             "with a CUDA GPU), or sample without it, more slowly: --trl.use_vllm false"
+        )
+
+
+def refuse_missing_deepspeed(
+    settings: Mapping[str, Any],
+    find: FindSpec = importlib.util.find_spec,
+    environment: Mapping[str, str] = os.environ,
+) -> None:
+    """Refuse a run that is to be spread by DeepSpeed where there is none.
+
+    Args:
+        settings: TRL's, of the recipe.
+        find: finds an installed package by its name.
+        environment: in which Accelerate's launcher says so.
+
+    Raises:
+        RecipeError: the package is not installed.
+    """
+    asked = "'trl.deepspeed'" if settings.get("deepspeed") else ""
+    if environment.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
+        asked = asked or "as the launcher says"
+    if not asked:
+        return
+    spec = find("deepspeed")
+    if spec is None or spec.origin is None:
+        raise RecipeError(
+            f"the run is to be spread by DeepSpeed ({asked}), which is not installed: {extra_command('deepspeed')}, or "
+            "launch with recipes/accelerate/fsdp2.yaml, which does as much without it"
+        )
+
+
+def refuse_missing_bitsandbytes(find: FindSpec = importlib.util.find_spec) -> None:
+    """Refuse a base in 4 bits where the package that makes one is not installed.
+
+    Args:
+        find: finds an installed package by its name.
+
+    Raises:
+        RecipeError: it is not.
+    """
+    spec = find("bitsandbytes")
+    if spec is None or spec.origin is None:
+        raise RecipeError(
+            "the recipe keeps its model in 4 bits ('model.lora.bits'), for which bitsandbytes is not installed: "
+            f"{extra_command('qlora')}, or leave it out, which takes more memory"
         )
 
 
