@@ -125,13 +125,50 @@ def test_the_bar_shows_steps_rate_time_left_and_the_running_reward(capsys):
     assert "reward 0.550" in text
 
 
+def logged(dead, shares, every=1, start=1, history=()):
+    """What a callback does about the shares of groups without a difference, logged every so many steps."""
+    here, controls = state(), []
+    here.log_history = list(history)
+    for step, share in enumerate(shares, start=start):
+        here.global_step = step * every
+        here.log_history.append({"frac_reward_zero_std": share, "step": here.global_step})
+        controls.append(TrainerControl())
+        dead.on_log(ARGS, here, controls[-1], logs=here.log_history[-1])
+        here.log_history.append({"eval_iou": 0.5, "step": here.global_step})
+        dead.on_log(ARGS, here, controls[-1], logs=here.log_history[-1])
+    return [step * every for step, control in enumerate(controls, start=start) if control.should_training_stop]
+
+
+SHARES = [1.0, 1.0, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0]
+
+
 def test_a_reward_that_teaches_nothing_for_many_steps_is_told_once_until_it_teaches_again():
     said = []
-    dead = DeadReward(after=3, say=said.append)
-    for step, share in enumerate([1.0, 1.0, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0], start=1):
-        dead.on_log(ARGS, state(step), TrainerControl(), logs={"frac_reward_zero_std": share})
-    dead.on_log(ARGS, state(13), TrainerControl(), logs={"loss": 1.0})
+    assert logged(DeadReward(after=3, say=said.append), SHARES) == []
     assert [re.search(r"for 3 logged steps \(up to step (\d+)\)", sentence)[1] for sentence in said] == ["6", "12"]
+
+
+def test_a_reward_that_teaches_nothing_for_longer_stops_the_run_with_a_checkpoint():
+    assert logged(DeadReward(4), SHARES) == [7]
+    assert logged(DeadReward(4), [1.0] * 9) == [4, 8]  # a run that goes on has as many steps more
+    assert logged(DeadReward(5), [1.0] * 6, every=3) == [6, 12, 15]  # counted in steps, whether or not each is logged
+    assert logged(DeadReward(5), [0.99] * 9) == []
+    dead = DeadReward(4)
+    logged(dead, [1.0] * 4)
+    assert dead.stopped == 4
+
+
+def test_a_dead_reward_stops_a_run_only_where_it_can_be_resumed():
+    dead, control = DeadReward(3, resumable_every=2), TrainerControl()
+    assert logged(dead, [1.0] * 3) == []
+    dead.on_step_end(ARGS, state(4), control)
+    assert control.should_save
+    assert control.should_training_stop
+
+
+def test_a_run_that_was_killed_stops_at_the_step_at_which_it_would_have():
+    before = [{"frac_reward_zero_std": share, "step": step} for step, share in enumerate(SHARES[:5], start=1)]
+    assert logged(DeadReward(4), SHARES[5:], start=6, history=before) == [7]
 
 
 def test_without_a_reward_the_bar_shows_the_loss(capsys):

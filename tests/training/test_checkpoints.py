@@ -11,13 +11,13 @@ from thinkseg.training.checkpoints import (
     MANIFEST,
     damage_of,
     finished_checkpoints,
-    last_one_told,
     newest_checkpoint,
     remove_older,
     saving_explained,
     write_manifest,
     write_whole,
 )
+from thinkseg.training.endings import last_one_told
 
 FILES = {
     "model.safetensors": b"weights" * 50,

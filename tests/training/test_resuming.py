@@ -15,16 +15,21 @@ from thinkseg.training.runs import open_run
 LAYOUT = Layout(steps=4, samples=6, processes=1)
 
 
+def begun_with(recipe, layout, *files):
+    """The recipe of a run that has come to step 2, with these files in its checkpoint."""
+    open_run(recipe, resume=False, layout=layout)
+    checkpoint = recipe.output / "checkpoint-2"
+    checkpoint.mkdir()
+    for name in ("trainer_state.json", *files):
+        (checkpoint / name).write_text("{}")
+    write_manifest(checkpoint)
+    return recipe
+
+
 @pytest.fixture
 def began(rl_recipe):
     """The recipe of a run that has come to step 2 of 4."""
-    recipe = rl_recipe(steps=4)
-    open_run(recipe, resume=False, layout=LAYOUT)
-    checkpoint = recipe.output / "checkpoint-2"
-    checkpoint.mkdir()
-    (checkpoint / "trainer_state.json").write_text("{}")
-    write_manifest(checkpoint)
-    return recipe
+    return begun_with(rl_recipe(steps=4), LAYOUT)
 
 
 def go_on(recipe, allow=(), layout=LAYOUT, **changes):
@@ -105,6 +110,55 @@ def test_other_numbers_of_samples_or_processes_would_show_samples_twice(began):
             go_on(began, layout=layout)
         assert go_on(began, [told.split()[0]], layout=layout)
         go_on(began, ["samples", "processes"])
+
+
+WITH_TWO = Layout(steps=4, samples=6, processes=2, batch=16, sampled=16)
+"""Of a recipe with 8 completions a process."""
+
+
+@pytest.mark.parametrize(
+    ("layout", "told"),
+    [
+        (
+            Layout(4, 6, 1, 8, 8),
+            r"2 processes \(now 1\), and with 8 rows in place of 16 .* give --trl\.per_dev.* 16, or",
+        ),
+        (Layout(4, 6, 4, 32, 32), r"with 32 rows in place of 16 at a time .* --trl\.per_device_train_batch_size 4, or"),
+        (Layout(4, 6, 3, 24, 24), r"with 24 rows in place of 16 at a time .*: give other settings of 'trl' with which"),
+        (Layout(4, 6, 1, 16, 8), r"with 8 rows in place of 16 at a time"),
+    ],
+)
+def test_with_other_processes_a_step_has_to_have_as_many_rows(rl_recipe, layout, told):
+    """Or the position in the data, which is the number of the step, would be another one."""
+    recipe = begun_with(rl_recipe(steps=4), WITH_TWO)
+    with pytest.raises(RecipeError, match=told):
+        go_on(recipe, ["processes"], layout=layout)
+
+
+def test_with_other_processes_and_as_many_rows_a_run_goes_on(rl_recipe):
+    recipe = begun_with(rl_recipe(steps=4), WITH_TWO)
+    size = "trl.per_device_train_batch_size"
+    alone = Layout(4, 6, 1, 16, 16)
+    with pytest.raises(
+        RecipeError, match=rf"processes 2 \(now 1\) and {size} 8 \(now 16\): .*--allow processes,{size}$"
+    ):
+        go_on(recipe, layout=alone, **{size: 16})
+    assert go_on(recipe, ["processes", size], layout=alone, **{size: 16}) == recipe.output / "checkpoint-2"
+    assert json.loads((recipe.output / "layout.json").read_text()) == {
+        "samples": 6,
+        "processes": 1,
+        "batch": 16,
+        "sampled": 16,
+    }
+
+
+def test_a_checkpoint_of_deepspeed_fits_no_other_number_of_processes(rl_recipe):
+    recipe = begun_with(rl_recipe(steps=4), WITH_TWO, "latest")
+    with pytest.raises(
+        RecipeError,
+        match=r"DeepSpeed's checkpoints fit no other number .* 'thinkseg merge .*checkpoint-2 --out FOLDER'",
+    ):
+        go_on(recipe, ["processes"], layout=Layout(4, 6, 1, 16, 16))
 
 
 def test_a_run_that_has_come_further_does_not_go_back(began):

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -23,7 +23,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from thinkseg.meter import Clock, Meter
 from thinkseg.stopwatch import count
-from thinkseg.training.checkpoints import Warn, remove_older, saving_explained, warn, write_manifest
+from thinkseg.training.checkpoints import Warn, remove_older, saving_explained, warn, write_manifest, write_whole
 
 LogEntry = dict[str, Any]
 """What is known about a step, under TRL's own names. What is not known, or not finite, is left out.
@@ -51,6 +51,15 @@ IOU = "eval_iou"
 """Mean IoU over the held-out samples, by which the best model is known."""
 SECONDS = "eval_seconds"
 """How long a validation took."""
+
+_SAME = "frac_reward_zero_std"
+"""Share of completions whose whole group has one reward."""
+
+NOTHING_LEARNT = (
+    "nothing is learnt: the completions may be unreadable, alike, or too short (generation.max_new_tokens), the task "
+    "too easy or too hard, or the temperature too low"
+)
+"""What is said of a reward without a difference."""
 
 _LEFT_OUT = frozenset({"epoch"})
 """Metrics of a run that the schedule unrolls into one epoch, which say nothing."""
@@ -119,7 +128,7 @@ class RunLog(TrainerCallback):
         if state.is_world_process_zero:
             reached = state.global_step or -1  # a run that starts anew measures its start anew
             kept = [record for record in read_log(self._path) if record["step"] <= reached]
-            self._path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+            write_whole(self._path, "".join(json.dumps(record) + "\n" for record in kept))
 
     def on_log(
         self,
@@ -149,17 +158,30 @@ class RunLog(TrainerCallback):
 
 
 class DeadReward(TrainerCallback):
-    """Says on stderr when the reward has taught nothing for many logged steps: in each group all earned the same.
+    """Says on stderr when the reward has taught nothing for many logged steps, and stops a run where it goes on so.
+
+    In each group all completions earned the same. The history that a checkpoint keeps is counted, so that a run that
+    is killed and goes on stops where it would have.
 
     Args:
-        after: so many logged steps in succession.
+        stop_after: so many steps in succession end the run, and as many more after each time it goes on; None never.
+        resumable_every: a run can be resumed exactly after each so many steps, and stops only there.
+        after: so many logged steps in succession are told.
         say: tells the user.
+
+    Attributes:
+        stopped: for how many steps there was no difference, where the run was stopped for it; else None.
     """
 
-    def __init__(self, after: int = 10, say: Warn = warn) -> None:
+    def __init__(
+        self, stop_after: int | None = None, resumable_every: int = 1, after: int = 10, say: Warn = warn
+    ) -> None:
+        self._stop_after = stop_after
+        self._every = resumable_every
         self._after = after
         self._say = say
-        self._dead = 0
+        self._due = 0
+        self.stopped: int | None = None
 
     def on_log(
         self,
@@ -169,17 +191,45 @@ class DeadReward(TrainerCallback):
         logs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Count the steps, and say it once until there is a difference again."""
-        share = (logs or {}).get("frac_reward_zero_std")
-        if share is None:
+        """Count the steps, say it once until there is a difference again, and stop where it is time."""
+        if _SAME not in (logs or {}):
             return
-        self._dead = self._dead + 1 if share >= 1 else 0
-        if self._dead == self._after and state.is_world_process_zero:
+        dead = dead_steps(state.log_history)
+        if len(dead) == self._after and state.is_world_process_zero:
             self._say(
                 f"the reward has had no difference within any group for {self._after} logged steps (up to step "
-                f"{state.global_step}), so that nothing is learnt: the completions may be unreadable, alike, or too "
-                "short (generation.max_new_tokens), the task too easy or too hard, or the temperature too low"
+                f"{state.global_step}), so that {NOTHING_LEARNT}"
             )
+        before, now = [0, 0, *dead][-2:]
+        is_due = self._stop_after is not None and now // self._stop_after > before // self._stop_after
+        self._due = now if is_due else self._due if dead else 0
+        self._stop(state, control)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Stop at the first step from which the run can be resumed, once it is due."""
+        self._stop(state, control)
+
+    def _stop(self, state: TrainerState, control: TrainerControl) -> None:
+        if self._due and state.global_step % self._every == 0:
+            self.stopped, self._due = self._due, 0
+            control.should_save = control.should_training_stop = True
+
+
+def dead_steps(history: Sequence[Mapping[str, Any]]) -> list[int]:
+    """For each of the newest logged steps in succession at which no group had a difference: for how many steps by then.
+
+    Args:
+        history: what a trainer has logged, the oldest first.
+    """
+    dead: list[int] = []
+    alive = 0
+    for entry in history:
+        share = entry.get(_SAME)
+        if share is not None and share < 1:
+            dead, alive = [], entry["step"]
+        elif share is not None:
+            dead.append(entry["step"] - alive)
+    return dead
 
 
 class StepBar(TrainerCallback):

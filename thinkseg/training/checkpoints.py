@@ -7,7 +7,6 @@ from: the one before it is.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -19,15 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from thinkseg.errors import InputError, RecipeError, ThinkSegError
+from thinkseg.errors import RecipeError, ThinkSegError
 
 MANIFEST = "manifest.json"
 """What a whole checkpoint holds, inside its folder."""
 
 Warn = Callable[[str], None]
 """Tells the user of something that does not stop the run."""
-
-_NO_ROOM = frozenset(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
 
 _STEP = re.compile(r"checkpoint-(\d+)")
 
@@ -130,11 +127,12 @@ def remove_older(folder: Path, step: int, keep: int) -> None:
 
 
 @contextmanager
-def saving_explained(folder: Path) -> Iterator[None]:
-    """While this is open, a checkpoint that cannot be written is told in one sentence.
+def saving_explained(folder: Path, what: str = "a checkpoint") -> Iterator[None]:
+    """While this is open, what cannot be written is told in one sentence.
 
     Args:
         folder: of the run.
+        what: is written.
 
     Raises:
         ThinkSegError: it cannot be written; those before it stay.
@@ -144,51 +142,19 @@ def saving_explained(folder: Path) -> Iterator[None]:
     except Exception as error:
         if not _is_about_writing(error):
             raise
-        raise _unwritten("a checkpoint", folder, error) from error
+        raise unwritten(what, folder, error) from error
 
 
-def _unwritten(what: str, folder: Path, error: Exception) -> ThinkSegError:
-    before = finished_checkpoints(folder)
-    again = f"go on from '{before[0][1].name}' with --resume" if before else "start again"
+def unwritten(what: str, folder: Path, error: Exception) -> ThinkSegError:
+    """What is raised where something could not be written to a run's folder: why, and how to go on."""
     reason = " ".join(str(error).split())
-    return ThinkSegError(f"{what} could not be written to '{folder}': {reason}; make room and {again}")
+    return ThinkSegError(f"{what} could not be written to '{folder}': {reason}; make room and {way_on(folder)}")
 
 
-@contextmanager
-def last_one_told(folder: Path) -> Iterator[None]:
-    """While this is open, what ends a run in its middle is told with the checkpoint that is left, if there is one.
-
-    It is the user's code or data, or a disk that has no room for the log.
-
-    Args:
-        folder: of the run.
-
-    Raises:
-        InputError: of the kind that was raised, in one line, also where it comes from a worker of the data loader.
-        ThinkSegError: there is no room on the disk.
-    """
-    try:
-        yield
-    except InputError as error:
-        before = finished_checkpoints(folder)
-        left = (
-            f"; '{before[0][1]}' is the last checkpoint: --resume goes on from it, and where code of your own has "
-            "changed, a new run with it as --model.path"
-            if before
-            else ""
-        )
-        raise type(error)(f"{_without_trace(str(error), type(error))}{left}") from error
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
-        raise _unwritten("a file", folder, error) from error
-
-
-def _without_trace(sentence: str, kind: type[InputError]) -> str:
-    """The sentence alone; a worker of the data loader puts it at the end of its traceback, behind the error's kind."""
-    if "in DataLoader worker process" not in sentence:
-        return sentence
-    return sentence.rpartition(f"thinkseg.errors.{kind.__name__}: ")[2].removesuffix("\\n")
+def way_on(folder: Path) -> str:
+    """What the user can do after a run has ended in its middle: go on from its last checkpoint, if there is one."""
+    before = finished_checkpoints(folder)
+    return f"go on from '{before[0][1].name}' with --resume" if before else "start again"
 
 
 def _is_about_writing(error: BaseException) -> bool:

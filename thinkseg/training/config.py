@@ -100,6 +100,9 @@ class Fragment(RecipeSettings):
     rewards: Annotated[Weights, AS_WEIGHTS, TEXT_KEYS] = Field(default_factory=dict)
     """Weight of each part of the reward, by its name in `thinkseg.rewards` or your own; rl needs at least one.
     ``published`` stands for those of the format's authors, with exactly the values of their functions."""
+    dead_reward: Count | None = 50
+    """rl stops after so many steps in succession in which all completions of each group earned the same, so that
+    nothing was learnt; null never stops for it."""
     generation: Generation = Field(default_factory=Generation)
     """How completions are sampled."""
     validation: Validation | None = None

@@ -19,7 +19,8 @@ STATE = "trainer_state.json"
 _NEEDED = (STATE, "rng_state*.pth")
 _NEEDED_OF_ONE = ("optimizer*", "scheduler.pt")
 """What DeepSpeed keeps in files of its own; without it the trainer would begin anew and say nothing."""
-_DEEPSPEED = "latest"
+DEEPSPEED = "latest"
+"""The file by which a checkpoint of DeepSpeed is known."""
 
 
 def fault_of(folder: Path) -> str | None:
@@ -41,7 +42,7 @@ def fault_of(folder: Path) -> str | None:
 
 def _check_state(folder: Path) -> None:
     """All of the state is there, and it is of the step that the folder is called by."""
-    needed = _NEEDED if (folder / _DEEPSPEED).exists() else _NEEDED + _NEEDED_OF_ONE
+    needed = _NEEDED if (folder / DEEPSPEED).exists() else _NEEDED + _NEEDED_OF_ONE
     for pattern in needed:
         if not any(folder.glob(pattern)):
             raise CheckpointError(f"it has no '{pattern.replace('*', '')}', without which it would begin anew in part")

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from thinkseg.errors import RecipeError
 from thinkseg.training.checkpoints import write_whole
 from thinkseg.training.config import Recipe, load_recipe, recipe_text, settings_of
+from thinkseg.training.contents import DEEPSPEED
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ FREE = frozenset(
         "profile",
         "segmenter_memory",
         "device",
+        "dead_reward",
         "validation.every",
         "validation.shown",
         "validation.best",
@@ -63,7 +65,10 @@ FREE = frozenset(
 UPWARDS = ("steps", "epochs")
 """Settings that may grow at any time: the run gets longer."""
 
-FIXED = ("stage", "model.lora.r", "model.lora.target_modules", "model.new_tokens")
+LAID_OUT = ("samples", "processes")
+"""What of the layout has to be allowed by name, too."""
+
+FIXED = ("stage", "model.lora.r", "model.lora.target_modules", "model.lora.bits", "model.new_tokens")
 """Settings without which a checkpoint does not fit the model: they cannot be allowed."""
 
 
@@ -77,13 +82,18 @@ class Layout:
     """How many there are to train on."""
     processes: int
     """How many train together."""
+    batch: int | None = None
+    """Rows (in rl: completions) of an optimiser step, over all processes; None where it is not known."""
+    sampled: int | None = None
+    """In rl: completions that are sampled together, over all processes."""
 
 
 def write_record(recipe: Recipe, layout: Layout | None) -> None:
     """Write what a run begins with."""
     write_whole(recipe.output / RECIPE, recipe_text(recipe))
     if layout is not None:
-        write_whole(recipe.output / LAYOUT, json.dumps(_compared(layout), indent=2) + "\n")
+        values = {name: value for name, value in asdict(layout).items() if name != "steps" and value is not None}
+        write_whole(recipe.output / LAYOUT, json.dumps(values, indent=2) + "\n")
 
 
 def go_on(recipe: Recipe, layout: Layout | None, allow: Collection[str], step: int) -> None:
@@ -100,9 +110,11 @@ def go_on(recipe: Recipe, layout: Layout | None, allow: Collection[str], step: i
     """
     folder = recipe.output
     began, now = _record(folder), _flat(settings_of(recipe))
+    rows: dict[str, int] = {}
     if layout is not None and (folder / LAYOUT).is_file():
-        began |= json.loads((folder / LAYOUT).read_text(encoding="utf-8"))
-        now |= _compared(layout)
+        rows = json.loads((folder / LAYOUT).read_text(encoding="utf-8"))
+        began |= {name: rows.get(name) for name in LAID_OUT}
+        now |= {name: getattr(layout, name) for name in LAID_OUT}
     known = began.keys() | now.keys()
     if unknown := sorted(set(allow) - known):
         raise RecipeError(f"there is no setting '{unknown[0]}' to allow in the run in '{folder}'")
@@ -119,6 +131,8 @@ def go_on(recipe: Recipe, layout: Layout | None, allow: Collection[str], step: i
             f"the run in '{folder}' began with {_told(refused)}: give the same to go on with it, start anew in another "
             f"folder with --output, or allow what is to differ by name: --allow {','.join(refused)}"
         )
+    if layout is not None and "processes" in differing:
+        _refuse_other_rows(recipe, layout, rows, step)
     if layout is not None and layout.steps < step:
         raise RecipeError(
             f"the run in '{folder}' has come to step {step} already, beyond the {layout.steps} steps that are asked "
@@ -232,8 +246,29 @@ def _record(folder: Path) -> dict[str, Any]:
     return _flat(settings_of(load_recipe(file)))
 
 
-def _compared(layout: Layout) -> dict[str, int]:
-    return {name: value for name, value in asdict(layout).items() if name != "steps"}
+def _refuse_other_rows(recipe: Recipe, layout: Layout, began: Mapping[str, int], step: int) -> None:
+    """Let a run go on with other processes only where each step has as many rows: else some were lost, or came twice.
+
+    Raises:
+        RecipeError: it has not, or its checkpoint fits no other number of processes.
+    """
+    folder = recipe.output
+    which = f"the run in '{folder}' began with {began['processes']} processes (now {layout.processes})"
+    if (folder / f"checkpoint-{step}" / DEEPSPEED).exists():
+        raise RecipeError(
+            f"{which}, and DeepSpeed's checkpoints fit no other number of them: start as many, or begin a new run with "
+            f"what 'thinkseg merge {folder / f'checkpoint-{step}'} --out FOLDER' makes of it as --model.path"
+        )
+    for name, now in (("batch", layout.batch), ("sampled", layout.sampled)):
+        before = began.get(name)
+        if before is None or now is None or before == now:
+            continue
+        size = recipe.trl.get("per_device_train_batch_size", 8) * before
+        fits = f" --trl.per_device_train_batch_size {size // now}, or" if size % now == 0 and size >= now else ""
+        raise RecipeError(
+            f"{which}, and with {now} rows in place of {before} at a time some would be left out or come twice: "
+            f"give{fits} other settings of 'trl' with which they are {before}"
+        )
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

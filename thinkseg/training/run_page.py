@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -134,7 +134,8 @@ class RunPage:
         except BaseException as error:
             if self._began is not None:
                 is_stop = isinstance(error, TrainingStopped | KeyboardInterrupt)
-                self.write("stopped" if is_stop else "failed", one_line(str(error)))
+                with suppress(OSError):  # a full disk, which may be what ended the run, is told by what ended it
+                    self.write("stopped" if is_stop else "failed", one_line(str(error)))
             raise
         self.write("finished")
 

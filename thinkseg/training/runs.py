@@ -25,8 +25,8 @@ from thinkseg.training.callbacks import Beginning, CheckpointFiles, DeadReward, 
 from thinkseg.training.checkpoints import (
     complete,
     finished_checkpoints,
-    last_one_told,
     newest_checkpoint,
+    saving_explained,
     warn,
     write_whole,
 )
@@ -34,12 +34,17 @@ from thinkseg.training.completion_tables import show_aside
 from thinkseg.training.config import Recipe
 from thinkseg.training.contents import fault_of
 from thinkseg.training.divergence import FiniteOnly
+from thinkseg.training.endings import RewardDead, last_one_told
 from thinkseg.training.policy import Policy
 from thinkseg.training.profiling import profiled
 from thinkseg.training.resuming import CODE, Layout, go_on, write_record
 from thinkseg.training.saving import save_model
 from thinkseg.training.sections import Lora
-from thinkseg.training.trl_settings import trl_config_name
+from thinkseg.training.trl_settings import (
+    refuse_missing_bitsandbytes,
+    refuse_missing_deepspeed,
+    trl_config_name,
+)
 from thinkseg.training.watching import Validating
 
 FINAL = "final"
@@ -82,6 +87,10 @@ def trl_arguments(recipe: Recipe, **own: Any) -> Any:
     import torch
     import trl
 
+    refuse_missing_deepspeed(recipe.trl)
+    in_4_bits = recipe.model.lora is not None and recipe.model.lora.bits is not None
+    if in_4_bits:
+        refuse_missing_bitsandbytes()
     on_cpu = recipe.device == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available())
     given: dict[str, Any] = {"report_to": "none"}
     if on_cpu:
@@ -104,7 +113,19 @@ def trl_arguments(recipe: Recipe, **own: Any) -> Any:
     with trl_explained(name):
         args = getattr(trl, name)(**given)
     _check_precision(recipe, args)
+    if in_4_bits and _spreads_weights(args):
+        raise RecipeError(
+            "a model in 4 bits ('model.lora.bits') is kept whole on each card, and this launch spreads weights: launch "
+            "with recipes/accelerate/ddp.yaml, or leave out 'model.lora.bits'"
+        )
     return args
+
+
+def _spreads_weights(args: Any) -> bool:
+    """Whether FSDP or ZeRO 3 would cut the weights into parts."""
+    plugin = args.deepspeed_plugin
+    by_fsdp = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    return by_fsdp or (plugin is not None and plugin.zero_stage == 3)
 
 
 @contextmanager
@@ -275,6 +296,7 @@ def run_trainer(
         RecipeError: TRL finds only now that it cannot work with the settings.
         TrainingStopped: the run was interrupted and has saved itself.
         TrainingDiverged: a loss, a gradient or a weight is not finite.
+        RewardDead: the reward has taught nothing for too long, and the run has saved itself.
         ThinkSegError: a checkpoint cannot be written.
     """
     from transformers import PrinterCallback, ProgressCallback
@@ -291,7 +313,8 @@ def run_trainer(
     finite.watch(trainer)
     files = CheckpointFiles(policy.describe, recipe.keep)
     beginning = Beginning(on_begin)
-    callbacks = [finite, beginning, bar, stop, RunLog(recipe.output / LOG, on_step), DeadReward(), files]
+    dead = DeadReward(recipe.dead_reward, resumable_every)
+    callbacks = [finite, beginning, bar, stop, RunLog(recipe.output / LOG, on_step), dead, files]
     if validating is not None:
         validating.watch(trainer)
         callbacks.append(validating)  # behind the log, which is cut to where the run goes on
@@ -307,6 +330,8 @@ def run_trainer(
     step, steps = trainer.state.global_step, trainer.state.max_steps
     if stop.asked and step < steps:
         raise TrainingStopped(recipe.output / f"checkpoint-{step}", step, steps, stop.signal)
+    if dead.stopped and step < steps:
+        raise RewardDead(recipe.output / f"checkpoint-{step}", dead.stopped, step)
 
 
 def _mend_resuming(trainer: Any) -> None:
@@ -331,7 +356,8 @@ def _mend_resuming(trainer: Any) -> None:
 
 def save_final(trainer: Any, policy: Policy, output: Path) -> Path:
     """Write the trained model, adapters merged, as a folder that describes itself."""
-    save_model(trainer, policy, output / FINAL)
+    with saving_explained(output, "the trained model"):
+        save_model(trainer, policy, output / FINAL)
     return output / FINAL
 
 

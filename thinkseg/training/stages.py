@@ -9,7 +9,7 @@ What differs between the two is a `Stage`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from thinkseg.training.callbacks import IOU, OnStep
 from thinkseg.training.checkpoints import warn
 from thinkseg.training.config import Recipe
 from thinkseg.training.deadline import Deadline
+from thinkseg.training.endings import machine_told
 from thinkseg.training.holding_out import HeldOut, hold_out
 from thinkseg.training.memory import estimate, refuse_too_little
 from thinkseg.training.next_step import next_command
@@ -88,6 +89,8 @@ def train_recipe(
         InputError: the recipe, a model or the data cannot be used.
         TrainingStopped: the run was interrupted and has saved itself.
         TrainingDiverged: a loss, a gradient or a weight is not finite.
+        RewardDead: the reward has taught nothing for too long, and the run has saved itself.
+        ThinkSegError: the disk or the memory is full, or another process of the run is gone.
     """
     stage, making = stage_of(recipe), making or Making()
     with runs.quiet_libraries():
@@ -100,20 +103,24 @@ def train_recipe(
                 "steps: ask for fewer 'steps' or 'epochs', or for smaller batches"
             )
         args.max_steps, args.save_steps = plan.steps, recipe.save_every or plan.steps
-        layout = Layout(plan.steps, len(held_out.train), args.world_size)
+        batch = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+        sampled = getattr(args, "generation_batch_size", None)
+        layout = Layout(plan.steps, len(held_out.train), args.world_size, batch, sampled)
         is_main = runs.is_main_process()
-        if is_main and args.device.type == "cuda" and args.world_size == 1 and args.deepspeed_plugin is None:
-            _tell_memory(recipe, args)
-        with (
-            claimed(recipe.output) if is_main else nullcontext(),
-            record_kept(recipe.output) if is_main else nullcontext() as begin,
-        ):
+        if args.device.type == "cuda":  # in every process, or the others would wait for the one that is refused
+            _tell_memory(recipe, args, is_main)
+        with ExitStack() as kept:
+            # What refuses the main process refuses all, or the others would wait for it.
+            from_main_process(lambda: kept.enter_context(claimed(recipe.output)), is_main)
+            begin = kept.enter_context(record_kept(recipe.output)) if is_main else None
+            kept.enter_context(machine_told(recipe.output))
             checkpoint = from_main_process(lambda: runs.open_run(recipe, resume, allow, layout), is_main)
             ended = end_of_exhausted(recipe.validation, checkpoint)
             if ended is not None:  # its final folder is all that is left to be written
                 plan = stage.plan(recipe.replaced(steps=ended, epochs=None, save_every=None), args, len(held_out.train))
                 args.max_steps = plan.steps
-            policy = load_policy(recipe)
+            stage.check_servers(recipe, args, getattr(args, "vllm_server_timeout", 0.0))
+            policy = load_policy(recipe, str(args.device))
             if recipe.validation is not None and segmenter is None:  # one for the rewards and for this
                 segmenter = prompted(load_segmenter(recipe.segmenter, device=str(args.device)), policy.config)
             prepared = PreparedRun(recipe, args, plan, policy, held_out.train, segmenter)
@@ -137,8 +144,8 @@ def train_recipe(
                 return runs.save_final(ready, policy, recipe.output)
 
 
-def _tell_memory(recipe: Recipe, args: Any) -> None:
-    """Hold what the run needs against what its card has, before a model is loaded.
+def _tell_memory(recipe: Recipe, args: Any, is_main: bool) -> None:
+    """Hold what the run needs on each card against what this one has, before a model is loaded.
 
     Raises:
         RecipeError: it is clearly too little.
@@ -147,7 +154,7 @@ def _tell_memory(recipe: Recipe, args: Any) -> None:
 
     needed = estimate(recipe, args)
     trouble = refuse_too_little(needed, torch.cuda.get_device_properties(args.device).total_memory)
-    if needed is not None:
+    if needed is not None and is_main:
         warn(trouble or f"memory of the card: {needed.in_words()}")
 
 
