@@ -1,6 +1,8 @@
 """Two real processes do together what one does alone: the same losses, rewards, gradients and weights."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -8,12 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from thinkseg.training.callbacks import read_log
+from thinkseg.training.checkpoints import finished_checkpoints, newest_checkpoint
 from thinkseg.training.config import recipe_from_settings
+from thinkseg.training.shared_prefix.trainer import DECISION
 from thinkseg.training.stages import train_recipe
 
 SCRIPT = Path(__file__).parent / "two_processes.py"
@@ -85,6 +90,8 @@ def test_reinforcement_in_two_processes_is_that_of_one(repository, tmp_path):
     alone, together = both([*RL, "--steps", "3", "--save_every", "2"], 24, repository, tmp_path)
     check_equal(alone, together, 3)
     assert sorted(path.name for path in together.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-3"]
+    for run in (alone, together):  # that prompts were shared is no accident of one process
+        assert json.loads((run / "checkpoint-2" / DECISION).read_text())["shared"]
     names = {path.name for path in (together / "checkpoint-2").iterdir()}
     assert {"model.safetensors", "config.json", "thinkseg.json", "rng_state_0.pth", "rng_state_1.pth"} <= names
 
@@ -113,6 +120,45 @@ def test_two_processes_stop_at_the_same_step_and_go_on(repository, tmp_path):
     finish(again)
     steps = [record["step"] for record in read_log(tmp_path / "run" / "log.jsonl")]
     assert steps == list(range(1, stopped + 3))
+
+
+def worker_of(launcher: subprocess.Popen[str], rank: int) -> psutil.Process:
+    """The process of a rank that a launcher has started."""
+    started = psutil.Process(launcher.pid).children(recursive=True)
+    return next(process for process in started if process.environ().get("RANK") == str(rank))
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_ends_the_run_with_a_sentence_and_a_checkpoint_to_go_on_from(repository, tmp_path):
+    words = [*SFT, "--steps", "400", "--save_every", "1", "--output", str(tmp_path / "run"), "--device", "cpu"]
+    process = launch(2, [*words, "--trl.per_device_train_batch_size", "2"], repository)
+    for _ in range(2400):
+        if finished_checkpoints(tmp_path / "run") or process.poll() is not None:
+            break
+        time.sleep(0.25)
+    worker_of(process, rank=1).kill()
+    told = process.communicate(timeout=600)[1]
+    assert process.returncode != 0
+    (sentence,) = [line for line in told.splitlines() if line.startswith("thinkseg: error: ")]
+    assert "another process of this run does not answer any more" in sentence
+    newest = newest_checkpoint(tmp_path / "run")
+    assert newest is not None
+    assert f"go on from '{newest.name}' with --resume" in sentence
+    assert not (tmp_path / "run" / "final").exists()
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_goes_on_in_one_with_as_many_rows_a_step(repository, tmp_path):
+    """The rows are those that two processes would have seen, so that the weights are, up to the order of sums."""
+    words = [*SFT, "--steps", "3", "--save_every", "2", "--device", "cpu"]
+    both, alone = tmp_path / "both", tmp_path / "alone"
+    finish(launch(2, [*words, "--output", str(both), "--trl.per_device_train_batch_size", "2"], repository))
+    shutil.copytree(both, alone)
+    shutil.rmtree(alone / "checkpoint-3")
+    size = "trl.per_device_train_batch_size"
+    again = [*words, "--output", str(alone), f"--{size}", "4", "--resume", "--allow", f"processes,{size}"]
+    finish(launch(1, again, repository))
+    check_equal(both, alone, 3)
 
 
 def test_the_parts_of_a_step_weigh_by_their_tokens(start, squares, tmp_path):

@@ -1,6 +1,8 @@
 """A prompt that is computed once for all of its completions changes the time; all is held against TRL's own way."""
 
+import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -14,11 +16,12 @@ from thinkseg import testing
 from thinkseg.errors import RecipeError
 from thinkseg.models.reasoner import chat_messages
 from thinkseg.training.callbacks import read_log
-from thinkseg.training.config import load_recipe, write_recipe
+from thinkseg.training.checkpoints import write_manifest
+from thinkseg.training.config import load_recipe, replace_settings, write_recipe
 from thinkseg.training.runs import quiet_libraries
 from thinkseg.training.shared_prefix.batch import with_whole_groups
 from thinkseg.training.shared_prefix.seam import moved_seam
-from thinkseg.training.shared_prefix.trainer import IN_LESS, SharedPrefixMixin, sharing
+from thinkseg.training.shared_prefix.trainer import DECISION, IN_LESS, SharedPrefixMixin, sharing
 from thinkseg.training.stages import Making, train_recipe
 from thinkseg.types import Instruction
 
@@ -247,6 +250,70 @@ def test_a_model_that_takes_no_packed_sequence_is_told_in_its_own_words(tmp_path
     call, options = rows(parts[1])
     trainer._get_per_token_logps_and_entropies(parts[0], *call, **options)
     assert "the model takes no packed sequence (no positions of your own)" in capsys.readouterr().err
+
+
+def test_memory_that_is_used_up_and_a_lost_process_are_not_blamed_on_the_model(tmp_path):
+    parts = testing.tiny_qwen2_5_vl()
+    call, options = rows(parts[1])
+    errors = [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:9999"),
+    ]
+
+    def fail(module, args, kwargs):
+        if kwargs.get("position_ids") is not None:
+            raise errors[0]
+
+    parts[0].model.register_forward_pre_hook(fail, with_kwargs=True)
+    for setting in ("auto", "on", "auto"):
+        trainer = create_trainer(parts, tmp_path, setting)
+        with pytest.raises(type(errors[0]), match=re.escape(str(errors[0]))):
+            trainer._get_per_token_logps_and_entropies(parts[0], *call, **options)
+        errors.pop(0)
+
+
+def test_measuring_draws_no_random_number_and_leaves_each_module_in_its_mode(tmp_path):
+    """So that a run that goes on, which measures or does not, draws what the run before it would have drawn."""
+    parts = testing.tiny_qwen2_5_vl()
+    trainer = create_trainer(parts, tmp_path)
+    call, options = rows(parts[1])
+    parts[0].train()
+    parts[0].model.visual.eval()
+    torch.nn.Module.train(parts[0].lm_head, False)
+    before = {name: module.training for name, module in parts[0].named_modules()}
+    assert set(before.values()) == {True, False}
+    states = [torch.get_rng_state(), np.random.get_state()[1].copy()]  # from Python's own beartype draws in the tests
+    trainer._decide(parts[0], *call, options)
+    assert trainer._measured
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (np.random.get_state()[1] == states[1]).all()
+    assert {name: module.training for name, module in parts[0].named_modules()} == before
+    assert all(weight.grad is None for weight in parts[0].parameters())
+
+
+def test_a_run_that_goes_on_goes_the_way_that_its_checkpoint_says(rl_recipe, squares, letters, tmp_path):
+    """Whatever it would measure: in bfloat16 that may come out otherwise at another step."""
+    recipe = rl_recipe(rewards=letters, steps=1, trl={"lr_scheduler_type": "constant"})
+    train_recipe(recipe, samples=squares)
+    file = recipe.output / "checkpoint-1" / DECISION
+    assert json.loads(file.read_text()) == {"setting": "auto", "shared": True, "reason": None}
+    file.write_text(json.dumps({"setting": "auto", "shared": False, "reason": "it was so"}))
+    write_manifest(file.parent)
+    kept = []
+
+    class Kept(GRPOTrainer):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            kept.append(self)
+
+    for setting, reason in (("auto", "it was so"), ("on", None)):  # who asks for another way has it measured
+        longer = replace_settings(recipe, {"steps": 2, "shared_prefix": setting, "output": str(tmp_path / setting)})
+        shutil.copytree(recipe.output, longer.output)
+        train_recipe(longer, samples=squares, resume=True, allow=["shared_prefix"], making=Making(Kept))
+        assert kept[-1]._refused == reason
+        decided = json.loads((longer.output / "checkpoint-2" / DECISION).read_text())
+        assert decided == {"setting": setting, "shared": reason is None, "reason": reason}
 
 
 def test_the_seam_in_trl_is_where_this_release_has_it():

@@ -6,23 +6,28 @@ of that is the same work done again. Here a group is one packed sequence (`think
 same log-probabilities, entropies and gradients, and what transformers samples begins with one pass over the prompt.
 
 Whether they are the same is measured on the first batch of a run, both ways; where they differ, or the model cannot
-take a packed sequence, all goes TRL's way, and so it does in a release of TRL whose `seam` has moved.
+take a packed sequence, all goes TRL's way, and so it does in a release of TRL whose `seam` has moved. A run that goes
+on goes the way that its checkpoint says.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from thinkseg.errors import RecipeError
 from thinkseg.models.sharing.attention import attend_in_blocks, block_mask, dense_mask
 from thinkseg.models.sharing.pixels import images_processed_once
 from thinkseg.models.sharing.prefill import prompts_read_once
 from thinkseg.models.sharing.prefix import PackedLayout, lay_out
-from thinkseg.training.checkpoints import warn
+from thinkseg.training.checkpoints import warn, write_whole
+from thinkseg.training.endings import is_lost_process, is_out_of_memory
 from thinkseg.training.shared_prefix.batch import Batch, create_batch, few_of, with_whole_groups
 from thinkseg.training.shared_prefix.seam import SEAM, moved_seam
 from thinkseg.training.stage import CreateTrainer
@@ -34,6 +39,9 @@ else:
 
 SharedPrefix = Literal["auto", "on", "off"]
 """Whether a prompt is computed once for all of its completions: where it can be, always, never."""
+
+DECISION = "shared_prefix.json"
+"""What was found out, in each checkpoint: measured anew, it might come out otherwise in bfloat16."""
 
 IN_FLOAT32 = 1e-3
 """The largest difference of a log-probability, in nats, between both ways that is taken for rounding."""
@@ -88,6 +96,26 @@ class SharedPrefixMixin(_Trainer):
     """Why prefixes are not shared after all."""
     _measured: bool = False
     _buffered_inputs: Any
+
+    def train(self, resume_from_checkpoint: Any = None, **options: Any) -> Any:
+        """Go the way that the run has gone before, where it goes on."""
+        if isinstance(resume_from_checkpoint, str):
+            self._recall(Path(resume_from_checkpoint) / DECISION)
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **options)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write the way that the run goes beside what the trainer writes."""
+        super()._save_checkpoint(model, trial)
+        if self._measured and self.args.should_save:
+            decided = {"setting": self.setting, "shared": self._refused is None, "reason": self._refused}
+            folder = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            write_whole(folder / DECISION, json.dumps(decided, indent=2) + "\n")
+
+    def _recall(self, file: Path) -> None:
+        """Take the decision of a run that goes on, unless another setting is asked for now."""
+        decided = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        if decided.get("setting") == self.setting:
+            self._measured, self._refused = True, decided["reason"]
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         """Let the parts of a set of rollouts hold whole groups, which TRL's shuffle has torn apart."""
@@ -204,6 +232,8 @@ class SharedPrefixMixin(_Trainer):
             try:
                 found, _ = self._shared(model, batch)
             except _CANNOT as error:
+                if is_lost_process(error) or is_out_of_memory(error):
+                    raise  # which is the machine's, not the model's
                 trouble = " ".join(str(error).split()) or type(error).__name__
             else:
                 differences = (found - expected).abs()[batch.mask[:, -completion:].bool()].float()
