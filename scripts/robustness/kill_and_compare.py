@@ -75,12 +75,16 @@ SEGMENT = ("segment", "DATA/images", "--query", "the red square", "--batch-size"
 SFT = ("sft", "--trl.per_device_train_batch_size", "2")
 RL = ("rl", "--generation.max_new_tokens", "24", "--segmenter", "grabcut", "--trl.num_generations", "2")
 RL = (*RL, "--trl.per_device_train_batch_size", "4")
+LORA = ("--model.lora.r", "4")
 WORKS: Mapping[str, Work] = {
     "evaluate": Work(EVALUATE, ("predictions.jsonl",)),
     "processes": Work((*EVALUATE, "--processes", "2"), ("predictions.jsonl",)),
     "segment": Work(SEGMENT, ("[!.]*",)),
     "sft": _training(*SFT),
     "rl": _training(*RL),
+    "sft-lora": _training(*SFT, *LORA),
+    "rl-lora": _training(*RL, *LORA),
+    "rl-own-prompts": _training(*RL, "--shared_prefix", "off"),
     "sft-processes": _training(*SFT, processes=2),
     "rl-processes": _training(*RL, processes=2),
 }
