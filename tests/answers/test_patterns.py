@@ -160,7 +160,7 @@ def test_a_text_without_another_is_told_from_one_with_it_in_any_mixture_of_their
 
 def test_a_long_text_is_matched_in_a_moment():
     pattern = re.compile(SegR1().pattern().whole)
-    start = time.monotonic()
+    start = time.process_time()
     assert not pattern.fullmatch("<think>" + "<" * 2000 + "</thin" * 500)
     assert not pattern.fullmatch("<think>" + "a" * 20_000)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5

@@ -20,7 +20,7 @@ from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
 from .servers import answering, segmenter_service, send, sent_image
 
-QUICK = Patience(timeout=5.0, retries=1, first_wait=0.01)
+QUICK = Patience(timeout=60.0, retries=1, first_wait=0.01)
 IMAGE = Image.linear_gradient("L").convert("RGB").resize((40, 20))
 TWO = Answer(
     Size(1000, 1000),

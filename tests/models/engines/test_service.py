@@ -12,7 +12,7 @@ from thinkseg.models.engines.service import JsonService, Patience, ServiceError,
 
 from .servers import answering, hang_up, send
 
-QUICK = Patience(timeout=5.0, retries=2, first_wait=0.01)
+QUICK = Patience(timeout=60.0, retries=2, first_wait=0.01)
 
 
 class Waits:
@@ -148,12 +148,12 @@ def test_while_one_thread_is_asked_to_wait_the_others_keep_quiet_too():
         service = JsonService(server.address, patience=QUICK)
         threads = [threading.Thread(target=service.get, args=("/x",)) for _ in range(3)]
         threads[0].start()
-        first.wait(5)
+        first.wait(60)
         time.sleep(0.05)  # until the first thread has read its answer
         for thread in threads[1:]:
             thread.start()
         for thread in threads:
-            thread.join(5)
+            thread.join(60)
     assert len(at) == 4
     assert min(at[1:]) - at[0] > 0.25
 
