@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from thinkseg.answers.reading import MAX_POINTS
 from thinkseg.serving.http.limits import Limits
 
 from .conftest import HTTP, PNG, ask, fake_pipeline, file_of, serving
@@ -192,13 +193,12 @@ ASKED: dict[str, Any] = {
     "a box of text": [[box("1", "2", "3", "4")]],
     "a box inside out": [[box(8, 8, 1, 1)]],
     "a negative box": [[box(-1, 1, 8, 8)]],
-    "a box beyond the image": [[box(1, 1, 8, 8000)]],
-    "a point beyond the image": [[{"points": [[30, 4, 1]]}]],
+    "a box without an end": [[box(1, 1, 8, 1e300)]],
     "a label of 2": [[{"points": [[3, 4, 2]]}]],
     "neither": [[{}]],
     "no lists": {"box": [1, 1, 8, 8]},
     "too many answers": [[] for _ in range(300)],
-    "too many points": [[{"points": [[1, 1, 1]] * 101}]],
+    "too many points": [[{"points": [[1, 1, 1]] * (MAX_POINTS + 1)}]],
 }
 
 
@@ -206,6 +206,12 @@ ASKED: dict[str, Any] = {
 def test_boxes_and_points_that_cannot_be_are_refused(url: str, name: str) -> None:
     answer = HTTP.post(f"{url}/v1/masks", json={"image": TEXT, "answers": ASKED[name]})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request"), answer.text
+
+
+def test_a_box_beyond_the_image_is_taken_as_models_write_such(url: str) -> None:
+    answer = HTTP.post(f"{url}/v1/masks", json={"image": TEXT, "answers": [[box(1, 1, 800, 800)]]})
+    assert answer.status_code == 200
+    assert len(answer.json()["answers"][0]["objects"]) == 1
 
 
 def test_more_masks_than_memory_has_room_for_are_refused() -> None:

@@ -112,7 +112,7 @@ class FrontDesk:
         with self.service.slot(pixels):
             image, _ = await self._decode(content)
             size = Size(*image.size)
-            answers = [Answer(size, tuple(_prompt(own, size) for own in objects)) for objects in asked]
+            answers = [Answer(size, tuple(map(_prompt, objects))) for objects in asked]
             found = await self.service.masks(image, answers)
             return await asyncio.to_thread(masks_record, size, found, self.service.served)
 
@@ -234,7 +234,7 @@ def _states(*others: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": schemas.StateAnswer} for status in (200, *others)}
 
 
-def _prompt(asked: schemas.PromptedObject, size: Size) -> ObjectPrompt:
+def _prompt(asked: schemas.PromptedObject) -> ObjectPrompt:
     """An object to segment.
 
     Raises:
@@ -243,13 +243,9 @@ def _prompt(asked: schemas.PromptedObject, size: Size) -> ObjectPrompt:
     try:
         box = None if asked.box is None else Box(*asked.box)
         points = tuple(_point(x, y, label) for x, y, label in asked.points)
-        prompt = ObjectPrompt(box, points)
+        return ObjectPrompt(box, points)
     except ValueError as error:
         raise InputError(str(error)) from error
-    reach = [(point.x, point.y) for point in points] + ([(box.x_max, box.y_max)] if box is not None else [])
-    if any(x > size.width or y > size.height for x, y in reach):
-        raise InputError(f"a box or a point lies outside of the image of {size.width}×{size.height} pixels")
-    return prompt
 
 
 def _point(x: float, y: float, label: float) -> Point:

@@ -9,14 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from thinkseg.answers.reading import FARTHEST, MAX_OBJECTS, MAX_POINTS
+
 Output = Literal["json", "mask", "index", "overlay", "cutout"]
-Coordinate = Annotated[FiniteFloat, Field(ge=0)]
-OBJECTS = 1000
-"""Objects that an answer may have in a request for masks."""
+Coordinate = Annotated[FiniteFloat, Field(ge=0, lt=FARTHEST)]
+"""In pixels; one beyond the image is taken, as models write such."""
 ANSWERS = 256
 """Answers in a request for masks."""
-POINTS = 100
-"""Points of an object in a request for masks."""
 
 TINY_PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAABAAAAAMAQMAAABRKa/CAAAABlBMVEXr6+vIHh42bKc9AAAAF0lEQVR42mNgYGBgYGCw/8DEwICJ"
@@ -60,7 +59,7 @@ class PromptedObject(_Wire):
     box: Annotated[list[Coordinate], Field(min_length=4, max_length=4)] | None = None
     """x_min, y_min, x_max, y_max in pixels of the image."""
     points: Annotated[
-        list[Annotated[list[Coordinate], Field(min_length=3, max_length=3)]], Field(max_length=POINTS)
+        list[Annotated[list[Coordinate], Field(min_length=3, max_length=3)]], Field(max_length=MAX_POINTS)
     ] = []
     """[x, y, label], label 1 on the object and 0 beside it."""
 
@@ -76,7 +75,7 @@ class MasksRequest(_Wire):
 
     image: Annotated[str, Field(min_length=1)]
     """As for ``/v1/segment``."""
-    answers: Annotated[list[Annotated[list[PromptedObject], Field(max_length=OBJECTS)]], Field(max_length=ANSWERS)]
+    answers: Annotated[list[Annotated[list[PromptedObject], Field(max_length=MAX_OBJECTS)]], Field(max_length=ANSWERS)]
     """Each a list of objects; there may be none, and one may have none."""
 
 
