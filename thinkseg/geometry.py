@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from scipy.ndimage import distance_transform_edt
 
-from thinkseg.types import Answer, Box, Mask, Masks, ObjectPrompt, Point, Size
+from thinkseg.types import Answer, Box, Mask, Masks, ObjectPrompt, Point, Sample, Size
 
 AnyMask = Shaped[np.ndarray, "height width"]
 """A mask of any number type: what is greater than zero is the object (summed polygons give 2, so 1 is not the test)."""
@@ -151,6 +151,25 @@ def reference_answer(
     return Answer(Size(width, height), tuple(prompts), think)
 
 
+def reference_of(sample: Sample, points: int) -> Answer | None:
+    """The true boxes and points: the sample's own, or else made from its masks, as for own ones that lack points.
+
+    Args:
+        sample: what is known.
+        points: how many on each object the answer format has.
+    """
+    own = sample.reference
+    masks = sample.instances if sample.instances is not None else sample.target
+    if masks is None or (own is not None and all(_count_on(prompt) >= points for prompt in own.objects)):
+        return own
+    think = "" if own is None else own.think
+    made = reference_answer(masks, points=points, think=think)
+    if own is None:
+        return made
+    inclusive = reference_answer(masks, points=points, think=think, inclusive=True)
+    return inclusive if _boxes_of(own.rescaled(made.frame)) == _boxes_of(inclusive) else made
+
+
 def box_iou(first: Box, second: Box) -> float:
     """Intersection over union of two boxes as areas of the plane; 0 where neither has an area."""
     return float(pairwise_box_iou(np.array([first.xyxy]), np.array([second.xyxy]))[0, 0])
@@ -207,3 +226,11 @@ def _positives(mask: AnyMask, count: int, published: bool) -> tuple[Point, ...]:
     first = centre_of_largest_circle(mask)
     second = second_point(mask, first) if first is not None and count > 1 else None
     return tuple(point for point in (first, second) if point is not None)
+
+
+def _boxes_of(answer: Answer) -> list[Box | None]:
+    return [prompt.box for prompt in answer.objects]
+
+
+def _count_on(prompt: ObjectPrompt) -> int:
+    return sum(point.label == 1 for point in prompt.points)

@@ -74,7 +74,8 @@ def score(
     Args:
         completions: a file of lines of JSON, or the lines, or mappings of the same keys: ``completion`` and, for parts
             that need the truth, ``frame`` ([width, height] of the pixels that coordinates count) with ``box`` and
-            ``points``, or ``objects``, or ``mask`` or ``masks`` and ``image``.
+            ``points``, or ``objects``, or ``mask`` or ``masks`` and ``image``; and ``ignore``, a mask of the pixels
+            that count neither way.
         format: the answer format, by name or reference; None for the recipe's.
         recipe: the name of published rewards (``"seg-zero"``), a recipe file, the name of a recipe that comes with
             ThinkSeg (``"pocket/rl"``), or a recipe; None for the published rewards of the format. It may be more exact
@@ -188,12 +189,16 @@ def _scores(
 
 def _in_batches(rubric: Rubric, texts: Iterator[ScoredText], size: int = BATCH) -> Iterator[Score]:
     while batch := list(islice(texts, size)):
-        yield from _scores_of(rubric, batch)
+        yield from score_texts(rubric, batch)
 
 
-def _scores_of(rubric: Rubric, batch: Sequence[ScoredText]) -> Iterator[Score]:
+def score_texts(rubric: Rubric, batch: Sequence[ScoredText]) -> list[Score]:
+    """The rewards of completions that were read, together, in their order."""
     inputs = rubric.read(
         [text.completion for text in batch], [text.truth for text in batch], [text.frame for text in batch]
     )
-    for text, item, reward in zip(batch, inputs, rubric.score_inputs(inputs), strict=True):
-        yield Score(text.id, reward.parts, reward.total, item.reason or None)
+    rewards = rubric.score_inputs(inputs)
+    return [
+        Score(text.id, reward.parts, reward.total, item.reason or None)
+        for text, item, reward in zip(batch, inputs, rewards, strict=True)
+    ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thinkseg.cli.data_choice import add_choice, choose_one
+from thinkseg.cli.data_engine import ENGINES, add_engine_flags, check_engine_flags, engine_from_flags, write_asked
 from thinkseg.errors import InputError
 from thinkseg.meter import Meter
 
@@ -23,12 +24,15 @@ def add_prepare_arguments(prepare: argparse.ArgumentParser) -> None:
     """The action's arguments."""
     add_choice(prepare)
     prepare.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
-    prepare.add_argument("--rows-per-file", type=int, default=500, metavar="N", help="(default: 500)")
+    prepare.add_argument(
+        "--rows-per-file", type=int, metavar="N", help="(default: 500; all in one for easyr1, which reads one file)"
+    )
     prepare.add_argument(
         "--schema",
-        choices=("thinkseg", "seg-zero", "vision-reasoner"),
+        choices=("thinkseg", "seg-zero", "vision-reasoner", "verl", "easyr1"),
         default="thinkseg",
-        help="the columns: ThinkSeg's own, with masks (default), or those of the published rows, with boxes and points",
+        help="the columns: ThinkSeg's own, with masks (default), those of the published rows, with boxes and points, "
+        "or those that veRL and EasyR1 train on (docs/verl.md)",
     )
     sizes = prepare.add_mutually_exclusive_group()
     sizes.add_argument("--longest-side", type=int, metavar="PX", help="shrink larger images (default: keep them)")
@@ -37,7 +41,7 @@ def add_prepare_arguments(prepare: argparse.ArgumentParser) -> None:
         type=int,
         metavar="PX",
         help="stretch every image to a square, of a multiple of 28 for Qwen2-VL and Qwen2.5-VL, of 32 for Qwen3-VL "
-        "and Qwen3.5 (default: 840 for published schemas)",
+        "and Qwen3.5 (default: 840 for published schemas; for verl and easyr1 the model's canvas, if it has one)",
     )
     prepare.add_argument(
         "--points",
@@ -65,6 +69,7 @@ def add_prepare_arguments(prepare: argparse.ArgumentParser) -> None:
     prepare.add_argument("--device", default="auto", help="for --keep-iou: 'auto', 'cpu', 'cuda', … (default: auto)")
     prepare.add_argument("--skip-faulty", action="store_true", help="leave out what cannot be read, and say how many")
     prepare.add_argument("--json", action="store_true", help="print what was written as JSON")
+    add_engine_flags(prepare)
 
 
 def run_prepare(args: argparse.Namespace) -> int:
@@ -74,24 +79,29 @@ def run_prepare(args: argparse.Namespace) -> int:
     from thinkseg.results.files import prepare_folder
 
     _check_numbers(args)
+    check_engine_flags(args)
     listing = choose_one(args)
     if not args.skip_faulty:
         listing.require_complete()
+    engine, asked = engine_from_flags(args) if args.schema in ENGINES else (None, None)
     settings = BuilderOptions(
-        rows_per_file=args.rows_per_file,
+        rows_per_file=args.rows_per_file or (max(1, len(listing)) if args.schema == "easyr1" else 500),
         longest_side=args.longest_side,
         skip_faulty=args.skip_faulty,
         schema=args.schema,
-        resize=args.resize,
+        resize=None if engine else args.resize,
         points=args.points,
         published_points=args.published_points,
         keep_iou=args.keep_iou,
         segmenter=args.segmenter or "",
+        asked="" if asked is None else json.dumps({"model": args.model, **asked.as_json()}),
     )
     prepare_folder(args.out)
     segment = _segment(args.segmenter, args.device) if args.segmenter else None
     with Meter(f"prepare {listing.name}", "row") as meter:
-        made = prepare(listing, args.out, args.split or "train", settings, meter.move, segment)
+        made = prepare(listing, args.out, args.split or "train", settings, meter.move, segment, engine)
+    if asked is not None:
+        write_asked(asked, args.out)
     if args.json:
         content = {"folder": str(made.folder), "files": [file.name for file in made.files], "rows": made.rows,
                    "left_out": dict(made.left_out)}  # fmt: skip
@@ -103,8 +113,8 @@ def run_prepare(args: argparse.Namespace) -> int:
 
 def _check_numbers(args: argparse.Namespace) -> None:
     """Refuse numbers that cannot be, and settings of one thing without the other."""
-    sizes = [args.rows_per_file, *(side for side in (args.longest_side, args.resize) if side is not None)]
-    if min(sizes) < 1:
+    sizes = (args.rows_per_file, args.longest_side, args.resize)
+    if any(size is not None and size < 1 for size in sizes):
         raise InputError("'--rows-per-file', '--longest-side' and '--resize' should be at least 1")
     if args.keep_iou is not None and not 0 < args.keep_iou <= 1:
         raise InputError(f"'--keep-iou' should be above 0 and at most 1, found {args.keep_iou}")

@@ -106,13 +106,23 @@ def config_from_flags(args: argparse.Namespace) -> CheckpointConfig:
     Raises:
         InputError: a value cannot work, or the file of the instruction is not there, or is none.
     """
-    from thinkseg.models.checkpoint_config import CheckpointConfig, read_instruction, told_instruction
+    from thinkseg.models.checkpoint_config import CheckpointConfig
+
+    return CheckpointConfig(**told_by_flag(args.instruction), **{name: getattr(args, name) for name in CONFIG_FLAGS})
+
+
+def told_by_flag(told: str | None) -> dict[str, Any]:
+    """The setting that ``--instruction`` is: a file of sentences, or the name of published ones.
+
+    Raises:
+        InputError: the file of the instruction is not there, or is none.
+    """
+    from thinkseg.models.checkpoint_config import read_instruction, told_instruction
     from thinkseg.models.published.instructions import ASKED, INSTRUCTIONS
 
-    told = args.instruction
     if told and (Path(told).is_file() or told not in {*ASKED, *INSTRUCTIONS}):
-        told = read_instruction(told)
-    return CheckpointConfig(**told_instruction(told or None), **{name: getattr(args, name) for name in CONFIG_FLAGS})
+        return told_instruction(read_instruction(told))
+    return told_instruction(told or None)
 
 
 def engine_from_flags(args: argparse.Namespace) -> Engine:

@@ -9,10 +9,10 @@ import thinkseg
 EXAMPLE = """\
 Each line of the file is a JSON object with 'completion' and, for the parts that need the truth, 'frame' ([width,
 height] of the pixels that coordinates count) with 'box' and 'points', or 'objects', or 'mask' or 'masks' (one per
-object) and 'image'. Masks and images are paths from the file's folder; a mask may be run lengths, too. Where
-nothing is there, 'objects' or 'masks' is []. One line of JSON comes out for each: 'id', 'parts', 'total', and
-'malformed' with the reason why an answer could not be read, or null. A part is null where its truth, or the segmenter
-that it needs, is not given.
+object) and 'image', and 'ignore', the pixels that count neither way. Masks and images are paths from the file's
+folder; a mask may be run lengths, too. Where nothing is there, 'objects' or 'masks' is []. One line of JSON comes out
+for each: 'id', 'parts', 'total', and 'malformed' with the reason why an answer could not be read, or null. A part is
+null where its truth, or the segmenter that it needs, is not given.
 
 example: thinkseg score completions.jsonl --format vision-reasoner
          thinkseg score completions.jsonl --recipe seg-r1 --segmenter pocket

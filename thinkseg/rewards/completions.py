@@ -1,7 +1,8 @@
 """Completions to score, with what is right for each, from lines of JSON or from mappings of the same keys.
 
 Each has ``completion`` and, for the parts that need the truth, ``frame`` ([width, height] of the pixels that
-coordinates count) with ``box`` and ``points``, or ``objects``, or ``mask`` or ``masks`` (one per object) and ``image``.
+coordinates count) with ``box`` and ``points``, or ``objects``, or ``mask`` or ``masks`` (one per object) and ``image``,
+and ``ignore``, the pixels that count neither way.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def _from_record(record: Mapping[str, Any], number: int, folder: Path) -> Scored
     truth = Truth(
         mask=None if mask is None else _load_mask(mask, folder, "'mask'"),
         instances=None if masks is None else _load_masks(masks, folder, Size(*pixels.size) if pixels else size),
+        ignore=None if record.get("ignore") is None else _load_mask(record["ignore"], folder, "'ignore'"),
         objects=objects_from_record(record),
         image=pixels,
     )

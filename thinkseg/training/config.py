@@ -12,6 +12,7 @@ there (see `thinkseg.training.trl_settings`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -267,7 +268,7 @@ def load_fragment(path: Path | str) -> Fragment:
         RecipeError: as `load_recipe`.
     """
     fragment = Fragment.checked(_read_settings(path))
-    if fragment.trl:
+    if fragment.trl and find_spec("trl") is not None:  # where it is not installed rewards are read, and nothing trained
         check_trl(fragment.stage or "rl", fragment.trl, whole=False)
     return fragment
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from thinkseg.answers.base import AnswerFormat
 from thinkseg.errors import RecipeError
+from thinkseg.geometry import reference_of
 from thinkseg.imaging import load_image
 from thinkseg.models.checkpoint_config import resolve_config
 from thinkseg.models.published.wording import wording_for
@@ -19,7 +20,7 @@ from thinkseg.training.checkpoints import finished_checkpoints
 from thinkseg.training.config import Recipe
 from thinkseg.training.holding_out import HeldOut, even_places, hold_out
 from thinkseg.training.memory import estimate, prompt_seen, refuse_too_little
-from thinkseg.training.rows import read_named, reference_of
+from thinkseg.training.rows import read_named
 from thinkseg.training.runs import digests_of_code, quiet_libraries
 from thinkseg.training.sections import MOST_ROWS
 from thinkseg.training.sources import load_samples, source_in_words

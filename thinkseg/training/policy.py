@@ -10,14 +10,12 @@ from types import MethodType
 from typing import Any
 
 from thinkseg.answers.base import AnswerFormat
-from thinkseg.errors import CheckpointError, RecipeError
+from thinkseg.errors import RecipeError
+from thinkseg.models.asking import check_text
 from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config, write_config
 from thinkseg.models.published.wording import Wording, wording_for
-from thinkseg.models.reasoner import ANSWER_TAGS, TransformersReasoner, load_reasoner
+from thinkseg.models.reasoner import TransformersReasoner, load_reasoner
 from thinkseg.training.config import Recipe
-from thinkseg.types import Sample
-
-_OPENED_THINKING = re.compile(r"<think>\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ def load_policy(recipe: Recipe, device: str = "cpu") -> Policy:
     if not wording.identity:  # what it is trained with is what its folder says
         config = config.replaced(sentences=None)
     policy = Policy(reasoner, wording, config)
-    _check_text(policy)
+    check_text(reasoner, wording)
     _decode_plainly(reasoner.model)
     return policy
 
@@ -166,24 +164,6 @@ def add_stop(model: Any, token: int) -> None:
     known = stops if isinstance(stops, list) else [] if stops is None else [stops]
     if token not in known:
         model.generation_config.eos_token_id = [*known, token]
-
-
-def _check_text(policy: Policy) -> None:
-    """Refuse models whose text the trainer would not hand to the rewards as it is."""
-    processor = policy.reasoner.processor
-    tags = {form.format(tag) for tag in ANSWER_TAGS for form in ("<{}>", "</{}>")}
-    lost = sorted(tags.intersection(processor.tokenizer.all_special_tokens))
-    if lost:
-        raise CheckpointError(
-            f"the model's tokenizer has {lost[0]} as a special token, which is removed from completions before they "
-            "are scored; make it an ordinary token"
-        )
-    prompt = policy.reasoner.prompt(policy.wording.instruction(Sample("x", Path("x"), "x")))
-    if _OPENED_THINKING.search(prompt):
-        raise CheckpointError(
-            "the model's chat template opens <think> itself, so that its completions would lack it; use the variant of "
-            "the model that does not, or another chat template"
-        )
 
 
 def _decode_plainly(model: Any) -> None:

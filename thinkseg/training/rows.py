@@ -24,12 +24,12 @@ from thinkseg.answers.base import AnswerFormat
 from thinkseg.data.samples import LazySamples
 from thinkseg.errors import DataError, ImageError, InputError
 from thinkseg.extension import OwnCode
-from thinkseg.geometry import reference_answer
+from thinkseg.geometry import reference_of
 from thinkseg.imaging import load_image, size_difference
+from thinkseg.models.asking import Asker
 from thinkseg.models.published.wording import Wording
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
-from thinkseg.models.resizing import ImageResizer
-from thinkseg.types import Answer, Box, Mask, Masks, ObjectPrompt, Sample, Size
+from thinkseg.types import Answer, Mask, Masks, Sample, Size
 
 
 class TrainingRow(TypedDict):
@@ -133,13 +133,10 @@ class RowBuilder:
         self._samples = samples
         self._schedule = schedule
         self._format = answer_format
-        self._wording = wording or Wording(answer_format)
         # Workers of a data loader may get all of this by pickle; what trains is not theirs, and cannot be pickled.
         self._reasoner = reasoner.without_model()
         self._with_answers = with_answers
-        self._eye = ImageResizer(self._reasoner)
-        tokenizer = reasoner.processor.tokenizer
-        self._control = [entry.content for entry in tokenizer.added_tokens_decoder.values() if entry.special]
+        self._ask = Asker(self._reasoner, wording or Wording(answer_format))
         self._latest: Mapping[int, TrainingRow] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -162,13 +159,8 @@ class RowBuilder:
                     f"the mask of sample '{sample.id}' {size_difference(Size(*mask.shape[:-3:-1]), size)}: make them "
                     "equal, or leave it out"
                 )
-        if not sample.query.strip():
-            raise DataError(f"the query of sample '{sample.id}' is empty: say in words what to look for")
-        for token in self._control:
-            if token in sample.query:
-                raise DataError(f"the query of sample '{sample.id}' contains {token!r}, a control token of this model")
         try:
-            frame = self._reasoner.frame_of(image)
+            request, frame = self._ask(sample, image)
         except ImageError as error:  # of a shape that the processor refuses: it knows the size and not the file
             raise ImageError(
                 f"the image of sample '{sample.id}' cannot be trained on: {error}; leave it out"
@@ -177,8 +169,8 @@ class RowBuilder:
         thought = self._thoughts.get(self._schedule[key], "")
         answer = self._answer(sample, reference, frame, thought) if self._with_answers else ""
         return TrainingRow(
-            prompt=chat_messages(self._wording.instruction(sample)),
-            images=[self._eye.resize(image)],
+            prompt=chat_messages(request.instruction),
+            images=[request.image],
             image=image,
             target=sample.target,
             instances=sample.instances,
@@ -214,33 +206,6 @@ def read_named(samples: Sequence[Any], index: int) -> Sample:
             f"{name} cannot be trained on: {error}; leave it out ('thinkseg data check' finds all such files)"
         ) from error
     return sample
-
-
-def reference_of(sample: Sample, points: int) -> Answer | None:
-    """The true boxes and points: the sample's own, or else made from its masks, as for own ones that lack points.
-
-    Args:
-        sample: what is known.
-        points: how many on each object the answer format has.
-    """
-    own = sample.reference
-    masks = sample.instances if sample.instances is not None else sample.target
-    if masks is None or (own is not None and all(_positives(prompt) >= points for prompt in own.objects)):
-        return own
-    think = "" if own is None else own.think
-    made = reference_answer(masks, points=points, think=think)
-    if own is None:
-        return made
-    inclusive = reference_answer(masks, points=points, think=think, inclusive=True)
-    return inclusive if _boxes(own.rescaled(made.frame)) == _boxes(inclusive) else made
-
-
-def _boxes(answer: Answer) -> list[Box | None]:
-    return [prompt.box for prompt in answer.objects]
-
-
-def _positives(prompt: ObjectPrompt) -> int:
-    return sum(point.label == 1 for point in prompt.points)
 
 
 OPENING, CLOSING = "<think>", "</think>"

@@ -13,12 +13,12 @@ from dataclasses import replace
 
 from thinkseg.data.discovery.catalog import MAIN
 from thinkseg.errors import MalformedAnswer
-from thinkseg.geometry import box_iou
+from thinkseg.geometry import box_iou, reference_of
 from thinkseg.imaging import load_image
 from thinkseg.meter import Meter
 from thinkseg.models.base import Reasoner
 from thinkseg.models.published.wording import Wording
-from thinkseg.training.rows import read_named, reference_of
+from thinkseg.training.rows import read_named
 from thinkseg.types import Answer, Box, Request, Sample
 
 AT_A_TIME = 16

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from thinkseg.errors import RecipeError
+from thinkseg.geometry import reference_of
 from thinkseg.rewards.part import RewardPart
 from thinkseg.rewards.reward_input import Truth
 from thinkseg.rewards.rubric import Rubric
 from thinkseg.training.checkpoints import Warn, warn
-from thinkseg.training.rows import read_named, reference_of
+from thinkseg.training.rows import read_named
 from thinkseg.types import Sample
 
 LOOKED_AT = 64

@@ -10,13 +10,14 @@ or in the corner. `BuilderOptions.published_points` finds them so.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from PIL import Image
 
 from thinkseg.data.prepared.codec import own_row, published_row
-from thinkseg.data.prepared.schemas import POINTS, SIDE, SchemaMismatch
+from thinkseg.data.prepared.engine_rows import EngineSchema
+from thinkseg.data.prepared.schemas import POINTS, PUBLISHED, SIDE, SchemaMismatch
 from thinkseg.errors import DataError
 from thinkseg.geometry import reference_answer
 from thinkseg.imaging import load_image
@@ -54,7 +55,7 @@ class BuilderOptions:
     """Larger images are shrunk to it, in pixels; None keeps them, byte by byte where that is possible."""
     skip_faulty: bool = False
     """Whether a sample that cannot be read is left out in place of ending the work."""
-    schema: Schema = "thinkseg"
+    schema: Schema | EngineSchema = "thinkseg"
     resize: int | None = None
     """Every image is stretched to a square of this side, in pixels; None means 840 for published schemas."""
     points: int = 0
@@ -65,10 +66,12 @@ class BuilderOptions:
     """A sample is kept if a segmenter prompted with box and point 1 reaches it, for each object; None keeps all."""
     segmenter: str = ""
     """The name of that segmenter, for the manifest."""
+    asked: str = ""
+    """For the rows of engines: how the model is asked, for the manifest."""
 
     def size_of(self, size: Size) -> Size:
         """What an image's size becomes in its row."""
-        side = SIDE if self.resize is None and self.schema != "thinkseg" and self.longest_side is None else self.resize
+        side = SIDE if self.resize is None and self.schema in PUBLISHED and self.longest_side is None else self.resize
         if side is not None:
             return Size(side, side)
         longest = max(size.wh)
@@ -78,7 +81,11 @@ class BuilderOptions:
 
 
 def row_from_sample(
-    sample: Sample, settings: BuilderOptions | None = None, original: Size | None = None, segment: Segment | None = None
+    sample: Sample,
+    settings: BuilderOptions | None = None,
+    original: Size | None = None,
+    segment: Segment | None = None,
+    make: Callable[[Sample, Image.Image], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """A sample as a row, its image and masks encoded.
 
@@ -87,6 +94,7 @@ def row_from_sample(
         settings: how.
         original: the image's size before it was resized in an earlier row; its own size when None.
         segment: the segmenter for `BuilderOptions.keep_iou`.
+        make: makes the row of a sample that is kept, for the schemas of engines (`engine_rows.engine_row`).
 
     Raises:
         SampleRejected: it is not to be kept, or the schema has no words for it.
@@ -100,20 +108,23 @@ def row_from_sample(
         if mask is not None and mask.shape != size.hw:
             found = "×".join(map(str, mask.shape))
             raise DataError(f"a mask of sample '{sample.id}' is {found} (height×width), its image {size.hw}")
-    points = settings.points if settings.schema == "thinkseg" else POINTS[settings.schema]
     published = settings.published_points
-    reference = build_reference(sample, points, inclusive=settings.schema != "thinkseg", published=published)
     if settings.keep_iou is not None and segment is not None:
         iou = reached_iou(sample, image, segment, published=published)
         if iou < settings.keep_iou:
             raise SampleRejected(f"below-iou: {iou:.3f}")
+    if make is not None:
+        return make(sample, image)
     new_size = settings.size_of(size)
+    schema = cast("PublishedSchema", settings.schema)  # those of engines have gone their way
+    points = settings.points if settings.schema == "thinkseg" else POINTS[schema]
+    reference = build_reference(sample, points, inclusive=settings.schema != "thinkseg", published=published)
     if settings.schema == "thinkseg":
         return own_row(sample, image, new_size, original or size, reference)
     if reference is None:
         raise SampleRejected("no-truth")
     try:
-        return published_row(sample, image, new_size, original or size, reference, settings.schema)
+        return published_row(sample, image, new_size, original or size, reference, schema)
     except SchemaMismatch as error:
         raise SampleRejected(str(error)) from error
 

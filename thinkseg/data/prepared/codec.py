@@ -15,13 +15,12 @@ from PIL import Image
 from thinkseg.answers.codec import answer_from_json, answer_to_json
 from thinkseg.data.embedded import image_source
 from thinkseg.data.fields import Fields
+from thinkseg.data.prepared.encoding import encoded_image
 from thinkseg.data.prepared.schemas import PublishedSchema, read_solution, render_solution
 from thinkseg.data.text import plain_query
 from thinkseg.errors import DataError
-from thinkseg.imaging import load_image, load_mask, read_header, resize_mask
+from thinkseg.imaging import load_image, load_mask, resize_mask
 from thinkseg.types import Answer, Mask, Sample, Size
-
-_KEPT_MODES = ("RGB", "L")
 
 
 def sample_from_row(row: Mapping[str, Any], where: str = "this row", folder: Path | None = None) -> Sample:
@@ -61,7 +60,7 @@ def own_row(sample: Sample, image: Image.Image, size: Size, original: Size, refe
     """
     return {
         "id": sample.id,
-        "image": {"bytes": _encoded_image(sample, image, size), "path": None},
+        "image": {"bytes": _image_bytes(sample, image, size), "path": None},
         "query": sample.query,
         "task": sample.task,
         "target": _encoded_mask(sample.target, size),
@@ -89,7 +88,7 @@ def published_row(
         "id": sample.id,
         "problem": sample.query,
         "solution": render_solution(reference.rescaled(size), schema),
-        "image": {"bytes": _encoded_image(sample, image, size), "path": None},
+        "image": {"bytes": _image_bytes(sample, image, size), "path": None},
         "img_height": original.height,
         "img_width": original.width,
     }
@@ -139,18 +138,10 @@ def _from_published(row: Mapping[str, Any], where: str, folder: Path | None) -> 
     return Sample(id=fields.name("id"), image=image, query=query, reference=reference, task="referring")
 
 
-def _encoded_image(sample: Sample, image: Image.Image, size: Size) -> bytes:
-    """The file's own bytes where every reader takes them for what `load_image` gives; otherwise encoded anew."""
-    header = None if isinstance(sample.image, Image.Image) else read_header(sample.image)
-    if header and size == header.size and header.mode in _KEPT_MODES and not header.turned:
-        return Path(str(sample.image)).read_bytes()
-    stream = io.BytesIO()
+def _image_bytes(sample: Sample, image: Image.Image, size: Size) -> bytes:
+    """The image of a sample at another size, or as it is."""
     resized = image if size.wh == image.size else image.resize(size.wh, Image.Resampling.LANCZOS)
-    if header and header.format == "JPEG":
-        resized.save(stream, format="JPEG", quality=95)
-    else:
-        resized.save(stream, format="PNG")
-    return stream.getvalue()
+    return encoded_image(sample, resized, Size(*image.size))
 
 
 def _encoded_mask(mask: Mask | None, size: Size) -> dict[str, Any] | None:

@@ -7,7 +7,8 @@ starts again goes on with the first file that is missing. The source is only rea
 Columns of ThinkSeg's own schema: ``id``, ``image``, ``query``, ``task``, ``target`` (the true mask, None if it is not
 known), ``ignore`` (or None), ``instances`` (one mask per object, or None), ``reference`` (boxes and points with their
 frame as JSON, or None), ``width``, ``height``, and ``original_width``, ``original_height`` (before resizing). Masks are
-PNGs of 0 and 255. The published schemas are described in `thinkseg.data.prepared.schemas`.
+PNGs of 0 and 255. The published schemas are described in `thinkseg.data.prepared.schemas`, those of veRL and EasyR1 in
+`thinkseg.data.prepared.engine_rows`.
 """
 
 from __future__ import annotations
@@ -17,16 +18,20 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from thinkseg.data.listing import Listing
 from thinkseg.data.prepared.builder import BuilderOptions, SampleRejected, Segment, row_from_sample
+from thinkseg.data.prepared.engine_rows import ENGINES, Engine, RowPlace, engine_columns, engine_row
 from thinkseg.data.prepared.reader import RowListing, list_rows
 from thinkseg.data.prepared.schemas import COLUMNS
 from thinkseg.errors import DataError, InputError
 
 MANIFEST = "prepared.json"
+IMAGES = "images"
+"""Folder of the images that rows of engines name and that have no file of their own."""
 
 _ROWS_AT_A_TIME = 16
 """Rows that are read from a file together; few, so that a row in the middle is cheap."""
@@ -50,6 +55,7 @@ def prepare(
     settings: BuilderOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
     segment: Segment | None = None,
+    engine: Engine | None = None,
 ) -> Prepared:
     """Write the rows of a listing; what an earlier call has written is kept.
 
@@ -60,6 +66,7 @@ def prepare(
         settings: how.
         progress: told how many of how many samples are done after each.
         segment: the segmenter for `BuilderOptions.keep_iou`.
+        engine: for the schema of an engine, how its rows are made.
 
     Raises:
         DataError: the folder lies in the source, or holds rows of something else, or a sample has a mask of another
@@ -69,16 +76,24 @@ def prepare(
     settings = settings or BuilderOptions()
     if settings.keep_iou is not None and segment is None:
         raise InputError("to keep what a segmenter finds, a segmenter is needed")
+    if (settings.schema in ENGINES) != (engine is not None):
+        raise InputError(f"the schema '{settings.schema}' and what a model is asked do not go together")
     out = Path(out)
     _refuse_source(out, listing)
     count = max(1, -(-len(listing) // settings.rows_per_file))
     files = [out / f"{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
     manifest = _Manifest(out / MANIFEST, _header(listing, split, settings))
+
+    def make(index: int) -> dict[str, Any]:
+        place = RowPlace(split, index, out / IMAGES)
+        own = None if engine is None else partial(engine_row, engine=engine, place=place)
+        return row_from_sample(listing[index], settings, listing.original_size(index), segment, own)
+
     for number, file in enumerate(files):
         indices = range(len(listing))[number * settings.rows_per_file : (number + 1) * settings.rows_per_file]
         if not file.exists():
             left_out: dict[str, str] = {}
-            rows = _rows(listing, indices, settings, segment, left_out, progress)
+            rows = _rows(listing, indices, make, settings, left_out, progress)
             unfinished = _write_rows(file, rows, _columns(settings))
             manifest.note(file.name, left_out)  # before the file has its name: of a file that counts it is known
             os.replace(unfinished, file)
@@ -104,15 +119,15 @@ def load_prepared(folder: Path | str, split: str = "") -> RowListing:
 def _rows(
     listing: Listing,
     indices: range,
+    make: Callable[[int], dict[str, Any]],
     settings: BuilderOptions,
-    segment: Segment | None,
     left_out: dict[str, str],
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[dict[str, Any]]:
     """The rows of some samples; those that give none are noted."""
     for index in indices:
         try:
-            yield row_from_sample(listing[index], settings, listing.original_size(index), segment)
+            yield make(index)
         except SampleRejected as reason:
             left_out[listing.entry(index).id] = str(reason)
         except InputError as error:
@@ -136,7 +151,7 @@ def _header(listing: Listing, split: str, settings: BuilderOptions) -> dict[str,
         "split": split,
         "samples": len(listing),
         "digest": listing.revision(),
-        "settings": asdict(settings),
+        "settings": {name: value for name, value in asdict(settings).items() if name != "asked" or value},
     }
 
 
@@ -215,6 +230,8 @@ def _columns(settings: BuilderOptions) -> dict[str, Any]:
     from datasets import Image, List, Value
 
     text, number = Value("string"), Value("int32")
+    if settings.schema in ENGINES:
+        return dict(engine_columns(settings.schema))
     if settings.schema != "thinkseg":
         kinds = dict.fromkeys(COLUMNS, text)
         return {**kinds, "image": Image(), "img_height": Value("int64"), "img_width": Value("int64")}
