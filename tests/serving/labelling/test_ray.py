@@ -18,6 +18,8 @@ from thinkseg.serving.labelling.labelled import Labelled, rows_there
 pytestmark = pytest.mark.ray
 
 ROWS = 60
+PATIENCE = 600
+"""Seconds that a driver may take; Ray starts slowly where others work, too."""
 HERE = Path(__file__).parent
 
 
@@ -40,7 +42,7 @@ class Cluster:
             return subprocess.Popen([*map(str, words)], env=environment, stdout=told, stderr=told, text=True)
 
     def wait(self, driver: subprocess.Popen[str]) -> None:
-        assert driver.wait(300) == 0, (self.folder / "told").read_text()
+        assert driver.wait(PATIENCE) == 0, (self.folder / "told").read_text()
 
     @property
     def asked(self) -> Counter[int]:
@@ -67,7 +69,7 @@ def test_an_actor_that_is_killed_in_the_middle_of_a_batch_is_replaced(cluster: C
 
 def test_a_driver_that_is_killed_is_gone_on_with_and_every_row_is_there_once(cluster: Cluster) -> None:
     driver = cluster.start(after=10**6, seconds=0.3)
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + PATIENCE
     while rows_there(cluster.out, {}) < 12 and time.monotonic() < deadline and driver.poll() is None:
         time.sleep(0.2)
     driver.send_signal(signal.SIGKILL)

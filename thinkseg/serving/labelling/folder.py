@@ -4,7 +4,7 @@
 
     OUT/label.json                 what is labelled by what; another input or another model is refused
     OUT/labels/part-000007.parquet rows of results of a block, whole or not there
-    OUT/.label/rows                the rows that were asked for, in Parquet, as they were at the first start
+    OUT/.label/input.rows          the rows that were asked for, in Parquet, as they were at the first start
     OUT/.label/block-000007.jsonl  the rows of a block that is being labelled, so that a kill costs a batch
 
 A block is so many rows of the input one after another. Whoever labels one holds its lock, so that processes, commands
@@ -28,7 +28,7 @@ from thinkseg.serving.labelling.rows import LabelRow, table_of
 from thinkseg.serving.labelling.sources import LabelRequest
 from thinkseg.writing import half_of, json_text
 
-LABELS, WORK, ROWS = "labels", ".label", "rows"
+LABELS, WORK, ROWS = "labels", ".label", "input.rows"
 
 
 class LabelFolder:

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from thinkseg.errors import DataError, InputError, MissingExtraError, ThinkSegError, reason_of
 from thinkseg.machine import usable_cpus
 from thinkseg.meter import Meter
-from thinkseg.serving.labelling.folder import LabelFolder
+from thinkseg.serving.labelling.folder import ROWS, LabelFolder
 from thinkseg.serving.labelling.header import LabelHeader
 from thinkseg.serving.labelling.labelled import rows_there, settle
 from thinkseg.serving.labelling.labeller import Labeller
@@ -36,6 +36,8 @@ from thinkseg.serving.labelling.sources import LabelRequest
 from thinkseg.stopwatch import count
 
 CHECKPOINT = "ray"
+STARTS = 3
+"""How often it is tried to start Ray here: on a busy machine it misses its own limit of 30 seconds."""
 LOOK_SECONDS = 2.0
 """Seconds between two looks at how many rows are written."""
 
@@ -72,7 +74,7 @@ def _run(ray: Any, plan: LabelPlan, folder: LabelFolder, pool: Pool) -> None:
         "row", str((folder.work / CHECKPOINT).absolute()), delete_checkpoint_on_success=False
     )
     try:
-        rows = ray.data.read_parquet(str(folder.manifest.absolute()), file_extensions=None)
+        rows = ray.data.read_parquet(str(folder.manifest.absolute()), file_extensions=[ROWS.rpartition(".")[2]])
         labelled = rows.repartition(target_num_rows_per_block=folder.header.rows_per_file).map_batches(
             LabellingActor,
             fn_constructor_args=(plan, folder.header),
@@ -143,11 +145,14 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
         return
     named = address or os.environ.get("RAY_ADDRESS")
     own = {} if named else {"num_cpus": max(RESERVED + 1, usable_cpus()), "include_dashboard": False}
-    quiet = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
-    try:
-        ray.init(address=named or "local", **own, **quiet)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        raise InputError(f"there is no Ray cluster at '{named or 'this machine'}': {_cause(error)}") from error
+    for left in reversed(range(1 if named else STARTS)):
+        try:
+            ray.init(address=named or "local", logging_level=logging.ERROR, log_to_driver=False, **own)
+            break
+        except Exception as error:  # what Ray raises where it cannot start is of no kind of its own
+            ray.shutdown()
+            if not left:
+                raise InputError(f"there is no Ray cluster at '{named or 'this machine'}': {_cause(error)}") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
         yield
