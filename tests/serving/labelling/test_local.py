@@ -234,6 +234,7 @@ def test_a_disk_that_is_full_ends_the_work_with_a_sentence(desk: Desk) -> None:
     assert desk.label().complete
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_ends_the_others_and_the_same_call_goes_on(desk: Desk, tmp_path: Path) -> None:
     load = partial(fakes.load_deadly, marker=tmp_path / "marker", after=3)
     with pytest.raises(ProcessLost, match="the same command goes on"):
