@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
     from thinkseg.api.segment import Loader
+    from thinkseg.models.pipeline import Pipeline
     from thinkseg.serving.http.gate import Access
     from thinkseg.serving.http.limits import Batching, Limits
 
@@ -83,6 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MB",
         help="memory for encodings of images that come again; 0 keeps none (default: 1024)",
     )
+    more = detail_group(parser, "what else is answered")
+    more.add_argument("--page", action="store_true", help="the page of 'thinkseg demo' at /, by the extra 'demo'")
     limits = detail_group(parser, "what is taken")
     limits.add_argument("--queue", type=int, default=64, metavar="N", help="requests inside at once (default: 64)")
     limits.add_argument(
@@ -107,6 +111,10 @@ def run(args: argparse.Namespace, load: Loader | None = None, serve: Callable[..
     from thinkseg.serving.http import require_packages
 
     require_packages()  # before the models, which take longer
+    if args.page:
+        from thinkseg.serving.page.web import require_gradio
+
+        require_gradio()
     from thinkseg.serving.http import server
     from thinkseg.serving.http.app import create_app
     from thinkseg.serving.http.limits import MOST_TOGETHER
@@ -128,8 +136,24 @@ def run(args: argparse.Namespace, load: Loader | None = None, serve: Callable[..
     if args.host not in (LOOPBACK, "localhost", "::1") and access.key is None:
         warning = f"the service can be reached from other machines at {args.host}, and has no key: see ${KEY}"
         print(warning, file=sys.stderr)
-    (serve or server.serve)(create_app(service, access), service, args.host, args.port, _say)
+    with _page(args, pipeline, model) as page:
+        (serve or server.serve)(create_app(service, access, page=page), service, args.host, args.port, _say)
     return DONE
+
+
+@contextmanager
+def _page(args: argparse.Namespace, pipeline: Pipeline, model: dict[str, Any]) -> Iterator[Any]:
+    """The page of the demo, where it is wanted: about the same models, beside the requests of the service."""
+    if not args.page:
+        yield None
+        return
+    from thinkseg.serving.demo import Furnishing, application
+    from thinkseg.serving.page.choices import Choices
+
+    about = Furnishing(f"model {model['name']} · segmenter {model['segmenter']}")
+    choices = Choices.of(pipeline, args.model, model)
+    with application(choices, about, host=args.host, names=args.allow_host) as page:
+        yield page
 
 
 def _check(args: argparse.Namespace) -> None:

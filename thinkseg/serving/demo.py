@@ -119,7 +119,12 @@ def serve(
 
 @contextmanager
 def application(
-    choices: Choices, furnishing: Furnishing = Furnishing(), *, path: str = "/", host: str = "127.0.0.1"
+    choices: Choices,
+    furnishing: Furnishing = Furnishing(),
+    *,
+    path: str = "/",
+    host: str = "127.0.0.1",
+    names: Sequence[str] = (),
 ) -> Iterator[App]:
     """The page as an ASGI application, to be mounted in another one, for as long as this is open.
 
@@ -136,6 +141,7 @@ def application(
         furnishing: what else is on the page.
         path: where it will be mounted.
         host: the address that the application listens at; says by which names the page is asked.
+        names: by which it is asked besides.
 
     Raises:
         MissingExtraError: Gradio is not installed.
@@ -143,7 +149,10 @@ def application(
     gr = require_gradio()
     with _page(choices, furnishing) as (page, store), Janitor(store):
         holder = gr.mount_gradio_app(gr.routes.FastAPI(), page, path=path, **_settings())
-        yield Guard(_Begun(holder.routes[-1].app, page), store, host)
+        guard = Guard(_Begun(holder.routes[-1].app, page), store, host)
+        for name in names:
+            guard.also_called(f"//{name}")
+        yield guard
 
 
 class _Begun:
