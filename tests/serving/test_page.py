@@ -34,6 +34,7 @@ SAID = {
     "the dogs": "<think>two of them</think><bbox>[10,20,40,60]</bbox><bbox>[50,50,90,90]</bbox>"
     "<points>[[20,30],[60,60]]</points><labels>[1,1]</labels>",
     "the bird": "<think>up there</think><bbox>[80,5,95,20]</bbox><points>[[85,10]]</points><labels>[1]</labels>",
+    "a story": "<think>" + "on and on " * 40 + "</think><bbox></bbox><points></points><labels></labels>",
     "a cat": "<think>no cat</think><bbox></bbox><points></points><labels></labels>",
     "a riddle": Completion("<think>it may be <b>that</b>", FinishReason.LENGTH),
 }
@@ -296,16 +297,22 @@ def test_two_models_answer_side_by_side_and_the_slow_one_thinks_aloud_and_can_be
         page.wait_for_selector("#model-b input")
         choose(page, "#model-b", "slow")
         choose(page, "#segmenter", "discs")
+        page.evaluate(
+            "window.heard = new Set(); new MutationObserver(() => document.querySelectorAll('#thinking-b p')"
+            ".forEach((one) => heard.add(one.textContent))).observe(document.body, { childList: true, subtree: true })"
+        )
         assert "2 objects found" in ask(page, photo, "the dogs")
-        page.get_by_text("two of", exact=True).wait_for()
         page.wait_for_selector("#verdict-b .found")
+        heard = page.evaluate("[...heard].filter((text) => text)")
+        assert len(heard) > 1
+        assert all("two of them".startswith(text) for text in heard)
         assert objects(page, "#found-b") == 2
         assert page.locator("#found").bounding_box()["x"] < page.locator("#found-b").bounding_box()["x"]
         told = parse_qs(urlsplit(page.url).query)
         assert (told["q"], told["model-b"], told["segmenter"]) == (["the dogs"], ["slow"], ["discs"])
-        page.fill("#query textarea", "the bird")
+        page.fill("#query textarea", "a story")
         page.click("#ask")
-        page.locator("#thinking-b .going-on").wait_for()
+        page.locator("#thinking-b p", has_text="on and on").wait_for()
         page.click("#stop")
         page.locator("#verdict-b").get_by_text("Stopped").wait_for()
 

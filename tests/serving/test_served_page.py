@@ -96,7 +96,9 @@ class Visitor:
     def segment(self, payload: dict[str, Any], query: str = "the ball") -> str:
         """All that the page says of a request."""
         own = "the model's own"
-        return self.call(self.function("click"), [payload, query, "model", own, own, False, "model", own, own, None])
+        return self.call(
+            self.function("click"), [payload, query, "model", own, own, False, "model", own, own, None, None]
+        )
 
     def function(self, name: str) -> int:
         """The number of the first function that is called by an event, or of the one with a name."""

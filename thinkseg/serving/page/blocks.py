@@ -105,27 +105,17 @@ def _add_asking(gr: Any, page: Any, desk: Desk, content: Content) -> None:
     shared = _Shared(desk, content.examples)
     asked = [image, query]
     told = [both, *second.parts]
-    answer = panel.handler(gr, desk, shared.of)
-    answer_beside = _only_if(gr, other.handler(gr, desk, lambda *_: ""), other)
-
+    # One event for both answers: of two that begin at once, Gradio's client may lose what one of them brings.
     ask: dict[str, Any] = {
-        "fn": answer,
-        "inputs": [*asked, *first.parts, *told, panel.scene],
-        "outputs": panel.outputs,
-        "show_progress": "hidden",
-        **MODELS,
-    }
-    ask_beside: dict[str, Any] = {
-        "fn": answer_beside,
-        "inputs": [both, *asked, *second.parts, other.scene],
-        "outputs": other.outputs,
+        "fn": _both(gr, panel.handler(gr, desk, shared.of), other.handler(gr, desk, lambda *_: ""), panel),
+        "inputs": [*asked, *first.parts, *told, panel.scene, other.scene],
+        "outputs": [*panel.outputs, *other.outputs],
         "show_progress": "hidden",
         **MODELS,
     }
     private = {"api_visibility": "private"}
     for event in (button.click, query.submit):
         event(**ask)
-        event(**ask_beside)
     stop.click(_stopper(gr, desk), queue=False, **private)
     clear.click(
         lambda: [*cleared(gr, invitation), *cleared(gr, invitation)],
@@ -154,7 +144,6 @@ def _add_asking(gr: Any, page: Any, desk: Desk, content: Content) -> None:
         gallery, take = take_example
         picked = gallery.select(take, outputs=[image, query], show_progress="hidden", **private)
         picked.then(**ask)
-        picked.then(**ask_beside)
     page.unload(_stopper(gr, desk))
     restored = page.load(
         shared.restored,
@@ -173,16 +162,20 @@ def _is_choice(desk: Desk) -> bool:
     return len(choices.models) > 1 or len(choices.segmenter_names) > 1 or len(choices.format_names) > 1
 
 
-def _only_if(gr: Any, answer: Callable[..., Any], panel: Panel) -> Callable[..., Any]:
-    """A handler that answers only where its first argument says so."""
+def _both(gr: Any, answer: Callable[..., Any], answer_beside: Callable[..., Any], panel: Panel) -> Callable[..., Any]:
+    """A handler that answers in the first panel and then, where that is wanted, in the second."""
+    nothing = [gr.skip()] * len(panel.outputs)
 
-    def answer_if(request: Any, wanted: bool, *given: Any) -> Any:
-        if not wanted:
-            yield [gr.skip()] * len(panel.outputs)
-            return
-        yield from answer(request, *given)
+    def answer_both(request: Any, *given: Any) -> Any:
+        source, query, *chosen, both, model, segmenter, format, scene, scene_beside = given
+        second = (model, segmenter, format)
+        for shown in answer(request, source, query, *chosen, both, *second, scene):
+            yield [*shown, *nothing]
+        if both:
+            for shown in answer_beside(request, source, query, *second, scene_beside):
+                yield [*nothing, *shown]
 
-    return with_request(gr, answer_if)
+    return with_request(gr, answer_both)
 
 
 def _stopper(gr: Any, desk: Desk) -> Callable[..., None]:

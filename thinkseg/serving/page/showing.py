@@ -70,6 +70,7 @@ def show_scene(scene: FoundScene, results: Sequence[Result], told: Result, image
         viewer_html=viewer_html(image, told.size, layers, described),
         thinking_html=thinking_html(told.thinking),
         table_html=table_html(results),
+        downloads_html="",  # those of an earlier answer: its own come when they are written
         written_html=written_html(told),
         scene=scene,
     )
