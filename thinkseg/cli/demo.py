@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thinkseg.cli.model_flags import add_model_flags, identity, load_aloud, load_models, tell_of_pocket
+from thinkseg.cli.parser import detail_group
 from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, metavar="N", help="(default: the first free one from 7860 on)")
     parser.add_argument("--share", action="store_true", help="open a public tunnel, a service of Gradio's makers")
     add_model_flags(parser)
-    more = parser.add_argument_group("what the page has besides (all but the last may be repeated)")
+    more = detail_group(parser, "what the page has besides (all but the last may be repeated)")
     more.add_argument(
         "--also-model", action="append", default=[], metavar="NAME", help="one more reasoner, asked as it was trained"
     )
