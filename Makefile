@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format check test test-lowest test-ray test-vllm test-verl smoke docs quickstart clean
+.PHONY: help setup format check test test-lowest test-ray test-vllm test-verl smoke docs quickstart gpu clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -84,6 +84,9 @@ quickstart: setup  ## train by reinforcement, evaluate and segment, offline, on 
 		echo "runs/quickstart holds a finished run: open runs/quickstart/report.html"; \
 		echo "to repeat it: $(BIN)/thinkseg quickstart --overwrite"; \
 	else HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --out runs/quickstart; fi
+
+gpu:  ## measure on a GPU, with the Python that has PyTorch for it, within nine minutes; see CONTRIBUTING
+	$(PYTHON) -m benchmarks.gpu
 
 clean:  ## remove the environment and the site, not the runs
 	rm -rf .venv .venv-lowest .venv-ray .venv-vllm .venv-verl site docs/command_line.md

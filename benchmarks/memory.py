@@ -125,8 +125,8 @@ def text_settings(name: str) -> dict[str, Any]:
     }
 
 
-def build_segmenter() -> Any:
-    """SAM 2.1 large on the meta device, the parts for videos left out as ThinkSeg loads it."""
+def build_segmenter(device: str = "meta") -> Any:
+    """SAM 2.1 large, the parts for videos left out as ThinkSeg loads it; on the meta device it has no weights."""
     from transformers import Sam2Config, Sam2HieraDetConfig, Sam2Model, Sam2VisionConfig
 
     backbone = Sam2HieraDetConfig(
@@ -140,7 +140,7 @@ def build_segmenter() -> Any:
         window_positional_embedding_background_size=[7, 7],
     )
     vision = Sam2VisionConfig(backbone_config=backbone, backbone_channel_list=[1152, 576, 288, 144])
-    with torch.device("meta"):
+    with torch.device(device):
         return Sam2Model(Sam2Config(vision_config=vision))
 
 

@@ -22,59 +22,29 @@ import json
 import sys
 import tempfile
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from measuring import kept_for_backward, seconds_of
+from reasoners import (
+    IMAGES,
+    MERGE,
+    NINE_MILLION,
+    PATCH,
+    PLAIN,
+    SHARED,
+    THREE_BILLION,
+    TINY,
+    Case,
+    Proportions,
+    counted,
+    create_reasoner,
+)
 
 from thinkseg.models.sharing.images import images_encoded_once
-from thinkseg.testing import tiny_qwen2_5_vl
 from thinkseg.training.runs import quiet_libraries
 from thinkseg.training.shared_prefix.trainer import sharing
-
-PLAIN, IMAGES, SHARED = "plain", "images once", "shared prefix"
-WINDOW, MERGE, PATCH = 8, 2, 14
-"""Patches a side of a window, patches a side of a token, pixels a side of a patch."""
-
-
-@dataclass(frozen=True)
-class Proportions:
-    """Of a Qwen2.5-VL."""
-
-    hidden: int
-    inner: int
-    layers: int
-    heads: int
-    kv: int
-    vocab: int
-    vision_hidden: int
-    vision_inner: int
-    vision_layers: int
-    full_layers: int
-    """Layers of the vision tower that attend to the whole image; the others attend within windows."""
-
-
-NINE_MILLION = Proportions(256, 1376, 6, 2, 1, 2850, 160, 428, 4, 1)
-THREE_BILLION = Proportions(2048, 11008, 36, 16, 2, 151936, 1280, 3420, 32, 4)
-TINY = Proportions(32, 64, 2, 4, 2, 300, 32, 64, 2, 1)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A group of completions of one prompt."""
-
-    group: int
-    side: int
-    """Tokens a side of the image."""
-    prompt: int
-    """Tokens of the prompt, the image's among them."""
-    completion: int
-    """Tokens of each completion."""
-
-    def __str__(self) -> str:
-        return f"G {self.group}, prompt {self.prompt}, completion {self.completion}"
-
 
 CASES = (Case(8, 22, 587, 100), Case(8, 32, 1127, 60), Case(16, 22, 587, 100), Case(16, 32, 1127, 60))
 SMALL = (Case(4, 4, 28, 6),)
@@ -165,78 +135,14 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join([*lines, f"\nkept for the backward pass: {result['memory']:.2f} of plain"])
 
 
-def counted(model: Proportions, case: Case) -> dict[str, float]:
-    """Multiplications of a forward pass each way: linear layers, and attention where something is seen."""
-    image = vision(model, case.side)
-    together = case.prompt + case.completion
-    alone = case.group * language(model, together, triangle(together), case.completion)
-    prefix, branch = case.prompt - 1, case.completion
-    pairs = triangle(prefix) + case.group * (prefix * branch + triangle(branch))
-    packed = language(model, prefix + case.group * branch, pairs, case.group * branch)
-    return {PLAIN: case.group * image + alone, IMAGES: image + alone, SHARED: image + packed}
-
-
-def triangle(length: int) -> float:
-    """Pairs of tokens of which one sees the other, itself included."""
-    return length * (length + 1) / 2
-
-
-def language(model: Proportions, tokens: int, pairs: float, scored: int) -> float:
-    """Multiplications of the language model."""
-    head = model.hidden // model.heads
-    projections = 2 * model.hidden * model.hidden + 2 * model.hidden * model.kv * head
-    layer = tokens * (projections + 3 * model.hidden * model.inner) + 2 * pairs * model.hidden
-    return model.layers * layer + scored * model.hidden * model.vocab
-
-
-def vision(model: Proportions, side: int) -> float:
-    """Multiplications of the vision tower."""
-    tokens, wide = side**2, model.vision_hidden
-    patches = tokens * MERGE**2
-    linear = model.vision_layers * patches * (4 * wide * wide + 3 * wide * model.vision_inner)
-    seen = model.full_layers * patches + (model.vision_layers - model.full_layers) * WINDOW**2
-    merged = wide * MERGE**2
-    ends = patches * wide * 3 * 2 * PATCH**2 + tokens * (merged * merged + merged * model.hidden)
-    return linear + 2 * patches * seen * wide + ends
-
-
-def create_trainer(proportions: Proportions, folder: str) -> Any:
+def create_trainer(proportions: Proportions, folder: str, dtype: str = "float32", attention: str = "sdpa") -> Any:
     """TRL's trainer with prefixes shared; its processor is a stand-in that gives the tokens of an image."""
     from datasets import Dataset
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
     from trl import GRPOConfig, GRPOTrainer
 
-    tiny, processor = tiny_qwen2_5_vl()
-    text, eye = tiny.config.text_config.to_dict(), tiny.config.vision_config.to_dict()
-    head = proportions.hidden // proportions.heads
-    text |= {
-        "hidden_size": proportions.hidden,
-        "intermediate_size": proportions.inner,
-        "num_hidden_layers": proportions.layers,
-        "num_attention_heads": proportions.heads,
-        "num_key_value_heads": proportions.kv,
-        "vocab_size": proportions.vocab,
-        "layer_types": ["full_attention"] * proportions.layers,
-        "initializer_range": 0.02,
-        "rope_parameters": text["rope_parameters"]
-        | {"mrope_section": [head // 8, head // 8, head // 2 - 2 * (head // 8)]},
-    }
-    full = range(proportions.vision_layers - proportions.full_layers, proportions.vision_layers)
-    eye |= {
-        "depth": proportions.vision_layers,
-        "hidden_size": proportions.vision_hidden,
-        "intermediate_size": proportions.vision_inner,
-        "num_heads": 2,
-        "out_hidden_size": proportions.hidden,
-        "window_size": WINDOW * PATCH,
-        "fullatt_block_indexes": list(full),
-        "initializer_range": 0.02,
-    }
-    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-    tokens = {name: getattr(tiny.config, name) for name in names}
-    torch.manual_seed(0)
-    config = Qwen2_5_VLConfig(text_config=text, vision_config=eye, tie_word_embeddings=True, **tokens)
     on_gpu = torch.cuda.is_available()
+    device = "cuda" if on_gpu else "cpu"
+    model, processor = create_reasoner(proportions, dtype=dtype, device=device, attention=attention)
     args = GRPOConfig(
         output_dir=folder,
         use_cpu=not on_gpu,
@@ -248,7 +154,7 @@ def create_trainer(proportions: Proportions, folder: str) -> Any:
         num_generations=2,
     )
     return sharing(GRPOTrainer, "on")(
-        model=Qwen2_5_VLForConditionalGeneration(config),
+        model=model,
         processing_class=processor,
         reward_funcs=[lambda completions, **_: [0.0] * len(completions)],
         args=args,
@@ -257,23 +163,26 @@ def create_trainer(proportions: Proportions, folder: str) -> Any:
 
 
 def rows(case: Case, tokenizer: Any, device: torch.device) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """A call of log-probabilities as TRL makes it: random text, and one image of noise."""
+    """A call of log-probabilities as TRL makes it: random text, and images of noise."""
     numbers = torch.Generator().manual_seed(0)
     start, pad, end = tokenizer.convert_tokens_to_ids(["<|vision_start|>", "<|image_pad|>", "<|vision_end|>"])
-    image = [start, *[pad] * case.side**2, end]
-    text = torch.randint(0, 200, (case.prompt - len(image),), generator=numbers)
-    prompt = torch.cat([torch.tensor(image), text]).repeat(case.group, 1)
-    ids = torch.cat([prompt, torch.randint(0, 200, (case.group, case.completion), generator=numbers)], dim=1)
-    patches = case.side * MERGE
-    pixels = torch.randn(patches**2, 3 * 2 * PATCH**2, generator=numbers)
+    image = torch.tensor([start, *[pad] * case.side**2, end])
+    patches, prompts, pixels = case.side * MERGE, [], []
+    for _ in range(case.images):
+        text = torch.randint(0, 200, (case.prompt - len(image),), generator=numbers)
+        prompts.append(torch.cat([image, text]).repeat(case.group, 1))
+        pixels.append(torch.randn(patches**2, 3 * 2 * PATCH**2, generator=numbers).repeat(case.group, 1))
+    rows = case.group * case.images
+    completions = torch.randint(0, 200, (rows, case.completion), generator=numbers)
+    ids = torch.cat([torch.cat(prompts), completions], dim=1)
     options = {
-        "pixel_values": pixels.repeat(case.group, 1),
-        "image_grid_thw": torch.tensor([[1, patches, patches]]).repeat(case.group, 1),
+        "pixel_values": torch.cat(pixels),
+        "image_grid_thw": torch.tensor([[1, patches, patches]]).repeat(rows, 1),
         "mm_token_type_ids": (ids == pad).long(),
     }
     moved: dict[str, Any] = {name: value.to(device) for name, value in options.items()}
     ids = ids.to(device)
-    return (ids, torch.ones_like(ids), case.completion), {**moved, "num_images": [1] * case.group}
+    return (ids, torch.ones_like(ids), case.completion), {**moved, "num_images": [1] * rows}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """A whole step of GRPO with the segmenter inside the reward: plain TRL with the published reward, and ThinkSeg.
 
-    python benchmarks/train_step.py            # the pocket's recipe, minutes on two cores
-    python benchmarks/train_step.py --small    # whether it runs at all
-    python benchmarks/train_step.py --json     # for a program
+    python benchmarks/train_step.py                   # the pocket's recipe, minutes on two cores
+    python benchmarks/train_step.py --nine-million    # a larger model with SAM 2's smallest configuration
+    python benchmarks/train_step.py --small           # whether it runs at all
+    python benchmarks/train_step.py --json            # for a program
 
 Two ways of the same recipe on the same prompts:
 
@@ -12,7 +13,11 @@ Two ways of the same recipe on the same prompts:
 
 A way's seconds are the median over its steps, the first of which is left out. The two take turns in `--rounds`. What
 they sample differs after the first step by rounding, and with it the work, which is why steps are not compared one by
-one.
+one. Beside the ratio stands the one of multiplications, of one more step of each way.
+
+The larger model is the one of `shared_prefix.py`, with random weights: two prompts of about 600 tokens, most of them an
+image of 616 pixels a side, 8 completions of 100 tokens each, and a segmenter at 1,024 pixels. Its answers are read by
+`drawn.py`, as two boxes each.
 """
 
 import argparse
@@ -26,8 +31,12 @@ from statistics import median
 from typing import Any
 
 import torch
+from counting import flops_of
+from reasoners import NINE_MILLION, create_reasoner
+from reward_engine import hiera_tiny
 from transformers import PrinterCallback, TrainerCallback
 
+from thinkseg.models.base import Segmenter
 from thinkseg.models.prompting import prompted
 from thinkseg.models.segmenter import load_segmenter
 from thinkseg.rewards.reward_input import RewardInput
@@ -35,8 +44,8 @@ from thinkseg.rewards.rubric import Rubric
 from thinkseg.rewards.trainer_batch import LatestBatch
 from thinkseg.testing import save, tiny_qwen2_5_vl, tiny_sam2
 from thinkseg.training import grpo
-from thinkseg.training.config import Recipe, load_recipe, recipe_from_settings
-from thinkseg.training.policy import load_policy
+from thinkseg.training.config import Recipe, load_recipe, recipe_from_settings, replace_settings
+from thinkseg.training.policy import Policy, load_policy
 from thinkseg.training.rows import RowBuilder, Rows, Schedule
 from thinkseg.training.runs import quiet_libraries
 from thinkseg.training.sources import load_samples
@@ -44,6 +53,8 @@ from thinkseg.training.stage import PreparedRun
 from thinkseg.training.trl_settings import never_sampled
 
 PLAIN, OURS = "plain", "thinkseg"
+DRAWN = f"{Path(__file__).with_name('drawn.py')}:Drawn"
+"""Reads what random weights write."""
 
 
 class Clock(TrainerCallback):
@@ -72,62 +83,82 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--recipe", default="pocket/rl", help="a file or a name (default: pocket/rl)")
     parser.add_argument("--steps", type=int, default=6, help="of each way in a round (default: 6)")
     parser.add_argument("--rounds", type=int, default=2, help="in which the ways take turns (default: 2)")
+    parser.add_argument("--nine-million", action="store_true", help="the larger model, in place of a recipe")
     options = parser.parse_args(words)
     seconds: dict[str, list[float]] = {PLAIN: [], OURS: []}
     with quiet_libraries(), tempfile.TemporaryDirectory() as folder:
         steps, rounds = (2, 1) if options.small else (options.steps, options.rounds)
         changes = {"steps": steps, "save_every": None, "output": str(Path(folder) / "run")}
-        recipe = tiny(Path(folder), changes) if options.small else load_recipe(options.recipe, changes)
+        if options.small or options.nine_million:
+            recipe = made(Path(folder), changes, small=options.small)
+        else:
+            recipe = load_recipe(options.recipe, changes)
         for _ in range(rounds):
             for way in seconds:
-                seconds[way] += steps_of(recipe, way)[1:]
+                seconds[way] += steps_of(prepared(recipe), way)[1:]
+        one = replace_settings(recipe, {"steps": 1})
+        flops = {way: flops_of(lambda way=way: steps_of(prepared(one), way)) for way in seconds}
     middle = {way: median(own) for way, own in seconds.items()}
     result = {
-        "recipe": "tiny" if options.small else str(options.recipe),
+        "recipe": "tiny" if options.small else "nine million" if options.nine_million else str(options.recipe),
         "completions": recipe.trl["per_device_train_batch_size"] * recipe.trl.get("gradient_accumulation_steps", 1),
         "group": recipe.trl["num_generations"],
         "threads": torch.get_num_threads(),
         "seconds": seconds,
         "median": middle,
         "speedup": middle[PLAIN] / middle[OURS],
+        "allowed": flops[PLAIN] / flops[OURS],
     }
     print(json.dumps(result) if options.json else table(result))
 
 
-def tiny(folder: Path, changes: dict[str, Any]) -> Recipe:
-    """Tiny models on small scenes. What they write cannot be read, so that nothing is segmented."""
-    asked = {"format": "seg-r1", "max_new_tokens": 8}
-    trl: dict[str, Any] = {"per_device_train_batch_size": 8, "num_generations": 4, "num_iterations": 1, "beta": 0.0}
-    trl |= {"loss_type": "grpo", "scale_rewards": "group", "epsilon": 0.2, "learning_rate": 1e-5}
+def made(folder: Path, changes: dict[str, Any], *, small: bool) -> Recipe:
+    """A recipe of models with random weights, written into a folder: tiny ones on small scenes, or larger ones."""
+    side = 64 if small else 616
+    asked = {"format": DRAWN, "max_new_tokens": 8 if small else 100, "max_pixels": 112**2 if small else side**2}
+    reasoner = tiny_qwen2_5_vl() if small else create_reasoner(NINE_MILLION)
+    segmenter = tiny_sam2() if small else hiera_tiny()
+    group = 4 if small else 8
+    data = {"source": "scenes", "split": "train", "size": side, "count": 16, "shuffle": False}
     return recipe_from_settings(
         {
             "stage": "rl",
-            "model": {"path": str(save(folder / "start", tiny_qwen2_5_vl(), asked))},
-            "segmenter": str(save(folder / "segmenter", tiny_sam2())),
-            "data": {"source": "scenes", "split": "train", "size": 64, "count": 4},
+            "model": {"path": str(save(folder / "start", reasoner, asked))},
+            "segmenter": str(save(folder / "segmenter", segmenter)),
+            "data": data | {"tasks": {"referring": 1.0}},
             "rewards": {"segment": 1.0, "format": 0.5},
             "device": "cpu",
-            "trl": trl,
+            "trl": grpo_settings(2 * group, group),
         }
         | changes
     )
 
 
-def steps_of(recipe: Recipe, way: str) -> list[float]:
-    """Seconds of each step of a run that begins anew."""
-    from trl import GRPOTrainer
+def grpo_settings(completions: int, group: int) -> dict[str, Any]:
+    """TRL's settings of one step over so many completions in groups of so many."""
+    plain: dict[str, Any] = {"num_iterations": 1, "beta": 0.0, "loss_type": "grpo", "scale_rewards": "group"}
+    sizes = {"per_device_train_batch_size": completions, "num_generations": group}
+    return plain | sizes | {"epsilon": 0.2, "learning_rate": 1e-5}
 
+
+def prepared(recipe: Recipe, policy: Policy | None = None, segmenter: Segmenter | None = None) -> PreparedRun:
+    """A run that begins anew, of the recipe's models or of those that are given."""
     args = grpo.arguments(recipe)
     samples = load_samples(recipe.data)
     plan = grpo.plan_run(recipe, args, len(samples))
     args.max_steps, args.save_strategy = plan.steps, "no"
-    policy = load_policy(recipe)
-    run = PreparedRun(recipe, args, plan, policy, samples, None)
+    return PreparedRun(recipe, args, plan, policy or load_policy(recipe), samples, segmenter)
+
+
+def steps_of(run: PreparedRun, way: str) -> list[float]:
+    """Seconds of each of its steps."""
+    from trl import GRPOTrainer
+
     trainer = grpo.create_trainer(run, GRPOTrainer) if way == OURS else plain_trainer(run)
     clock = Clock()
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(clock)
-    with grpo.STAGE.while_training(policy.reasoner) if way == OURS else nullcontext():
+    with grpo.STAGE.while_training(run.policy.reasoner) if way == OURS else nullcontext():
         trainer.train()
     return clock.seconds
 
@@ -165,7 +196,7 @@ def table(result: dict[str, Any]) -> str:
         [
             f"{result['recipe']}: {result['completions']} completions in groups of {result['group']}, "
             f"{result['threads']} threads; a step takes {middle}",
-            f"plain / thinkseg  {result['speedup']:.2f}",
+            f"plain / thinkseg  {result['speedup']:.2f} (multiplications: {result['allowed']:.2f})",
         ]
     )
 

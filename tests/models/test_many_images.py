@@ -1,5 +1,6 @@
 """Several images that are segmented together have the masks that each of them has alone."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -59,6 +60,20 @@ def test_images_together_have_the_masks_of_each_alone(
     alone = [segmenter.segment(image, answers) for image, answers in asked]
     assert len({mask.tobytes() for own in alone for each in own for mask in each.masks}) > 4
     assert agree(segmenter.segment_images(asked), alone)
+
+
+@pytest.mark.gpu
+def test_masks_of_a_gpu_are_those_of_a_cpu_but_for_a_pixel_in_a_hundred(
+    tiny_segmenter: tuple[Any, Any], noise: Noise
+) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU that PyTorch can use")
+    model, processor = tiny_segmenter
+    asked = questions(noise)
+    expected = PromptableSegmenter(model, processor).segment_images(asked)
+    found = PromptableSegmenter(copy.deepcopy(model).to("cuda"), processor).segment_images(asked)
+    pairs = [pair for own, other in zip(found, expected, strict=True) for pair in zip(own, other, strict=True)]
+    assert all((one.masks != other.masks).mean() <= 0.01 for one, other in pairs if one.masks.size)
 
 
 def test_logits_of_prompts_about_several_images_are_those_of_each_alone_within_rounding(

@@ -75,6 +75,20 @@ def load_policy(recipe: Recipe, device: str = "cpu") -> Policy:
         # Mixed precision wants its master weights whole; a recipe that has no room for them says bfloat16.
         dtype = "float32" if recipe.model.dtype == "auto" else recipe.model.dtype
         reasoner = load_reasoner(recipe.model.path, config, device="cpu", dtype=dtype)
+    return create_policy(recipe, config, reasoner)
+
+
+def create_policy(recipe: Recipe, config: CheckpointConfig, reasoner: TransformersReasoner) -> Policy:
+    """A model that is at hand, made ready for a recipe.
+
+    Args:
+        recipe: to train it by.
+        config: how it is prompted, its format among it.
+        reasoner: the model; its weights and settings are changed as the recipe says.
+
+    Raises:
+        CheckpointError: it cannot be trained this way.
+    """
     keep_statistics(reasoner.model)
     if recipe.model.freeze_vision:
         freeze_vision(reasoner)
