@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format check test test-lowest test-ray test-vllm test-verl smoke docs quickstart gpu clean
+.PHONY: help setup format check test test-lowest test-ray test-vllm test-verl smoke docs quickstart gpu wheels clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -84,6 +84,15 @@ quickstart: setup  ## train by reinforcement, evaluate and segment, offline, on 
 		echo "runs/quickstart holds a finished run: open runs/quickstart/report.html"; \
 		echo "to repeat it: $(BIN)/thinkseg quickstart --overwrite"; \
 	else HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --out runs/quickstart; fi
+
+# For a GPU machine without a network that has the larger packages: Python 3.12 on x86-64.
+WHEELS := trl datasets dill multiprocess pysodmetrics pycocotools pydantic pydantic-core==2.50.5 annotated-types \
+	typing-inspection beartype
+
+wheels: setup  ## collect what a bare GPU machine lacks in wheels/
+	$(BIN)/python -m pip download --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
+		--platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+		--constraint constraints.txt --dest wheels $(WHEELS)
 
 gpu:  ## measure on a GPU, with the Python that has PyTorch for it, within nine minutes; see CONTRIBUTING
 	$(PYTHON) -m benchmarks.gpu
