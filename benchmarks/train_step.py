@@ -115,7 +115,7 @@ def main(words: list[str] | None = None) -> None:
 def made(folder: Path, changes: dict[str, Any], *, small: bool) -> Recipe:
     """A recipe of models with random weights, written into a folder: tiny ones on small scenes, or larger ones."""
     side = 64 if small else 616
-    asked = {"format": DRAWN, "max_new_tokens": 8 if small else 100, "max_pixels": 112**2 if small else side**2}
+    asked = {"max_new_tokens": 8 if small else 100, "max_pixels": 112**2 if small else side**2}
     reasoner = tiny_qwen2_5_vl() if small else create_reasoner(NINE_MILLION)
     segmenter = tiny_sam2() if small else hiera_tiny()
     group = 4 if small else 8
@@ -125,6 +125,7 @@ def made(folder: Path, changes: dict[str, Any], *, small: bool) -> Recipe:
             "stage": "rl",
             "model": {"path": str(save(folder / "start", reasoner, asked))},
             "segmenter": str(save(folder / "segmenter", segmenter)),
+            "format": DRAWN,
             "data": data | {"tasks": {"referring": 1.0}},
             "rewards": {"segment": 1.0, "format": 0.5},
             "device": "cpu",

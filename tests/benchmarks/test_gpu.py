@@ -30,7 +30,7 @@ def call(*words):
 def measured(tmp_path_factory):
     """All sections in small."""
     out = tmp_path_factory.mktemp("gpu") / "measured.json"
-    told = call("--small", "--out", str(out))
+    told = call("--small", "--minutes", "60", "--out", str(out))
     return told, json.loads(out.read_text())
 
 

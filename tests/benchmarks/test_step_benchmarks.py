@@ -37,3 +37,5 @@ def test_a_step_of_both_ways_is_timed(request: pytest.FixtureRequest) -> None:
     assert result["completions"] == 8
     assert [len(own) for own in result["seconds"].values()] == [1, 1]  # of two steps, the first is left out
     assert result["speedup"] == result["median"]["plain"] / result["median"]["thinkseg"] > 0
+    # each of 8 completions has its own encoding of an image and its own pass over the prompt, against one of 4
+    assert 1 < result["allowed"] < 8
