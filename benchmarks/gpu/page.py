@@ -26,16 +26,16 @@ def render(measured: Path, page: Path) -> int:
     Returns:
         0; 2 where the page has no marks or small sizes were measured.
     """
-    found = json.loads(measured.read_text()) if measured.is_file() else None
+    found = json.loads(measured.read_text(encoding="utf-8")) if measured.is_file() else None
     if found is not None and found["small"]:
         print(f"expected what was measured at full size in '{measured}', found tiny models (--small)", file=sys.stderr)
         return 2
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         print(f"expected the marks '{BEGIN}' and '{END}' in '{page}', each once", file=sys.stderr)
         return 2
     before, after = text.split(BEGIN)[0], text.split(END)[1]
-    page.write_text(f"{before}{BEGIN}\n\n{in_words(found)}\n\n{END}{after}")
+    page.write_text(f"{before}{BEGIN}\n\n{in_words(found)}\n\n{END}{after}", encoding="utf-8")
     return 0
 
 

@@ -54,14 +54,14 @@ def _of_one_process(names: Sequence[str], end: float, *, small: bool) -> Iterato
         events, errors = Path(folder) / "events", Path(folder) / "errors"
         events.touch()
         call = [sys.executable, "-m", "benchmarks.gpu", "--worker", str(events), "--end", str(end), "--only", *names]
-        with errors.open("w") as told:
+        with errors.open("w", encoding="utf-8") as told:
             words = [*call, *(["--small"] if small else [])]
             process = subprocess.Popen(words, stdout=told, stderr=told, cwd=REPOSITORY)
         now, limit, read = names[0], time.time() + STARTING, 0
         try:
             while True:
                 over = process.poll() is not None
-                whole, _, _ = events.read_text().rpartition("\n")  # the last line may be half written
+                whole, _, _ = events.read_text(encoding="utf-8").rpartition("\n")  # the last line may be half written
                 lines = [json.loads(line) for line in whole.splitlines()]
                 for name, told_of in lines[read:]:
                     read += 1
@@ -81,7 +81,7 @@ def _of_one_process(names: Sequence[str], end: float, *, small: bool) -> Iterato
         finally:
             process.kill()
             process.wait()
-            sys.stderr.write(errors.read_text() if process.returncode not in (0, -9) else "")
+            sys.stderr.write(errors.read_text(encoding="utf-8") if process.returncode not in (0, -9) else "")
 
 
 def _whole(now: float, limit: float, name: str) -> str:
@@ -91,7 +91,7 @@ def _whole(now: float, limit: float, name: str) -> str:
 
 def _last_line(errors: Path) -> str:
     """What an exception says."""
-    lines = [line for line in errors.read_text().splitlines() if line.strip()]
+    lines = [line for line in errors.read_text(encoding="utf-8").splitlines() if line.strip()]
     return lines[-1][:500] if lines else "it ended without a word"
 
 
@@ -127,12 +127,12 @@ def work(names: Sequence[str], events: Path, end: float, *, small: bool) -> None
 
 
 def _tell(events: Path, name: str, told: dict[str, Any] | None) -> None:
-    with events.open("a") as lines:
+    with events.open("a", encoding="utf-8") as lines:
         lines.write(json.dumps([name, told]) + "\n")
 
 
 def _write(out: Path, found: dict[str, Any]) -> None:
     """Whole or not at all."""
     beside = out.with_name(f"{out.name}.part")
-    beside.write_text(json.dumps(found, indent=1) + "\n")
+    beside.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     beside.replace(out)

@@ -142,7 +142,7 @@ def _step(scale: Scale, proportions: Proportions, recipe: Recipe, trained: str) 
         trainer.add_callback(clock)
         with profiled(trainer, recipe.output, lambda _: None):
             trainer.train()
-    told = json.loads((recipe.output / PROFILE).read_text())
+    told = json.loads((recipe.output / PROFILE).read_text(encoding="utf-8"))
     # The rest of a profile has the beginning and the end of the training in it, too.
     parts = {part["name"]: part["seconds"] / told["steps"] for part in told["parts"] if part["name"] != REST}
     step = mean(clock.seconds)
