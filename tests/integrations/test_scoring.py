@@ -10,7 +10,7 @@ import thinkseg
 from thinkseg.api.score import create_rubric
 from thinkseg.errors import DataError, RecipeError
 from thinkseg.integrations import easyr1, verl
-from thinkseg.integrations.scoring import LOOKED_AT, Scorer, Settings, scorer_of
+from thinkseg.integrations.scoring import LOOKED_AT, Scorer, ScoringSettings, scorer_of
 from thinkseg.testing.fakes import FakeSegmenter
 
 
@@ -84,12 +84,12 @@ def test_an_image_is_segmented_once_for_all_completions_about_it(truths, said, s
 
 def test_rewards_of_masks_without_a_segmenter_are_refused(settings):
     with pytest.raises(RecipeError, match="'segment' looks at masks and no segmenter is named"):
-        scorer_of(Settings(settings["format"], None, settings["rewards"], None))
+        scorer_of(ScoringSettings(settings["format"], None, settings["rewards"], None))
 
 
 def test_published_rewards_go_by_their_name_and_equal_settings_share_a_scorer():
-    assert scorer_of(Settings(recipe="seg-zero")) is scorer_of(Settings(recipe="seg-zero"))
-    assert scorer_of(Settings(recipe="seg-zero")) is not scorer_of(Settings(recipe="vision-reasoner"))
+    assert scorer_of(ScoringSettings(recipe="seg-zero")) is scorer_of(ScoringSettings(recipe="seg-zero"))
+    assert scorer_of(ScoringSettings(recipe="seg-zero")) is not scorer_of(ScoringSettings(recipe="vision-reasoner"))
 
 
 @pytest.mark.parametrize("truth", ["no JSON", "[]", '{"objects": []}'])

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from thinkseg.integrations.scoring import Settings, scorer_of
+from thinkseg.integrations.scoring import ScoringSettings, scorer_of
 
 REWARD_NAME = "thinkseg"
 REWARD_TYPE = "batch"
@@ -43,7 +43,7 @@ def compute_score(
     Raises:
         InputError: a setting cannot work, or a truth is none.
     """
-    scorer = scorer_of(Settings(format, recipe, rewards, segmenter))
+    scorer = scorer_of(ScoringSettings(format, recipe, rewards, segmenter))
     scores = scorer.score(
         [item["response"] for item in reward_inputs], [item["ground_truth"] for item in reward_inputs]
     )

@@ -21,7 +21,7 @@ from thinkseg.rewards.completions import read_completions
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ScoringSettings:
     """How completions are scored, in the words of an engine's configuration."""
 
     format: str | None = None
@@ -84,7 +84,7 @@ class Scorer:
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
-    def create(cls, settings: Settings) -> Scorer:
+    def create(cls, settings: ScoringSettings) -> Scorer:
         """The scorer of these settings.
 
         Raises:
@@ -121,7 +121,7 @@ class Scorer:
             return score_texts(self.rubric, texts)
 
 
-def scorer_of(settings: Settings) -> Scorer:
+def scorer_of(settings: ScoringSettings) -> Scorer:
     """The scorer of these settings, the same one for all who ask in this process: its models are loaded once."""
     with _MAKING:
         if settings.key not in _SCORERS:

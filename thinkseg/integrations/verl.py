@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 
 from thinkseg.api.score import Score
 from thinkseg.integrations.batching import Batches
-from thinkseg.integrations.scoring import Scorer, Settings, scorer_of
+from thinkseg.integrations.scoring import Scorer, ScoringSettings, scorer_of
 
 _Asked = tuple[str, Any]
 _BATCHES: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Batches[_Asked, Score]]] = WeakKeyDictionary()
@@ -61,7 +61,7 @@ async def compute_score(
         InputError: a setting cannot work, or the truth is none.
     """
     loop = asyncio.get_running_loop()
-    settings = Settings(format, recipe, rewards, segmenter)
+    settings = ScoringSettings(format, recipe, rewards, segmenter)
     batches = _BATCHES.setdefault(loop, {})
     if settings.key not in batches:
         scorer = await asyncio.to_thread(scorer_of, settings)
