@@ -10,7 +10,7 @@ from thinkseg.cli.model_flags import told_by_flag
 from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
-    from thinkseg.data.prepared.engine_rows import Engine
+    from thinkseg.data.prepared.engine_rows import EngineRows
     from thinkseg.models.checkpoint_config import CheckpointConfig
 
 ENGINES = ("verl", "easyr1")
@@ -63,13 +63,13 @@ def check_engine_flags(args: argparse.Namespace) -> None:
         )
 
 
-def engine_from_flags(args: argparse.Namespace) -> tuple[Engine, CheckpointConfig]:
+def engine_from_flags(args: argparse.Namespace) -> tuple[EngineRows, CheckpointConfig]:
     """How the engine's rows are made, and how the model is asked in them.
 
     Raises:
         InputError: the model or the instruction is not there, or nothing says in which format it answers.
     """
-    from thinkseg.data.prepared.engine_rows import Engine
+    from thinkseg.data.prepared.engine_rows import EngineRows
     from thinkseg.models import loading
     from thinkseg.models.asking import Asker, check_text
     from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config
@@ -86,7 +86,7 @@ def engine_from_flags(args: argparse.Namespace) -> tuple[Engine, CheckpointConfi
     if not wording.identity:  # what it is trained with is what its folder says
         config = config.replaced(sentences=None)
     check_text(reasoner, wording)
-    return Engine(args.schema, Asker(reasoner, wording), wording.answer_format.points_per_object), config
+    return EngineRows(args.schema, Asker(reasoner, wording), wording.answer_format.points_per_object), config
 
 
 def write_asked(config: CheckpointConfig, out: Path) -> None:

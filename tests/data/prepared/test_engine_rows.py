@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import thinkseg
-from thinkseg.data.prepared.engine_rows import Engine, RowPlace, engine_row
+from thinkseg.data.prepared.engine_rows import EngineRows, RowPlace, engine_row
 from thinkseg.data.prepared.writer import BuilderOptions, prepare
 from thinkseg.data.readers.folders import list_folders
 from thinkseg.errors import DataError, InputError
@@ -40,7 +40,7 @@ def sample(tmp_path):
 
 def row_of(sample, schema="verl", system=None, points=1, images=Path("images")):
     image = sample.image if isinstance(sample.image, Image.Image) else Image.open(sample.image).convert("RGB")
-    return engine_row(sample, image, Engine(schema, Asker(system), points), RowPlace("train", 7, images))
+    return engine_row(sample, image, EngineRows(schema, Asker(system), points), RowPlace("train", 7, images))
 
 
 def test_a_row_of_verl_has_messages_with_a_place_for_the_image_and_a_path_to_it(sample):
@@ -131,7 +131,7 @@ def test_the_rows_of_a_listing_are_written_and_read_by_datasets(tmp_path):
         write_pair(tmp_path / f"data/images/{number}.jpg", tmp_path / f"data/masks/{number}.png", number)
     listing = list_folders(tmp_path / "data/images", tmp_path / "data/masks", "the object", "salient")
     settings = BuilderOptions(schema="verl", rows_per_file=2)
-    made = prepare(listing, tmp_path / "rows", settings=settings, engine=Engine("verl", Asker(), 1))
+    made = prepare(listing, tmp_path / "rows", settings=settings, engine=EngineRows("verl", Asker(), 1))
     assert (len(made.files), made.rows) == (2, 3)
     rows = load_dataset("parquet", data_files=list(map(str, made.files)), cache_dir=tmp_path / "cache")["train"]
     assert [row["extra_info"]["index"] for row in rows] == [0, 1, 2]
@@ -146,7 +146,7 @@ def test_published_rows_become_rows_of_an_engine_without_masks(tmp_path):
     write_rows(tmp_path / "published", "vision-reasoner")
     listing = list_rows(tmp_path / "published")
     settings = BuilderOptions(schema="easyr1")
-    prepare(listing, tmp_path / "rows", settings=settings, engine=Engine("easyr1", Asker(), 1))
+    prepare(listing, tmp_path / "rows", settings=settings, engine=EngineRows("easyr1", Asker(), 1))
     assert not (tmp_path / "rows/images").exists()
 
 

@@ -46,7 +46,7 @@ _STANDING = (IMAGE, "<video>", "<audio>")
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class EngineRows:
     """How rows for an engine are made."""
 
     schema: EngineSchema
@@ -66,7 +66,7 @@ class RowPlace:
     """Folder for images that have no file of their own, which the segmenter is to see."""
 
 
-def engine_row(sample: Sample, image: Image.Image, engine: Engine, place: RowPlace) -> dict[str, Any]:
+def engine_row(sample: Sample, image: Image.Image, engine: EngineRows, place: RowPlace) -> dict[str, Any]:
     """A sample as a row of an engine.
 
     Args:

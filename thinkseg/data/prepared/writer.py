@@ -24,7 +24,7 @@ from typing import Any
 
 from thinkseg.data.listing import Listing
 from thinkseg.data.prepared.builder import BuilderOptions, SampleRejected, Segment, row_from_sample
-from thinkseg.data.prepared.engine_rows import ENGINES, Engine, RowPlace, engine_columns, engine_row
+from thinkseg.data.prepared.engine_rows import ENGINES, EngineRows, RowPlace, engine_columns, engine_row
 from thinkseg.data.prepared.reader import RowListing, list_rows
 from thinkseg.data.prepared.schemas import COLUMNS
 from thinkseg.errors import DataError, InputError
@@ -55,7 +55,7 @@ def prepare(
     settings: BuilderOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
     segment: Segment | None = None,
-    engine: Engine | None = None,
+    engine: EngineRows | None = None,
 ) -> Prepared:
     """Write the rows of a listing; what an earlier call has written is kept.
 
