@@ -329,3 +329,14 @@ def test_a_name_that_no_file_can_have_is_no_recipe():
     for name in ("a" * 5000, "a\0b"):
         with pytest.raises(RecipeError, match="there is no such file, and none that comes with ThinkSeg"):
             load_recipe(name)
+
+
+def test_the_format_of_rollouts_is_enforced_where_vllm_samples_and_refused_elsewhere():
+    enforced = {"generation.enforce_format": True}
+    assert load_recipe("pocket/rl", {**enforced, "trl.use_vllm": True}).generation.enforce_format
+    assert not load_recipe("pocket/rl").generation.enforce_format
+    with pytest.raises(RecipeError, match=r"'generation\.enforce_format' needs structured outputs.*'trl\.use_vllm'"):
+        load_recipe("pocket/rl", enforced)
+    own = {"trl.use_vllm": True, "trl.vllm_structured_outputs_regex": "a"}
+    with pytest.raises(RecipeError, match="makes the regular expression by itself: leave out"):
+        load_recipe("pocket/rl", {**enforced, **own})
