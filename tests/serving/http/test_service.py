@@ -16,9 +16,12 @@ import pytest
 from PIL import Image
 
 from thinkseg.imaging import mask_from_rle
+from thinkseg.models.engines.served_segmenter import load_served_segmenter
 from thinkseg.serving.http.gate import Access
 from thinkseg.serving.http.limits import Batching, Limits
 from thinkseg.serving.http.schemas import MasksAnswer, ModelsAnswer, SegmentAnswer
+from thinkseg.testing import FakeSegmenter
+from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
 from .conftest import HTTP, PNG, SAID, SLOW, Scripted, ask, fake_pipeline, file_of, serving, until
 
@@ -122,6 +125,15 @@ def test_boxes_and_points_are_answered_with_masks_answer_by_answer(url: str) -> 
     assert np.array_equal(mask_from_rle(found.answers[0].objects[0].mask.model_dump()), boxed())
     assert found.answers[2].objects[0] == found.answers[0].objects[0]
     assert found.answers[0].objects[0].score == 0.5
+
+
+def test_a_segmenter_that_is_shared_has_the_masks_of_the_one_behind_the_service(url: str) -> None:
+    image = Image.new("RGB", (20, 10), (200, 30, 30))
+    found = ObjectPrompt(Box(4, 4, 16, 12)), ObjectPrompt(None, (Point(30, 10),))
+    answers = [Answer(Size(40, 20), found), Answer(Size(9, 9))]
+    there, here = load_served_segmenter(url).segment(image, answers), FakeSegmenter().segment(image, answers)
+    assert [np.array_equal(one.masks, other.masks) for one, other in zip(there, here, strict=True)] == [True, True]
+    assert here[0].masks.any(axis=(1, 2)).all()
 
 
 def test_it_says_which_models_it_has_and_how_it_is(url: str) -> None:
