@@ -223,7 +223,7 @@ def soak(count: int, models: Sequence[str], small: bool) -> dict[str, float]:
 
 def resident(process: int) -> float:
     """Of a process, the memory that it holds, in MB."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 

@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None, **parts: Any) -> int:
     return code
 
 
-def create_parser(verb: str | None = None) -> argparse.ArgumentParser:
+def create_parser(verb: str | None = None) -> Parser:
     """The parser of a verb, or with None that of ``thinkseg`` itself; building a verb's parser imports its module."""
     if verb is None:
         parser = Parser(

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thinkseg.cli.model_flags import add_model_flags, identity, load_models, tell_of_pocket
 from thinkseg.cli.parser import detail_group

@@ -156,7 +156,7 @@ class Janitor:
                 _log.debug("pruning was cut short", exc_info=True)
 
 
-class Names:
+class HostNames:
     """The names by which something that listens is asked, and the pages that may ask it: its own.
 
     Args:
@@ -214,7 +214,7 @@ class Guard:
     def __init__(self, app: App, store: Store, host: str) -> None:
         self._app = app
         self._store = store
-        self._names = Names(host, "thinkseg demo")
+        self._names = HostNames(host, "thinkseg demo")
 
     def also_called(self, url: str | None) -> None:
         """Let the page be asked by the name in an address too, such as that of a tunnel."""

@@ -7,7 +7,7 @@ from concurrent.futures import wait
 
 import pytest
 
-from thinkseg.serving.http.batching import Batcher, StalledError, Wanted
+from thinkseg.serving.http.batching import Batcher, BatchJob, StalledError
 from thinkseg.serving.http.limits import Batching
 
 
@@ -20,7 +20,7 @@ class Work:
         self.go_on = threading.Event()
         self.begun = threading.Semaphore(0)
 
-    def __call__(self, jobs: Sequence[Wanted[object, int]], live: Callable[[], None]) -> list[int]:
+    def __call__(self, jobs: Sequence[BatchJob[object, int]], live: Callable[[], None]) -> list[int]:
         self.batches.append([job.what for job in jobs])
         self.begun.release()
         self.gate.wait(10)
@@ -107,7 +107,7 @@ def test_one_that_hangs_is_given_up_and_the_others_get_their_answers(work: Work)
 
 
 def test_work_that_gives_signs_of_life_is_not_given_up() -> None:
-    def slow(jobs: Sequence[Wanted[object, int]], live: Callable[[], None]) -> list[int]:
+    def slow(jobs: Sequence[BatchJob[object, int]], live: Callable[[], None]) -> list[int]:
         for _ in range(10):
             time.sleep(0.05)
             live()
@@ -134,7 +134,7 @@ def test_one_who_leaves_during_the_work_is_known_to_it_and_harms_nobody() -> Non
     left: list[bool] = []
     begun, gone = threading.Event(), threading.Event()
 
-    def work(jobs: Sequence[Wanted[object, int]], live: Callable[[], None]) -> list[int]:
+    def work(jobs: Sequence[BatchJob[object, int]], live: Callable[[], None]) -> list[int]:
         begun.set()
         gone.wait(10)
         left.extend(job.has_left() for job in jobs)

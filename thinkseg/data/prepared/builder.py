@@ -17,7 +17,7 @@ from PIL import Image
 
 from thinkseg.data.prepared.codec import own_row, published_row
 from thinkseg.data.prepared.engine_rows import EngineSchema
-from thinkseg.data.prepared.schemas import POINTS, PUBLISHED, SIDE, SchemaMismatch
+from thinkseg.data.prepared.schemas import POINTS, PUBLISHED, SIDE, PublishedSchema, SchemaMismatch
 from thinkseg.errors import DataError
 from thinkseg.geometry import reference_answer
 from thinkseg.imaging import load_image

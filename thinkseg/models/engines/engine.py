@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -14,7 +14,8 @@ from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config
 from thinkseg.models.engines.service import checked_address, is_address
 from thinkseg.settings import TEXT_KEYS, Settings
 
-TRANSFORMERS, VLLM = "transformers", "vllm"
+TRANSFORMERS: Final = "transformers"
+VLLM: Final = "vllm"
 ENGINES = (TRANSFORMERS, VLLM)
 
 _FRAMES_WITHOUT_PROCESSOR = ("relative-1000", "canvas")

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 import thinkseg
-from thinkseg.serving.http.errors import ServiceError, answer_error
+from thinkseg.serving.http.errors import RequestError, answer_error
 from thinkseg.serving.http.gate import Access, Gate
 from thinkseg.serving.http.routes import FrontDesk, create_router
 from thinkseg.serving.http.service import Service
@@ -52,7 +52,7 @@ def create_app(
     desk = FrontDesk(service)
     for create in (*routers, create_router):
         app.include_router(create(desk))
-    for kind in (ServiceError, HTTPException):
+    for kind in (RequestError, HTTPException):
         app.add_exception_handler(kind, answer_error)
     if page is not None:
         app.mount("/", page)

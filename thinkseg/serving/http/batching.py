@@ -32,7 +32,7 @@ class StalledError(Exception):
 
 
 @dataclass(eq=False)
-class Wanted(Generic[T, R]):
+class BatchJob(Generic[T, R]):
     """One request."""
 
     what: T
@@ -72,7 +72,7 @@ class Batcher(Generic[T, R]):
     def __init__(
         self,
         name: str,
-        work: Callable[[Sequence[Wanted[T, R]], Callable[[], None]], Sequence[R]],
+        work: Callable[[Sequence[BatchJob[T, R]], Callable[[], None]], Sequence[R]],
         batching: Batching | None = None,
         seen: Callable[[int, float], None] = lambda jobs, seconds: None,
     ) -> None:
@@ -81,8 +81,8 @@ class Batcher(Generic[T, R]):
         self.given_up = 0
         self._work = work
         self._seen = seen
-        self._pending: deque[Wanted[T, R]] = deque()
-        self._running: list[Wanted[T, R]] = []
+        self._pending: deque[BatchJob[T, R]] = deque()
+        self._running: list[BatchJob[T, R]] = []
         self._changed = threading.Condition()
         self._turn = 0
         self._beat = 0.0
@@ -93,7 +93,7 @@ class Batcher(Generic[T, R]):
 
     def submit(self, what: T) -> Future[R]:
         """Ask for something; who cancels the future leaves."""
-        job: Wanted[T, R] = Wanted(what, self.batching.most)
+        job: BatchJob[T, R] = BatchJob(what, self.batching.most)
         with self._changed:
             self._pending.append(job)
             self._changed.notify_all()
@@ -141,7 +141,7 @@ class Batcher(Generic[T, R]):
             for job, result in zip(batch, results):  # noqa: B905 - there are none where it failed
                 job.succeed(result)
 
-    def _take(self, turn: int) -> list[Wanted[T, R]]:
+    def _take(self, turn: int) -> list[BatchJob[T, R]]:
         """The next batch; empty when it is another thread's turn."""
         with self._changed:
             while turn == self._turn and not self._waits():
@@ -152,7 +152,7 @@ class Batcher(Generic[T, R]):
                 self._changed.wait(left)
             if turn != self._turn:
                 return []
-            batch: list[Wanted[T, R]] = []
+            batch: list[BatchJob[T, R]] = []
             while self._waits() and len(batch) < min(job.company for job in (*batch, self._pending[0])):
                 batch.append(self._pending.popleft())
             self._running, self._beat = batch, time.monotonic()
@@ -165,7 +165,7 @@ class Batcher(Generic[T, R]):
             self._pending.popleft()
         return bool(self._pending)
 
-    def _halve(self, batch: Sequence[Wanted[T, R]]) -> None:
+    def _halve(self, batch: Sequence[BatchJob[T, R]]) -> None:
         """Let a batch that failed be tried again in two parts, before all else."""
         for job in batch:
             job.company = (len(batch) + 1) // 2

@@ -33,7 +33,7 @@ _LONGEST = 500
 _log = logging.getLogger(__name__)
 
 
-class ServiceError(Exception):
+class RequestError(Exception):
     """A request is refused, or cannot be answered.
 
     Args:
@@ -64,16 +64,16 @@ class ServiceError(Exception):
         return JSONResponse(self.body(), self.status, self.headers)
 
 
-def explained(error: BaseException) -> ServiceError:
+def explained(error: BaseException) -> RequestError:
     """What is told of an error: its sentence where it is the asker's, and otherwise nothing of the machine's inside."""
-    if isinstance(error, ServiceError):
+    if isinstance(error, RequestError):
         return error
     if isinstance(error, InputError) and not isinstance(error, MissingExtraError):
-        return ServiceError("bad_request", str(error))
+        return RequestError("bad_request", str(error))
     if isinstance(error, TimeoutError):
-        return ServiceError("timeout", "the answer took longer than this service waits: try a smaller image")
+        return RequestError("timeout", "the answer took longer than this service waits: try a smaller image")
     _log.error("a request could not be answered", exc_info=error)
-    return ServiceError("internal", "the request could not be answered; the service's log says why")
+    return RequestError("internal", "the request could not be answered; the service's log says why")
 
 
 async def answer_error(_: Request, error: Exception) -> JSONResponse:
@@ -81,6 +81,6 @@ async def answer_error(_: Request, error: Exception) -> JSONResponse:
     if isinstance(error, HTTPException):
         code = _CODES.get(error.status_code, "bad_request" if error.status_code < 500 else "internal")
         sentence = {"not_found": "there is nothing at this path", "method_not_allowed": "this path takes other methods"}
-        own = ServiceError(code, sentence.get(code, str(error.detail)))
+        own = RequestError(code, sentence.get(code, str(error.detail)))
         return JSONResponse(own.body(), error.status_code, {**(error.headers or {}), **own.headers})
     return explained(error).response()

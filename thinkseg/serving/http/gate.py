@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from thinkseg.serving.guarding import App, Message, Names, Receive, Scope, Send
-from thinkseg.serving.http.errors import ServiceError, explained
+from thinkseg.serving.guarding import App, HostNames, Message, Receive, Scope, Send
+from thinkseg.serving.http.errors import RequestError, explained
 from thinkseg.serving.http.service import Service
 
 OPEN = frozenset({"/health", "/ready"})
@@ -51,7 +51,7 @@ class Gate:
         self._app = app
         self._service = service
         self._access = access
-        self._names = Names(access.host, "thinkseg serve")
+        self._names = HostNames(access.host, "thinkseg serve")
         for name in access.names:
             self._names.add(name)
         self._inside = 0
@@ -87,19 +87,19 @@ class Gate:
 
     def _refuse(self, scope: Scope) -> None:
         if self._inside > self._service.limits.connections:
-            raise ServiceError("unavailable", "there are too many connections: try again soon", 1)
+            raise RequestError("unavailable", "there are too many connections: try again soon", 1)
         access = self._access
         reason = self._names.refusal(scope, any_name=access.key is not None, origins=access.origins)
         if reason is not None:
-            raise ServiceError("forbidden", reason)
+            raise RequestError("forbidden", reason)
         path = scope["path"]
         if access.key is not None and path not in OPEN and not _has_key(scope, access.key):
-            raise ServiceError("unauthorized", "the key is missing or wrong: send 'Authorization: Bearer KEY'")
+            raise RequestError("unauthorized", "the key is missing or wrong: send 'Authorization: Bearer KEY'")
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         """The body of a request, up to as many bytes as one may have."""
         most = self._service.limits.body_bytes
-        error = ServiceError("too_large", f"a request has at most {most / 2**20:.1f} MB here: make the image smaller")
+        error = RequestError("too_large", f"a request has at most {most / 2**20:.1f} MB here: make the image smaller")
         told = [value for name, value in scope["headers"] if name == b"content-length"]
         if told and told[0].isdigit() and int(told[0][:20]) > most:
             raise error

@@ -18,7 +18,7 @@ from starlette.requests import Request
 
 from thinkseg.errors import ImageError
 from thinkseg.imaging import OversizeError, load_image, peek
-from thinkseg.serving.http.errors import ServiceError
+from thinkseg.serving.http.errors import RequestError
 from thinkseg.serving.http.limits import Limits
 from thinkseg.serving.http.schemas import MasksRequest, SegmentOptions, SegmentRequest
 
@@ -33,7 +33,7 @@ async def read_segment(request: Request, limits: Limits) -> tuple[bytes, Segment
     """The content of an image and what is asked about it, from JSON or from a form.
 
     Raises:
-        ServiceError: it is neither, something is missing or wrong, or there is too much of it.
+        RequestError: it is neither, something is missing or wrong, or there is too much of it.
     """
     if content_type(request) == FORM:
         fields, content = await _read_form(request)
@@ -50,7 +50,7 @@ async def read_masks(request: Request, limits: Limits) -> tuple[bytes, MasksRequ
     """The content of an image and the objects to segment in it, from JSON.
 
     Raises:
-        ServiceError: as for `read_segment`.
+        RequestError: as for `read_segment`.
     """
     asked = await read_json(request, MasksRequest)
     return await image_content(asked.image, limits), asked
@@ -60,10 +60,10 @@ def check_query(query: str, limits: Limits) -> None:
     """Refuse a query that is too long.
 
     Raises:
-        ServiceError: it is.
+        RequestError: it is.
     """
     if len(query) > limits.query_length:
-        raise ServiceError(
+        raise RequestError(
             "too_large",
             f"a query has at most {limits.query_length} characters here, found {len(query)}: say it shorter",
         )
@@ -78,32 +78,32 @@ async def read_json(request: Request, model: type[B]) -> B:
     """The body of a request.
 
     Raises:
-        ServiceError: it is no JSON, or other than the model says.
+        RequestError: it is no JSON, or other than the model says.
     """
     if content_type(request) != JSON:
-        raise ServiceError("unsupported", f"expected a body of the type {JSON}, found '{content_type(request)}'")
+        raise RequestError("unsupported", f"expected a body of the type {JSON}, found '{content_type(request)}'")
     body = await request.body()
     try:
         return model.model_validate_json(body, strict=True)
     except ValidationError as error:
-        raise ServiceError("bad_request", _sentence(error)) from error
+        raise RequestError("bad_request", _sentence(error)) from error
 
 
 async def image_content(text: str, limits: Limits) -> bytes:
     """The bytes of an image in base64, with or without the head of a data URL.
 
     Raises:
-        ServiceError: it is something else, or too long.
+        RequestError: it is something else, or too long.
     """
     if len(text) > limits.image_bytes * 4 // 3 + 256:
         raise _too_many_bytes(limits)
     head, comma, rest = text.partition(",") if text[:5].lower() == "data:" else ("", "", text)
     if head and not (comma and head.lower().endswith(";base64")):
-        raise ServiceError("bad_request", "expected a data URL in base64, found one in another encoding")
+        raise RequestError("bad_request", "expected a data URL in base64, found one in another encoding")
     try:
         return await asyncio.to_thread(base64.b64decode, rest, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ServiceError(
+        raise RequestError(
             "bad_request",
             "expected 'image' as the content of a file in base64, found something else; a path or an "
             "address is not read here",
@@ -114,10 +114,10 @@ def check_image(content: bytes, limits: Limits) -> int:
     """The pixels that an image has, by its header.
 
     Raises:
-        ServiceError: it is none of the formats that are taken, damaged, or too large.
+        RequestError: it is none of the formats that are taken, damaged, or too large.
     """
     if not content:
-        raise ServiceError("bad_request", "the image is empty")
+        raise RequestError("bad_request", "the image is empty")
     if len(content) > limits.image_bytes:
         raise _too_many_bytes(limits)
     try:
@@ -125,13 +125,13 @@ def check_image(content: bytes, limits: Limits) -> int:
     except OversizeError as error:
         raise _too_many_pixels(limits) from error
     except ImageError as error:
-        raise ServiceError("bad_request", str(error)) from error
+        raise RequestError("bad_request", str(error)) from error
     if size.width * size.height > limits.image_pixels:
         raise _too_many_pixels(limits)
     return size.width * size.height
 
 
-class Images:
+class DecodedImages:
     """Decodes images; one that comes again while it is still asked about is shared.
 
     So that equal images of a batch are one object, by which the models know that they need to be encoded once.
@@ -157,12 +157,12 @@ def checked(model: type[B], fields: dict[str, str]) -> B:
     """What the fields of a form say, each of which is text.
 
     Raises:
-        ServiceError: other than the model says.
+        RequestError: other than the model says.
     """
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise ServiceError("bad_request", _sentence(error)) from error
+        raise RequestError("bad_request", _sentence(error)) from error
 
 
 async def _read_form(request: Request) -> tuple[dict[str, str], bytes]:
@@ -172,9 +172,9 @@ async def _read_form(request: Request) -> tuple[dict[str, str], bytes]:
             image = form.get("image")
             content = await image.read() if isinstance(image, UploadFile) else None
     except HTTPException as error:
-        raise ServiceError("bad_request", "the form cannot be read: it is damaged, or has too many parts") from error
+        raise RequestError("bad_request", "the form cannot be read: it is damaged, or has too many parts") from error
     if content is None:
-        raise ServiceError("bad_request", "expected a file in the field 'image' of the form, found none")
+        raise RequestError("bad_request", "expected a file in the field 'image' of the form, found none")
     return fields, content
 
 
@@ -186,9 +186,9 @@ def _sentence(error: ValidationError) -> str:
     return f"'{where}': {message}" if where else message
 
 
-def _too_many_bytes(limits: Limits) -> ServiceError:
-    return ServiceError("too_large", f"an image has at most {limits.image_bytes / 2**20:.1f} MB here: make it smaller")
+def _too_many_bytes(limits: Limits) -> RequestError:
+    return RequestError("too_large", f"an image has at most {limits.image_bytes / 2**20:.1f} MB here: make it smaller")
 
 
-def _too_many_pixels(limits: Limits) -> ServiceError:
-    return ServiceError("too_large", f"an image has at most {limits.image_pixels:,} pixels here: make it smaller")
+def _too_many_pixels(limits: Limits) -> RequestError:
+    return RequestError("too_large", f"an image has at most {limits.image_pixels:,} pixels here: make it smaller")

@@ -20,11 +20,11 @@ from thinkseg.results.result import IN_MEMORY, Result
 from thinkseg.serving.http import schemas
 from thinkseg.serving.http.answering import masks_record, segment_record, segment_response
 from thinkseg.serving.http.describing import body, content_types, errors
-from thinkseg.serving.http.errors import ServiceError, explained
+from thinkseg.serving.http.errors import RequestError, explained
 from thinkseg.serving.http.leaving import ClientLeftError, while_connected
-from thinkseg.serving.http.reading import Images, check_image, read_masks, read_segment
+from thinkseg.serving.http.reading import DecodedImages, check_image, read_masks, read_segment
 from thinkseg.serving.http.service import RequestListener, Service, Timings
-from thinkseg.serving.http.streaming import MEDIA_TYPE, EventStream, Told
+from thinkseg.serving.http.streaming import MEDIA_TYPE, Announced, EventStream
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
 R = TypeVar("R")
@@ -43,7 +43,7 @@ class FrontDesk:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self._images = Images()
+        self._images = DecodedImages()
 
     async def answer(self, request: Request, work: Callable[[], Coroutine[Any, Any, Response]]) -> Response:
         """The answer that some work gives in time, as long as the client waits for it; or what is wrong.
@@ -65,15 +65,15 @@ class FrontDesk:
         """What a request says, if it comes to an end in time.
 
         Raises:
-            ServiceError: it does not, or what is read is wrong.
+            RequestError: it does not, or what is read is wrong.
         """
         try:
             async with asyncio.timeout(self.service.limits.timeout):
                 return await reading
         except TimeoutError as error:
-            raise ServiceError("slow_request", "the request did not come to an end in time") from error
+            raise RequestError("slow_request", "the request did not come to an end in time") from error
         except ClientDisconnect as error:
-            raise ServiceError("bad_request", "the request is cut short") from error
+            raise RequestError("bad_request", "the request is cut short") from error
 
     async def segment(
         self, content: bytes, query: str, listener: Callable[[Size], RequestListener] | None = None
@@ -86,7 +86,7 @@ class FrontDesk:
             listener: makes, for the size of the image, what hears of it before.
 
         Raises:
-            ServiceError: there is no slot, or the image is not taken.
+            RequestError: there is no slot, or the image is not taken.
             InputError: the image is damaged, or the models do not take the query.
         """
         with self.service.slot(check_image(content, self.service.limits)):
@@ -99,14 +99,14 @@ class FrontDesk:
         """The masks of boxes and points, as JSON; it takes a slot while it works.
 
         Raises:
-            ServiceError: there is no slot, or the image or what is asked is not taken.
+            RequestError: there is no slot, or the image or what is asked is not taken.
             InputError: the image is damaged, or a box or a point cannot be.
         """
         limits = self.service.limits
         pixels = check_image(content, limits)
         count = sum(len(objects) for objects in asked)
         if count * pixels > limits.mask_pixels:
-            raise ServiceError(
+            raise RequestError(
                 "too_large", f"{count} masks of {pixels:,} pixels are more than {limits.mask_pixels:,}: ask for fewer"
             )
         with self.service.slot(pixels):
@@ -168,9 +168,9 @@ def create_router(desk: FrontDesk) -> APIRouter:
         began = time.monotonic()
         content, options = await desk.read(read_segment(request, service.limits))
         if options.output != "json":
-            raise ServiceError("bad_request", "a stream is in JSON: leave out 'output'")
+            raise RequestError("bad_request", "a stream is in JSON: leave out 'output'")
 
-        async def work(told: Told) -> dict[str, Any]:
+        async def work(told: Announced) -> dict[str, Any]:
             async with asyncio.timeout(service.limits.timeout):
                 result, timings = await desk.segment(content, options.query, told.about)
                 return await asyncio.to_thread(segment_record, result, options, timings, began)

@@ -21,8 +21,8 @@ from thinkseg.models.base import segment_images
 from thinkseg.models.listening import complete
 from thinkseg.models.pipeline import Pipeline, prediction_of
 from thinkseg.models.prompting import remembering
-from thinkseg.serving.http.batching import MOST_GIVEN_UP, Batcher, StalledError, Wanted
-from thinkseg.serving.http.errors import ServiceError
+from thinkseg.serving.http.batching import MOST_GIVEN_UP, Batcher, BatchJob, StalledError
+from thinkseg.serving.http.errors import RequestError
 from thinkseg.serving.http.limits import Batching, Limits
 from thinkseg.serving.http.metrics import Metrics
 from thinkseg.serving.http.served import Served
@@ -142,12 +142,12 @@ class Service:
             pixels: of its image.
 
         Raises:
-            ServiceError: all are taken, or the service is about to end.
+            RequestError: all are taken, or the service is about to end.
         """
         if self.draining:
-            raise ServiceError("unavailable", "the service is about to stop: try again soon", self._retry_after)
+            raise RequestError("unavailable", "the service is about to stop: try again soon", self._retry_after)
         if self.inside >= self.limits.queue or (self.inside and self._pixels + pixels > self.limits.queue_pixels):
-            raise ServiceError("busy", "as many requests as the service takes are waiting", self._retry_after)
+            raise RequestError("busy", "as many requests as the service takes are waiting", self._retry_after)
         began = time.monotonic()
         self.inside += 1
         self._pixels += pixels
@@ -171,7 +171,7 @@ class Service:
 
         Raises:
             InputError: the models do not take the query or the image.
-            ServiceError: the models hang.
+            RequestError: the models hang.
         """
         timings = timings or Timings()
         sample = Sample("request", image, query)
@@ -194,7 +194,7 @@ class Service:
 
         Raises:
             InputError: the segmenter does not take them.
-            ServiceError: it hangs.
+            RequestError: it hangs.
         """
         return await _result(self._segmenter.submit((image, answers)))
 
@@ -208,7 +208,7 @@ class Service:
         """Seconds in which a place is likely to come free: what a request takes now."""
         return max(1, math.ceil(self._mean))
 
-    def _complete(self, jobs: Sequence[Wanted[ToComplete, Completed]], live: Callable[[], None]) -> list[Completed]:
+    def _complete(self, jobs: Sequence[BatchJob[ToComplete, Completed]], live: Callable[[], None]) -> list[Completed]:
         def listen(number: int, text: str) -> bool:
             live()
             job = jobs[number]
@@ -224,7 +224,7 @@ class Service:
         return [(own, read(own, asked.image)) for own, asked in zip(completions, requests, strict=True)]
 
     def _segment(
-        self, jobs: Sequence[Wanted[tuple[Image.Image, Sequence[Answer]], list[Segmentation]]], _: Callable[[], None]
+        self, jobs: Sequence[BatchJob[tuple[Image.Image, Sequence[Answer]], list[Segmentation]]], _: Callable[[], None]
     ) -> list[list[Segmentation]]:
         return segment_images(self.pipeline.segmenter, [job.what for job in jobs])
 
@@ -241,4 +241,4 @@ async def _result(future: Future[R]) -> R:
     try:
         return await asyncio.wrap_future(future)
     except StalledError as error:
-        raise ServiceError("timeout", f"the request was given up: {error}") from error
+        raise RequestError("timeout", f"the request was given up: {error}") from error

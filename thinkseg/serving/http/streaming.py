@@ -20,7 +20,7 @@ from thinkseg.types import Answer, Size
 MEDIA_TYPE = "text/event-stream"
 
 
-class Told:
+class Announced:
     """Makes events of what the models tell of a request, for its event loop."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Told:
         self._size = Size(1, 1)
         self._thought = ""
 
-    def about(self, size: Size) -> Told:
+    def about(self, size: Size) -> Announced:
         """The same, knowing the size of the image."""
         self._size = size
         return self
@@ -60,7 +60,7 @@ class EventStream(Response):
     media_type = MEDIA_TYPE
 
     def __init__(
-        self, request: Request, work: Callable[[Told], Coroutine[Any, Any, dict[str, Any]]], metrics: Metrics
+        self, request: Request, work: Callable[[Announced], Coroutine[Any, Any, dict[str, Any]]], metrics: Metrics
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
@@ -71,7 +71,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
-        told = Told()
+        told = Announced()
         sending = asyncio.ensure_future(self._send(told, send))
         try:
             last = event("masks", await while_connected(self._request, self._work(told)))
@@ -90,7 +90,7 @@ class EventStream(Response):
         told.events.put_nowait(None)
         await sending
 
-    async def _send(self, told: Told, send: Send) -> None:
+    async def _send(self, told: Announced, send: Send) -> None:
         while (piece := await told.events.get()) is not None:
             if not self._begun:
                 self._begun = True

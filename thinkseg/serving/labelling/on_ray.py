@@ -86,7 +86,7 @@ def _run(ray: Any, plan: LabelPlan, folder: LabelFolder, pool: Pool) -> None:
         )
         labelled.write_parquet(str(folder.labels.absolute()))
     except (ray.exceptions.RayError, OSError, ValueError) as error:
-        raise ThinkSegError(f"Ray gave up: {_cause(error)}; the same command goes on from here") from error
+        raise ThinkSegError(f"labelling on Ray ended: {_cause(error)}; the same command goes on from here") from error
     finally:
         context.checkpoint_config = None
 
