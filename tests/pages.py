@@ -4,7 +4,7 @@ import re
 import runpy
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,18 +33,24 @@ def lines_of(block: Block) -> Iterator[list[str]]:
             yield words
 
 
-def run_page(page: Path, repository: Path, shorter: Callable[[list[str]], list[str]] = list) -> dict[str, object]:
-    """Run it in the current folder; `shorter` may make a command's work less. The names that its Python leaves."""
+def run_page(
+    page: Path,
+    repository: Path,
+    shorter: Callable[[list[str]], list[str]] = list,
+    languages: Collection[str] = ("python", "sh"),
+) -> None:
+    """Run its blocks of these languages in the current folder; `shorter` may make a command's work less."""
     names: dict[str, object] = {}
     for block in blocks_of(page):
         if block.file:
             Path(block.file).write_text(block.text, encoding="utf-8")
+        elif block.language not in languages:
+            continue
         elif block.language == "python":
             exec(compile(block.text, str(page), "exec"), names)
         elif block.language == "sh":
             for words in lines_of(block):
                 _run(words, repository, shorter)
-    return names
 
 
 def _run(words: list[str], repository: Path, shorter: Callable[[list[str]], list[str]]) -> None:

@@ -15,7 +15,6 @@ from thinkseg.rewards import RewardPart
 from .conftest import example_in
 from .pages import blocks_of, run_page
 
-SLOW = pytest.mark.slow
 CONTRACTS = {
     "reward": RewardPart,
     "format": AnswerFormat,
@@ -41,24 +40,24 @@ def test_the_file_of_a_page_is_the_example_of_its_contract(name, repository):
     assert code_of(file.text) == code_of(example_in(CONTRACTS[name]))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "reward",
-        "format",
-        "data_source",
-        "recipe",
-        "data_set",
-        "published",
-        pytest.param("segmenter", marks=SLOW),
-        pytest.param("benchmark", marks=SLOW),
-        pytest.param("measure", marks=SLOW),
-    ],
-)
-def test_a_page_runs_as_it_stands(name, repository, tmp_path, monkeypatch):
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with a photograph, to work in."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", sys.argv)
     load_scenes("test", count=1, seed=1, size=224)[0].image.save("photo.jpg")
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("name", ["reward", "format", "measure"])
+def test_the_python_of_a_page_runs(name, repository):
+    run_page(page_of(repository, name), repository, languages=["python"])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("name", [*CONTRACTS, "recipe", "data_set", "published"])
+def test_a_page_runs_as_it_stands(name, repository):
     run_page(page_of(repository, name), repository)
 
 
