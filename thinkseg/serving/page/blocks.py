@@ -169,11 +169,12 @@ def _both(gr: Any, answer: Callable[..., Any], answer_beside: Callable[..., Any]
     def answer_both(request: Any, *given: Any) -> Any:
         source, query, *chosen, both, model, segmenter, format, scene, scene_beside = given
         second = (model, segmenter, format)
-        for shown in answer(request, source, query, *chosen, both, *second, scene):
-            yield [*shown, *nothing]
+        first = nothing
+        for first in answer(request, source, query, *chosen, both, *second, scene):
+            yield [*first, *nothing]
         if both:
             for shown in answer_beside(request, source, query, *second, scene_beside):
-                yield [*nothing, *shown]
+                yield [*first, *shown]
 
     return with_request(gr, answer_both)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from thinkseg.serving.guarding import visitor_of
@@ -80,8 +80,7 @@ class Panel:
             source, query, model, segmenter, format, *rest, scene = given
             choice = Chosen(model, segmenter, format)
             asked = _asked(request, source, choice, query or "", shared(source, query or "", choice, *rest))
-            for shown in desk.ask(asked, scene):
-                yield updates(gr, shown)
+            yield from _kept(gr, desk.ask(asked, scene))
 
         return with_request(gr, answer)
 
@@ -92,8 +91,7 @@ class Panel:
             edits, model, segmenter, format, scene = given
             # What is drawn on, whatever image is chosen beside it by now.
             source = scene.source if isinstance(scene, FoundScene) else None
-            for shown in desk.refine(_asked(request, source, Chosen(model, segmenter, format)), scene, edits):
-                yield updates(gr, shown)
+            yield from _kept(gr, desk.refine(_asked(request, source, Chosen(model, segmenter, format)), scene, edits))
 
         return with_request(gr, refine)
 
@@ -114,6 +112,19 @@ def updates(gr: Any, shown: Shown) -> list[Any]:
     ]
     parts = [gr.skip() if html is None else gr.update(value=html, visible=bool(html)) for html in told]
     return [*parts, gr.skip() if shown.scene is None else shown.scene]
+
+
+def _kept(gr: Any, steps: Iterator[Shown]) -> Iterator[list[Any]]:
+    """The state of a panel after each step, with all that earlier steps have changed.
+
+    Of several steps that reach a busy browser together, Gradio's page takes the last one for each part: one that
+    changed nothing would undo what came before it.
+    """
+    told = Shown()
+    for shown in steps:
+        new = {field.name: value for field in fields(shown) if (value := getattr(shown, field.name)) is not None}
+        told = replace(told, **new)
+        yield updates(gr, told)
 
 
 def cleared(gr: Any, invitation: str) -> list[Any]:
