@@ -52,7 +52,7 @@ def test_the_reasoner_is_a_real_fast_vlm_with_a_token_for_every_whole_number_of_
 
 def test_the_pipeline_answers_held_out_scenes_readably_and_knows_how_to_abstain() -> None:
     pipeline = thinkseg.load("pocket")
-    samples = load_scenes("test", 24, seed=40, size=224)
+    samples = load_scenes("test", 10, seed=40, size=224)
     predictions = list(pipeline.predict(samples, batch_size=8))
     assert [prediction.sample_id for prediction in predictions] == [sample.id for sample in samples]
     assert all(prediction.failure is None for prediction in predictions)

@@ -26,8 +26,8 @@ def call(*words):
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
 
 
-QUICK = ("card", "step", "segmenter", "rollouts", "attention")
-"""Sections that take seconds in small; the others are adapters, a larger model, a compiler and tests."""
+QUICK = ("card", "step")
+"""Sections that take seconds in small; the slow tier measures all of them."""
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +38,17 @@ def measured(tmp_path_factory):
     return told, json.loads(out.read_text())
 
 
-@pytest.mark.slow
-def test_in_small_every_section_is_measured(tmp_path, gpu):
-    out = tmp_path / "measured.json"
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """All sections in small."""
+    out = tmp_path_factory.mktemp("gpu") / "measured.json"
     told = call("--small", "--minutes", "60", "--out", str(out))
-    found = json.loads(out.read_text())
+    return told, json.loads(out.read_text())
+
+
+@pytest.mark.slow
+def test_in_small_every_section_is_measured(everything, gpu):
+    told, found = everything
     assert told.returncode == 0, told.stderr
     assert list(found["sections"]) == list(gpu("sections").SECTIONS)
     assert [name for name, section in found["sections"].items() if "result" not in section] == []
@@ -72,14 +78,16 @@ def test_the_segmenter_in_a_step_has_something_to_do(measured):
     assert parts["rubric"] > 0.01
 
 
-def test_packed_rows_and_kernels_agree(measured):
-    ways = measured[1]["sections"]["attention"]["result"]["ways"]
+@pytest.mark.slow
+def test_packed_rows_and_kernels_agree(everything):
+    ways = everything[1]["sections"]["attention"]["result"]["ways"]
     assert {"sdpa, prompt once", "eager, prompt once", "sdpa, prompt once, math alone"} < ways.keys()
     assert all(way["logps_off"]["most"] < 1e-4 for way in ways.values())
 
 
-def test_rollouts_are_sampled_both_ways(measured):
-    rates = measured[1]["sections"]["rollouts"]["result"]["tokens_per_second"]
+@pytest.mark.slow
+def test_rollouts_are_sampled_both_ways(everything):
+    rates = everything[1]["sections"]["rollouts"]["result"]["tokens_per_second"]
     assert set(rates) == {"prompt once", "each its own prompt"}
 
 

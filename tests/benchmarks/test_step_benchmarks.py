@@ -30,6 +30,7 @@ def test_an_evaluation_has_the_masks_of_one_by_one(load_benchmark, capsys) -> No
     assert "one by one / thinkseg" in module.table(result)
 
 
+@pytest.mark.slow
 def test_a_step_of_both_ways_is_timed(request: pytest.FixtureRequest) -> None:
     script = request.config.rootpath / "benchmarks" / "train_step.py"
     told = subprocess.check_output([sys.executable, str(script), "--small", "--json"], text=True)

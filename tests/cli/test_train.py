@@ -103,7 +103,7 @@ def test_a_stopped_run_says_how_to_go_on_and_exits_as_shells_say_that_a_signal_c
 def test_help_has_an_example_and_says_that_settings_can_be_replaced(capsys):
     assert cli.main(["train", "--help"]) == 0
     said = capsys.readouterr().out
-    assert "thinkseg train rl recipes/pocket/rl.yaml" in said
+    assert "thinkseg train rl pocket/rl" in said
     assert "--key VALUE" in said
 
 

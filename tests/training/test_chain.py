@@ -25,7 +25,7 @@ def test_each_stage_names_the_folder_that_the_one_before_leaves(size):
 
 def test_the_pocket_chain_begins_with_imitation():
     assert load_recipe("pocket/seg_r1/prerl").model.path == f"{load_recipe('pocket/seg_r1/sft').output}/final"
-    assert load_recipe("pocket/seg_r1/sft").model.path == "pocket"
+    assert load_recipe("pocket/seg_r1/sft").model.path == "pocket-small"
 
 
 @pytest.mark.slow

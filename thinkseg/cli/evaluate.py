@@ -103,23 +103,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own.add_argument(
         "--encoding", metavar="NAME", default="", help="of tables and JSON, such as gbk (default: UTF-8, or as marked)"
     )
+    parser.add_argument("--protocol", default="default", help="by whose rules (default: the benchmark's)")
     parser.add_argument(
-        "--protocol", default="default", help="by whose rules it is scored (default: those of the benchmark's authors)"
-    )
-    parser.add_argument(
-        "--measures", metavar="A,B,…", help="names of measures, or FILE.py:NAME (default: those of the benchmark)"
+        "--measures", metavar="A,B,…", help="names of measures, or FILE.py:NAME (default: the benchmark's)"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--explain",
         action="store_true",
-        help="only print which choices of the run are those behind the checkpoint's published numbers, and what gives "
-        "the others; nothing is loaded or run",
+        help="only print which choices are those of the published numbers",
     )
-    parser.add_argument("--save-masks", action="store_true", help="write the predicted masks to DIR/masks, as PNG")
-    parser.add_argument("--save-overlays", action="store_true", help="write images with their masks to DIR/overlays")
     parser.add_argument("--json", action="store_true", help="print the report as JSON in place of the table")
+    drawn = detail_group(parser, "images that are written")
+    drawn.add_argument("--save-masks", action="store_true", help="write the predicted masks to DIR/masks, as PNG")
+    drawn.add_argument("--save-overlays", action="store_true", help="write images with their masks to DIR/overlays")
     work = detail_group(parser, "how the work is done")
     work.add_argument(
         "--batch-size", type=int, default=16, metavar="N", help="samples that the model gets at a time (default: 16)"

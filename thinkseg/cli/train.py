@@ -52,7 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of the verb."""
     parser.add_argument("stage", choices=("sft", "rl"), help="sft imitates reference answers, rl rewards good masks")
     parser.add_argument(
-        "recipe", type=Path, metavar="RECIPE", help="what to train, how and on what: a YAML file, or a name of --list"
+        "recipe",
+        type=Path,
+        metavar="RECIPE",
+        help="what to train, how and on what: a YAML file, or a name of --list; --key VALUE replaces a setting of it",
     )
     parser.add_argument(
         "--data",

@@ -13,7 +13,10 @@ from thinkseg.serving.http.schemas import MasksAnswer, MasksRequest, SegmentAnsw
 from .conftest import HTTP
 
 load_all_checks()
-NOT_ALL = [CHECKS.get_one("positive_data_acceptance")]  # a text that the schema admits is seldom an image in base64
+NOT_ALL = [
+    CHECKS.get_one("positive_data_acceptance"),  # a text that the schema admits is seldom an image in base64
+    CHECKS.get_one("negative_data_rejection"),  # in a form a number is a text like any other
+]
 OPERATIONS = [
     ("post", "/v1/segment"),
     ("post", "/v1/segment/stream"),

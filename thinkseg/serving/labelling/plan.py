@@ -59,7 +59,7 @@ class LabelPlan:
         if not isinstance(self.model.checkpoint, str) and ((self.processes or 1) > 1 or self.engine == RAY):
             raise InputError("several processes need a model by its name: a pipeline in memory cannot travel to them")
         if self.engine == RAY and self.shard != WHOLE:
-            raise InputError("with Ray --shard is left out: Ray shares the rows out by itself")
+            raise InputError("leave out --shard: Ray shares the rows out by itself")
         if self.engine != RAY and self.address is not None:
             raise InputError("an address is that of a Ray cluster: say --engine ray, too")
 
