@@ -22,7 +22,9 @@ OWN = "the example of the contract"
 # Numbers only: the run-time type checks draw random samples themselves, which a strategy must not do.
 tenths = st.integers(0, 1000).map(lambda value: value / 10), st.integers(0, 600).map(lambda value: value / 10)
 points = st.lists(st.tuples(*tenths, st.sampled_from([1, 1, 0])), max_size=5)
-objects = st.lists(st.tuples(*tenths, *tenths, points), max_size=3)
+two_points = st.lists(st.tuples(*tenths, st.just(1)), min_size=2, max_size=2)
+one_object = st.tuples(*tenths, *tenths, two_points).map(lambda found: [found])  # some formats have no more than that
+objects = st.lists(st.tuples(*tenths, *tenths, points), max_size=3) | one_object
 thinking = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
