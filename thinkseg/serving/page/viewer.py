@@ -7,6 +7,7 @@ image, whatever the size at which it is shown, so that what is drawn on it needs
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -71,8 +72,10 @@ def viewer_html(
     width, height = size.wh
     address = escape(image.address)
     objects = "".join(_object(number, layer, size) for number, layer in enumerate(layers, start=1))
+    answer = hashlib.blake2b(f"{address} {objects}".encode(), digest_size=8).hexdigest()
     return (
-        f'<div class="viewer" data-shared="{escape(image.shared)}" data-width="{width}" data-height="{height}">'
+        f'<div class="viewer" data-shared="{escape(image.shared)}" data-width="{width}" data-height="{height}" '
+        f'data-answer="{answer}">'
         f"{_tools(drawable)}"
         f'<svg class="stage" viewBox="0 0 {width} {height}" data-box="0 0 {width} {height}" tabindex="0" '
         f'role="group" aria-label="{escape(described)}" preserveAspectRatio="xMidYMid meet" '

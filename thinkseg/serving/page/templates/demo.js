@@ -446,12 +446,16 @@
     for (const id of FOUND) {
       const part = document.getElementById(id);
       const viewer = viewerOf(part);
-      if (!viewer || last.has(viewer)) continue;
+      const state = part && stateOf(part);
+      if (!viewer || (last.has(viewer) && state.answer === viewer.dataset.answer)) continue;
       last.add(viewer);
-      const state = stateOf(part);
       const size = viewer.dataset.width + "×" + viewer.dataset.height + by(viewer, "image").getAttribute("href").split("/").pop();
-      state.edits = [];
-      state.cursor = state.corner = null;
+      if (state.answer !== viewer.dataset.answer) {
+        // Another answer; the same may come again, and what was drawn on it stays.
+        state.edits = [];
+        state.cursor = state.corner = null;
+      }
+      state.answer = viewer.dataset.answer;
       if (state.size !== size) {
         state.box = null; // another image
         state.chosen = null;
@@ -473,7 +477,11 @@
         apply(part);
       }
     }
-  }).observe(document.documentElement, { childList: true, subtree: true });
+  }).observe(document.documentElement, {
+    childList: true,
+    subtree: true,
+    attributeFilter: ["data-answer"], // Gradio may change a viewer that is there in place of bringing another one
+  });
 
   window.thinkseg = {
     edits: (suffix) => JSON.stringify(stateOf(document.getElementById("found" + suffix)).edits),
