@@ -314,7 +314,7 @@ def test_two_models_answer_side_by_side_and_the_slow_one_thinks_aloud_and_can_be
         page.click("#ask")
         page.locator("#thinking-b p", has_text="on and on").wait_for()
         page.click("#stop")
-        page.locator("#verdict-b").get_by_text("Stopped").wait_for()
+        page.locator("#verdict-b").get_by_text("Stopped", exact=True).wait_for()
 
 
 def test_the_address_of_an_answer_about_an_example_shows_the_same_to_others(browser: Any, fake_url: str) -> None:

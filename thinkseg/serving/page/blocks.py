@@ -18,7 +18,7 @@ from thinkseg.serving.page.desk import Desk
 from thinkseg.serving.page.endpoints import add_endpoints
 from thinkseg.serving.page.panel import Knobs, Panel, cleared
 from thinkseg.serving.page.showing import card
-from thinkseg.serving.page.web import fetch_nothing, require_gradio, with_request
+from thinkseg.serving.page.web import fetch_nothing, pickable_images, require_gradio, with_request
 
 SECOND = "-b"
 """Behind the names of what belongs to the second answer."""
@@ -188,18 +188,8 @@ def _add_examples(gr: Any, examples: Sequence[Example]) -> tuple[Any, Callable[.
     if not examples:
         return None
     gr.HTML('<h2 class="examples">Or take an example</h2>')
-    gallery = gr.Gallery(
-        [(str(example.image), example.query) for example in examples],
-        show_label=False,
-        columns=6,
-        height="auto",
-        object_fit="cover",
-        allow_preview=False,
-        interactive=False,
-        container=False,
-        buttons=[],
-        elem_id="examples",
-    )
+    shown = [(str(example.image), example.query) for example in examples]
+    gallery = pickable_images(gr, shown, "examples", columns=6)
 
     def take(event: Any) -> tuple[str, str]:
         example = examples[event.index]

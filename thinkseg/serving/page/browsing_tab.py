@@ -21,6 +21,7 @@ from thinkseg.serving.page.desk import address_of
 from thinkseg.serving.page.files import write_shown
 from thinkseg.serving.page.showing import Shown, show_error
 from thinkseg.serving.page.viewer import ShownImage
+from thinkseg.serving.page.web import pickable_images
 
 PER_SHEET = 12
 """Thumbnails at a time."""
@@ -105,18 +106,7 @@ def add_browsing(gr: Any, page: Any, tabs: Any, store: Store, runs: Sequence[Bro
         subset = gr.Dropdown(first.subsets, value=ALL, label="Samples", elem_id="subset")
     with gr.Row(equal_height=False, elem_classes="workbench"):
         with gr.Column(scale=5, min_width=280):
-            gallery = gr.Gallery(
-                [],
-                show_label=False,
-                columns=3,
-                height="auto",
-                object_fit="cover",
-                allow_preview=False,
-                interactive=False,
-                container=False,
-                buttons=[],
-                elem_id="sheet",
-            )
+            gallery = pickable_images(gr, [], "sheet", columns=3)
             with gr.Row(elem_classes="turning"):
                 back = gr.Button("Previous page", elem_id="sheet-back", size="sm", min_width=80)
                 forth = gr.Button("Next page", elem_id="sheet-forth", size="sm", min_width=80)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from thinkseg.errors import InputError, MissingExtraError
@@ -37,6 +37,29 @@ def fetch_nothing(component: Any) -> None:
         return await take(path)
 
     component.async_move_resource_to_block_cache = take_file
+
+
+def pickable_images(gr: Any, images: Sequence[tuple[str, str]], elem_id: str, *, columns: int) -> Any:
+    """A gallery to pick from, whose images are not enlarged by themselves.
+
+    Args:
+        gr: Gradio.
+        images: files and what stands below them.
+        elem_id: what the page's style knows it by.
+        columns: images in a row.
+    """
+    return gr.Gallery(
+        list(images),
+        show_label=False,
+        columns=columns,
+        height="auto",
+        object_fit="cover",
+        allow_preview=False,
+        interactive=False,
+        container=False,
+        buttons=[],
+        elem_id=elem_id,
+    )
 
 
 def with_request(gr: Any, function: Callable[..., Any]) -> Callable[..., Any]:
