@@ -147,7 +147,8 @@ def ask(page: Any, image: Path | None, query: str, kind: str = "") -> str:
     page.click("#ask")
     page.wait_for_selector(f"#verdict .verdict{kind or ':not(.waiting)'}")
     if kind in ("", ".found"):
-        page.get_by_text(f"Asked for “{query}”").or_(page.locator("#verdict .verdict:not(.found)")).wait_for()
+        verdict = page.locator("#verdict")
+        verdict.get_by_text(f"Asked for “{query}”").or_(verdict.locator(".verdict:not(.found)")).wait_for()
     said: str = page.inner_text("#verdict")
     return said
 
@@ -315,6 +316,23 @@ def test_two_models_answer_side_by_side_and_the_slow_one_thinks_aloud_and_can_be
         page.locator("#thinking-b p", has_text="on and on").wait_for()
         page.click("#stop")
         page.locator("#verdict-b").get_by_text("Stopped", exact=True).wait_for()
+
+
+def test_whoever_stops_the_first_of_two_answers_is_not_kept_waiting_for_the_second(
+    browser: Any, fake_url: str, photo: Path
+) -> None:
+    with opened(browser, fake_url, 1280, 900) as page:
+        page.click("#models button")
+        choose(page, "#model", "slow")
+        page.check("#both input")
+        page.wait_for_selector("#model-b input")
+        upload(page, photo)
+        page.fill("#query textarea", "a story")
+        page.click("#ask")
+        page.locator("#thinking p", has_text="on and on").wait_for()
+        page.click("#stop")
+        page.locator("#verdict").get_by_text("Stopped", exact=True).wait_for()
+        page.get_by_text("The second model was not asked.").wait_for()
 
 
 def test_the_address_of_an_answer_about_an_example_shows_the_same_to_others(browser: Any, fake_url: str) -> None:

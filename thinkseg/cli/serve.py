@@ -16,9 +16,9 @@ from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
     from thinkseg.api.segment import Loader
-    from thinkseg.models.pipeline import Pipeline
     from thinkseg.serving.http.gate import Access
     from thinkseg.serving.http.limits import Batching, Limits
+    from thinkseg.serving.http.service import Service
 
 EXAMPLE = """\
 The service is seen by this machine alone, unless --host says otherwise. It needs the extra 'serve':
@@ -136,22 +136,23 @@ def run(args: argparse.Namespace, load: Loader | None = None, serve: Callable[..
     if args.host not in (LOOPBACK, "localhost", "::1") and access.key is None:
         warning = f"the service can be reached from other machines at {args.host}, and has no key: see ${KEY}"
         print(warning, file=sys.stderr)
-    with _page(args, pipeline, model) as page:
+    with _page(args, service, model) as page:
         (serve or server.serve)(create_app(service, access, page=page), service, args.host, args.port, _say)
     return DONE
 
 
 @contextmanager
-def _page(args: argparse.Namespace, pipeline: Pipeline, model: dict[str, Any]) -> Iterator[Any]:
-    """The page of the demo, where it is wanted: about the same models, beside the requests of the service."""
+def _page(args: argparse.Namespace, service: Service, model: dict[str, Any]) -> Iterator[Any]:
+    """The page of the demo, where it is wanted; what it is asked goes into the batches of the service."""
     if not args.page:
         yield None
         return
     from thinkseg.serving.demo import Furnishing, application
+    from thinkseg.serving.http.waiting import batched_pipeline
     from thinkseg.serving.page.choices import Choices
 
     about = Furnishing(f"model {model['name']} · segmenter {model['segmenter']}")
-    choices = Choices.of(pipeline, args.model, model)
+    choices = Choices.of(batched_pipeline(service), args.model, model)
     with application(choices, about, host=args.host, names=args.allow_host) as page:
         yield page
 

@@ -95,8 +95,12 @@ class Batcher(Generic[T, R]):
         """Ask for something; who cancels the future leaves."""
         job: BatchJob[T, R] = BatchJob(what, self.batching.most)
         with self._changed:
-            self._pending.append(job)
-            self._changed.notify_all()
+            stopped = self._closed.is_set()
+            if not stopped:
+                self._pending.append(job)
+                self._changed.notify_all()
+        if stopped:
+            job.fail(StalledError("the service has stopped"))
         return job.done
 
     @property

@@ -44,8 +44,8 @@ _WEIGHT = 0.2
 class RequestListener(Protocol):
     """Whoever wants to hear of a request before it is answered."""
 
-    def wrote(self, text: str) -> None:
-        """All that the reasoner has written so far; called in the thread of the model."""
+    def wrote(self, text: str) -> bool | None:
+        """All that the reasoner has written so far; called in the thread of the model. False: it writes no more."""
         ...
 
     def read(self, answer: Answer) -> None:
@@ -177,7 +177,7 @@ class Service:
         sample = Sample("request", image, query)
         with timings.of("reasoner"):
             asked = ToComplete(self.pipeline.request(image, sample), listener)
-            completion, outcome = await _result(self._reasoner.submit(asked))
+            completion, outcome = await _result(self.submit(asked))
         found: Segmentation | None = None
         if not isinstance(outcome, MalformedAnswer):
             if listener is not None:
@@ -196,7 +196,15 @@ class Service:
             InputError: the segmenter does not take them.
             RequestError: it hangs.
         """
-        return await _result(self._segmenter.submit((image, answers)))
+        return await _result(self.submit_masks(image, answers))
+
+    def submit(self, asked: ToComplete) -> Future[Completed]:
+        """Let the reasoner be asked with the next batch; whoever cancels the future leaves."""
+        return self._reasoner.submit(asked)
+
+    def submit_masks(self, image: Image.Image, answers: Sequence[Answer]) -> Future[list[Segmentation]]:
+        """Let the segmenter be asked with the next batch, for one `Segmentation` an answer."""
+        return self._segmenter.submit((image, answers))
 
     def close(self) -> None:
         """Stop the threads of the models."""
@@ -214,9 +222,7 @@ class Service:
             job = jobs[number]
             if job.has_left():
                 return False
-            if job.what.listener is not None:
-                job.what.listener.wrote(text)
-            return True
+            return job.what.listener is None or job.what.listener.wrote(text) is not False
 
         requests = [job.what.request for job in jobs]
         completions = complete(self.pipeline.reasoner, requests, listen)

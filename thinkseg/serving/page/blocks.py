@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 from thinkseg.serving.examples import Example
 from thinkseg.serving.page.browsing import Browsed
 from thinkseg.serving.page.browsing_tab import add_browsing
-from thinkseg.serving.page.choices import ITS_OWN, Chosen
 from thinkseg.serving.page.desk import Desk
 from thinkseg.serving.page.endpoints import add_endpoints
-from thinkseg.serving.page.panel import Knobs, Panel, cleared
-from thinkseg.serving.page.showing import card
+from thinkseg.serving.page.panel import Knobs, Panel, cleared, updates
+from thinkseg.serving.page.sharing import SECOND, SharedState
+from thinkseg.serving.page.showing import Shown, card
 from thinkseg.serving.page.web import fetch_nothing, pickable_images, require_gradio, with_request
-
-SECOND = "-b"
-"""Behind the names of what belongs to the second answer."""
 
 MODELS: Mapping[str, Any] = {"concurrency_limit": 1, "concurrency_id": "models", "api_visibility": "private"}
 """Of every request that needs a model: one at a time."""
@@ -102,12 +98,12 @@ def _add_asking(gr: Any, page: Any, desk: Desk, content: Content) -> None:
             other = Panel.build(gr, invitation, SECOND)
     take_example = _add_examples(gr, content.examples)
 
-    shared = _Shared(desk, content.examples)
+    shared = SharedState(desk, content.examples)
     asked = [image, query]
     told = [both, *second.parts]
     # One event for both answers: of two that begin at once, Gradio's client may lose what one of them brings.
     ask: dict[str, Any] = {
-        "fn": _both(gr, panel.handler(gr, desk, shared.of), other.handler(gr, desk, lambda *_: ""), panel),
+        "fn": _both(gr, desk, panel.handler(gr, desk, shared.of), other.handler(gr, desk, lambda *_: "")),
         "inputs": [*asked, *first.parts, *told, panel.scene, other.scene],
         "outputs": [*panel.outputs, *other.outputs],
         "show_progress": "hidden",
@@ -146,7 +142,7 @@ def _add_asking(gr: Any, page: Any, desk: Desk, content: Content) -> None:
         picked.then(**ask)
     page.unload(_stopper(gr, desk))
     restored = page.load(
-        shared.restored,
+        lambda search: [gr.skip() if told is None else told for told in shared.restored(search)],
         inputs=[panel.edits],  # it carries what the address says
         outputs=[*asked, *first.parts, *told],
         js="() => [window.location.search]",
@@ -162,17 +158,22 @@ def _is_choice(desk: Desk) -> bool:
     return len(choices.models) > 1 or len(choices.segmenter_names) > 1 or len(choices.format_names) > 1
 
 
-def _both(gr: Any, answer: Callable[..., Any], answer_beside: Callable[..., Any], panel: Panel) -> Callable[..., Any]:
-    """A handler that answers in the first panel and then, where that is wanted, in the second."""
-    nothing = [gr.skip()] * len(panel.outputs)
+def _both(gr: Any, desk: Desk, answer: Callable[..., Any], answer_beside: Callable[..., Any]) -> Callable[..., Any]:
+    """A handler that answers in the first panel and then, where that is wanted and nobody stops it, in the second."""
+    nothing = updates(gr, Shown())
+    unasked = updates(gr, Shown(card("nothing", "Stopped", "The second model was not asked.")))
 
     def answer_both(request: Any, *given: Any) -> Any:
         source, query, *chosen, both, model, segmenter, format, scene, scene_beside = given
         second = (model, segmenter, format)
         first = nothing
-        for first in answer(request, source, query, *chosen, both, *second, scene):
-            yield [*first, *nothing]
-        if both:
+        stop = threading.Event()
+        with desk.stoppable(request.session_hash, stop):
+            for first in answer(request, source, query, *chosen, both, *second, scene):
+                yield [*first, *nothing]
+        if both and stop.is_set():
+            yield [*first, *unasked]
+        elif both:
             for shown in answer_beside(request, source, query, *second, scene_beside):
                 yield [*first, *shown]
 
@@ -197,53 +198,6 @@ def _add_examples(gr: Any, examples: Sequence[Example]) -> tuple[Any, Callable[.
 
     take.__annotations__["event"] = gr.SelectData  # by which Gradio knows what to hand over
     return gallery, take
-
-
-@dataclass(frozen=True)
-class _Shared:
-    """What the page's address says, so that whoever opens it sees the same; an upload is never part of it."""
-
-    desk: Desk
-    examples: Sequence[Example]
-
-    def of(self, source: str | None, query: str, choice: Chosen, both: bool = False, *second: str) -> str:
-        """What stands behind the question mark for a request."""
-        choices = self.desk.choices
-        told = {"q": query, "example": self._example(source)}
-        first = choices.first
-        for suffix, own in (("", choice), (SECOND, Chosen(*second) if both and second else None)):
-            if own is not None:
-                told[f"model{suffix}"] = own.model if suffix or own.model != first.model else ""
-                told[f"segmenter{suffix}"] = own.segmenter if own.segmenter != ITS_OWN else ""
-                told[f"format{suffix}"] = own.format if own.format != ITS_OWN else ""
-        return urlencode({name: value for name, value in told.items() if value})
-
-    def restored(self, search: str) -> list[Any]:
-        """Image, query and choices that an address says; what it does not, or cannot say, is as at the beginning."""
-        told = dict(parse_qsl((search or "").removeprefix("?")))
-        example = next((str(one.image) for one in self.examples if one.image.stem == told.get("example")), None)
-        choices = self.desk.choices
-        known = {
-            "model": (list(choices.models), choices.first.model),
-            "segmenter": (choices.segmenter_names, ITS_OWN),
-            "format": (choices.format_names, ITS_OWN),
-        }
-
-        def chosen(suffix: str) -> list[str]:
-            return [
-                told[name + suffix] if told.get(name + suffix) in names else default
-                for name, (names, default) in known.items()
-            ]
-
-        both = f"model{SECOND}" in told
-        return [example, told.get("q", "")[:2000], *chosen(""), both, *chosen(SECOND)]
-
-    def _example(self, source: str | None) -> str:
-        """The name of the example that lies at a path; empty for an upload."""
-        if source is None or not self.desk.store.is_permanent(source):
-            return ""
-        name = Path(source).stem
-        return name if name in {one.image.stem for one in self.examples} else ""
 
 
 def _heading(about: str) -> str:

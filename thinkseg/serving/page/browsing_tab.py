@@ -165,7 +165,7 @@ def add_browsing(gr: Any, page: Any, tabs: Any, store: Store, runs: Sequence[Bro
         ranked = chosen.ranked(which)
         at = ranked.index(place) if place in ranked else 0
         return [
-            gr.Tabs(selected="evaluation" if told.get("tab") == "evaluation" else "ask"),
+            gr.Tabs(selected="evaluation") if told.get("tab") == "evaluation" else gr.skip(),
             chosen.name,
             gr.update(choices=chosen.subsets, value=which),
             *sheet_of(chosen.name, which, at // PER_SHEET),

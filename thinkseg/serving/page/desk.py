@@ -171,7 +171,7 @@ class Desk:
             return not stop.is_set()
 
         pool = ThreadPoolExecutor(1, "thinkseg-writing")
-        with self._stoppable(asked.session, stop):
+        with self.stoppable(asked.session, stop):
             try:
                 answer = pool.submit(self.result, asked, listen)
                 answer.add_done_callback(lambda _: texts.put(None))
@@ -184,8 +184,8 @@ class Desk:
                 pool.shutdown(wait=False)
 
     @contextmanager
-    def _stoppable(self, session: str | None, stop: threading.Event) -> Iterator[None]:
-        """While this is open, `stop` ends it."""
+    def stoppable(self, session: str | None, stop: threading.Event) -> Iterator[None]:
+        """While this is open, `stop` of the session sets the event."""
         key = session or ""
         with self._books:
             self._stops.setdefault(key, []).append(stop)
