@@ -80,6 +80,9 @@ def test_a_service_that_others_can_reach_without_a_key_is_warned_of(
         (["--encodings-memory", "-1"], "encodings may take 0 MB or more, found -1"),
         (["--max-batch", "0"], "a batch has at least 1 request"),
         (["--api-key-file", "no-such-file"], "expected a file with a key at 'no-such-file'"),
+        (["--label-studio", "localhost:8080"], "expected the address of a Label Studio, such as"),
+        (["--label-studio", "--label-studio-files", "none"], "expected a folder with Label Studio's local files"),
+        (["--query", "it"], "--label-studio-files and --query are for Label Studio: say --label-studio, too"),
         (["--model", "no-such-model"], "there is no reasoner folder 'no-such-model'"),
     ],
 )
@@ -96,3 +99,18 @@ def test_an_empty_key_is_none_at_all_and_refused(
     monkeypatch.setenv("THINKSEG_API_KEY", " ")
     assert served()[0] == 2
     assert "expected a key of printable ASCII letters in $THINKSEG_API_KEY" in capsys.readouterr().err
+
+
+def test_other_protocols_are_spoken_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def paths(*words: str) -> set[str]:
+        code, (app, *_) = served(*words)
+        assert code == 0
+        return set(app.openapi()["paths"])
+
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "secret")
+    own = paths()
+    assert paths("--x-anylabeling") - own == {"/v1/predict", "/v1/models/{model}/info"}
+    for words in (["--label-studio"], ["--label-studio", "http://localhost:8080", "--query", "it"]):
+        assert paths(*words, "--label-studio-files", str(tmp_path)) - own == {"/predict", "/setup", "/webhook"}
+    both = paths("--label-studio", "--x-anylabeling")
+    assert {"/predict", "/v1/predict", *own} <= both

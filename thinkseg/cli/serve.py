@@ -16,6 +16,7 @@ from thinkseg.errors import InputError
 
 if TYPE_CHECKING:
     from thinkseg.api.segment import Loader
+    from thinkseg.serving.http.app import CreateRouter
     from thinkseg.serving.http.gate import Access
     from thinkseg.serving.http.limits import Batching, Limits
     from thinkseg.serving.http.service import Service
@@ -36,6 +37,8 @@ DONE = 0
 LOOPBACK = "127.0.0.1"
 KEY = "THINKSEG_API_KEY"
 """The variable that the key is read from where no file is named."""
+TOKEN = "LABEL_STUDIO_API_KEY"
+"""The variable that a Label Studio's API key is read from."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +90,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     more = detail_group(parser, "what else is answered")
     more.add_argument("--page", action="store_true", help="the page of 'thinkseg demo' at /, by the extra 'demo'")
+    more.add_argument(
+        "--label-studio",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="be a model of Label Studio; images of its tasks "
+        f"come from the one at this address, by the API key in ${TOKEN}",
+    )
+    more.add_argument(
+        "--label-studio-files", type=Path, metavar="DIR", help="the folder that it has as document root of local files"
+    )
+    more.add_argument(
+        "--query", default="", metavar="TEXT", help="what to look for where neither its page nor a task says it"
+    )
+    more.add_argument("--x-anylabeling", action="store_true", help="be a remote server of X-AnyLabeling")
     limits = detail_group(parser, "what is taken")
     limits.add_argument("--queue", type=int, default=64, metavar="N", help="requests inside at once (default: 64)")
     limits.add_argument(
@@ -121,7 +139,7 @@ def run(args: argparse.Namespace, load: Loader | None = None, serve: Callable[..
     from thinkseg.serving.http.served import Served
     from thinkseg.serving.http.service import Service
 
-    access, limits = _access(args), _limits(args)
+    access, limits, routers = _access(args), _limits(args), _routers(args)
     _check(args)
     model = identity(args)
     tell_of_pocket(args.model)
@@ -137,7 +155,8 @@ def run(args: argparse.Namespace, load: Loader | None = None, serve: Callable[..
         warning = f"the service can be reached from other machines at {args.host}, and has no key: see ${KEY}"
         print(warning, file=sys.stderr)
     with _page(args, service, model) as page:
-        (serve or server.serve)(create_app(service, access, page=page), service, args.host, args.port, _say)
+        app = create_app(service, access, routers=routers, page=page)
+        (serve or server.serve)(app, service, args.host, args.port, _say)
     return DONE
 
 
@@ -155,6 +174,25 @@ def _page(args: argparse.Namespace, service: Service, model: dict[str, Any]) -> 
     choices = Choices.of(batched_pipeline(service), args.model, model)
     with application(choices, about, host=args.host, names=args.allow_host) as page:
         yield page
+
+
+def _routers(args: argparse.Namespace) -> list[CreateRouter]:
+    """The other protocols that are spoken.
+
+    Raises:
+        InputError: an address or a folder is none, or is of a protocol that is not spoken.
+    """
+    from thinkseg.serving.http import x_anylabeling
+    from thinkseg.serving.http.label_studio.reading import TaskImages
+    from thinkseg.serving.http.label_studio.router import LabelStudio
+
+    routers: list[CreateRouter] = [x_anylabeling.create_router] if args.x_anylabeling else []
+    if args.label_studio is None:
+        if args.label_studio_files is not None or args.query:
+            raise InputError("--label-studio-files and --query are for Label Studio: say --label-studio, too")
+        return routers
+    images = TaskImages(args.label_studio, os.environ.get(TOKEN, "").strip(), args.label_studio_files)
+    return [*routers, LabelStudio(images, args.query).create_router]
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -49,6 +49,13 @@ class FoundObject:
         """How many pixels the mask has."""
         return int(self.mask.sum())
 
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        """x_min, y_min, x_max, y_max of the model's box, or else of the one around the mask, within the image."""
+        height, width = self.mask.shape
+        left, top, right, bottom = _corners(self)
+        return min(left, width), min(top, height), min(right, width), min(bottom, height)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:

@@ -15,6 +15,7 @@ _MEANINGS = {
     "bad_request": "The request cannot be understood, or its image cannot be read.",
     "unauthorized": "The key is missing or wrong.",
     "forbidden": "The request comes from a page that may not ask, or asks by a name that the service does not have.",
+    "not_found": "There is no such thing.",
     "slow_request": "The request did not come to an end in time.",
     "too_large": "The image or the query is larger than what is taken.",
     "unsupported": "The body is of a type that is not taken.",

@@ -123,9 +123,13 @@ class Gate:
 
 
 def _has_key(scope: Scope, key: str) -> bool:
-    """Whether a request brings the key, as a bearer's or as the password of anybody; told in constant time."""
-    given = [value for name, value in scope["headers"] if name == b"authorization"]
-    return any([hmac.compare_digest(word, key.encode()) for value in given for word in _words(value)])
+    """Whether a request brings the key, as a bearer's or as the password of anybody; told in constant time.
+
+    X-AnyLabeling brings it in the header ``Token``.
+    """
+    given = [word for name, value in scope["headers"] if name == b"authorization" for word in _words(value)]
+    given += [value for name, value in scope["headers"] if name == b"token"]
+    return any([hmac.compare_digest(word, key.encode()) for word in given])
 
 
 def _words(value: bytes) -> Sequence[bytes]:

@@ -29,7 +29,7 @@ from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
 R = TypeVar("R")
 
-_ABOUT_IMAGES = ("bad_request", "slow_request", "too_large", "unsupported", "busy", "internal", "timeout")
+ABOUT_IMAGES = ("bad_request", "slow_request", "too_large", "unsupported", "busy", "internal", "timeout")
 _LEFT = 499
 """The status of an answer that nobody waits for, as nginx has it."""
 
@@ -136,7 +136,7 @@ def create_router(desk: FrontDesk) -> APIRouter:
                 "description": "What was found; a PNG where `output` asks for one.",
                 "content": content_types(["image/png"], type="string", format="binary"),
             },
-            **errors(*_ABOUT_IMAGES),
+            **errors(*ABOUT_IMAGES),
         },
         openapi_extra=body(schemas.SegmentRequest, schemas.SegmentOptions),
     )
@@ -160,7 +160,7 @@ def create_router(desk: FrontDesk) -> APIRouter:
                 "is what `/v1/segment` answers, or `error`.",
                 "content": content_types([MEDIA_TYPE]),
             },
-            **errors(*_ABOUT_IMAGES),
+            **errors(*ABOUT_IMAGES),
         },
         openapi_extra=body(schemas.SegmentRequest, schemas.SegmentOptions),
     )
@@ -180,7 +180,7 @@ def create_router(desk: FrontDesk) -> APIRouter:
     @router.post(
         "/v1/masks",
         summary="Segment objects by boxes and points",
-        responses={200: {"model": schemas.MasksAnswer}, **errors(*_ABOUT_IMAGES)},
+        responses={200: {"model": schemas.MasksAnswer}, **errors(*ABOUT_IMAGES)},
         openapi_extra=body(schemas.MasksRequest),
     )
     async def masks(request: Request) -> Response:

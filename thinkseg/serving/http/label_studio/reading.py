@@ -1,0 +1,133 @@
+"""The images of Label Studio's tasks: from the one Label Studio and the one folder that the operator names, or from
+the task itself. Nothing else is fetched or read on a client's word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.request import Request
+
+from thinkseg.errors import InputError, ThinkSegError
+from thinkseg.fetching import Opener, fetch, open_here
+from thinkseg.serving.http.errors import RequestError
+from thinkseg.serving.http.limits import Limits
+from thinkseg.serving.http.reading import image_content
+
+LOCAL_FILES = "/data/local-files/"
+"""Where Label Studio serves files of a folder, which their ``d`` names."""
+_IMAGES = re.compile(r"/data/(upload|local-files)/.*|/(tasks|projects)/\d+/(resolve|presign)/")
+_PORTS = {"http": 80, "https": 443}
+_ANSWER = 2**16
+"""Bytes of an answer about a token."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskImages:
+    """Where the images of tasks may come from."""
+
+    host: str = ""
+    """The address of the one Label Studio; empty for none."""
+    token: str = field(default="", repr=False)
+    """Its API key: a personal access token, or a legacy one."""
+    folder: Path | None = None
+    """What Label Studio has as its document root of local files; None for none."""
+    opener: Opener = open_here
+    """What opens an address; no address that leads elsewhere is followed."""
+
+    def __post_init__(self) -> None:
+        url = urlsplit(self.host)
+        if self.host and (url.scheme not in _PORTS or not url.hostname or url.query or url.fragment):
+            raise InputError(
+                f"expected the address of a Label Studio, such as 'http://localhost:8080', found '{self.host}'"
+            )
+        if self.folder is not None and not self.folder.is_dir():
+            raise InputError(f"expected a folder with Label Studio's local files, found none at '{self.folder}'")
+
+    async def content(self, address: object, limits: Limits) -> bytes:
+        """The content of an image's file.
+
+        Args:
+            address: what the task says of it: a path at Label Studio, an address, or a data URL.
+            limits: of an image.
+
+        Raises:
+            RequestError: it is from somewhere else, is not there, or has too many bytes.
+        """
+        if not isinstance(address, str) or not address:
+            raise RequestError("bad_request", "expected an image in the task's data, found none")
+        if address[:5].lower() == "data:":
+            return await image_content(address, limits)
+        return await asyncio.to_thread(self._read, address, limits.image_bytes)
+
+    def _read(self, address: str, most: int) -> bytes:
+        url = urlsplit(address)
+        here = not url.scheme and not url.netloc
+        if here and url.path == LOCAL_FILES and self.folder is not None:
+            return _file(self.folder, parse_qs(url.query).get("d", [""])[-1], most)
+        if not self.host or not (here or _origin(url) == _origin(urlsplit(self.host))):
+            raise RequestError(
+                "forbidden",
+                "the image is not from a place that the operator allows: 'thinkseg serve --label-studio URL' names the "
+                "one Label Studio that is asked, and --label-studio-files a folder",
+            )
+        path = unquote(url.path)
+        if not _IMAGES.fullmatch(path) or "\\" in path or ".." in path.split("/"):
+            raise RequestError("forbidden", "the image is not under a path of Label Studio's that has images of tasks")
+        where = f"{self.host.rstrip('/')}{url.path}{'?' if url.query else ''}{url.query}"
+        try:
+            return fetch(where, most, opener=self._open)
+        except ThinkSegError as error:
+            _log.warning("an image of Label Studio's does not come: %s", error)
+            raise RequestError("bad_request", "the image cannot be fetched from Label Studio: see the log") from error
+
+    def _open(self, request: Request, timeout: float) -> AbstractContextManager[Any]:
+        if self.token:
+            request.add_header("Authorization", self._authorization(timeout))
+        return self.opener(request, timeout)
+
+    def _authorization(self, timeout: float) -> str:
+        """A legacy token as it is; a personal one, a JSON web token, gives another one that lives for minutes."""
+        if self.token.count(".") != 2:
+            return f"Token {self.token}"
+        asked = Request(
+            f"{self.host.rstrip('/')}/api/token/refresh/",
+            json.dumps({"refresh": self.token}).encode(),
+            {"Content-Type": "application/json", "User-Agent": "thinkseg"},
+        )
+        with self.opener(asked, timeout) as answer:
+            told = json.loads(answer.read(_ANSWER))
+        if not isinstance(told, dict) or not isinstance(told.get("access"), str):
+            raise ValueError("it takes the token, and gives none for it")
+        return f"Bearer {told['access']}"
+
+
+def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
+    """What two addresses of one server have in common."""
+    try:
+        port = url.port
+    except ValueError as error:
+        raise RequestError("bad_request", "the image's address has a port that is none") from error
+    return url.scheme, url.hostname, port or _PORTS.get(url.scheme)
+
+
+def _file(folder: Path, name: str, most: int) -> bytes:
+    """The content of a file in a folder, which no link and no ".." leaves."""
+    root = folder.resolve()
+    try:
+        path = (root / name).resolve(strict=True)
+        if path.is_relative_to(root) and path.is_file():
+            with path.open("rb") as file:
+                return file.read(most + 1)
+    except (OSError, ValueError) as error:
+        _log.warning("a local file of Label Studio's cannot be read: %s", error)
+    raise RequestError("bad_request", "there is no such file in the folder that --label-studio-files names")
