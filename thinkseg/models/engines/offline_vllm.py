@@ -10,7 +10,7 @@ size of images. Memory of prompts that begin alike is shared (prefix caching).
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,26 @@ class VllmReasoner(TransformersReasoner):
         self._compared.add(shown.size)
 
 
+def refuse_unknown(name: str, config: Any, architectures: Collection[str]) -> None:
+    """Refuse a model that vLLM has no code of its own for, before an engine is started.
+
+    Args:
+        name: what the model is called.
+        config: of the model, as transformers reads it.
+        architectures: that vLLM knows.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    own = config.architectures or ()
+    if not any(architecture in architectures for architecture in own):
+        raise InputError(
+            f"vLLM has no code for '{name}', a model of the kind {config.model_type}"
+            f"{f' ({own[0]})' if own else ''}: leave out --reasoner-engine, by which transformers writes the text, or "
+            "let vLLM try transformers' code with --engine-option model_impl=transformers"
+        )
+
+
 def load_offline_vllm(
     name: str | Path,
     config: CheckpointConfig,
@@ -137,7 +157,7 @@ def load_offline_vllm(
     Raises:
         MissingExtraError: vLLM is not installed.
         CheckpointError: as `load_reasoner`.
-        InputError: an option is not one's to give, or vLLM cannot run this model.
+        InputError: an option is not one's to give, or vLLM does not know this model or cannot run it.
     """
     own = [key for key in options or () if key in _OURS]
     if own:
@@ -155,6 +175,8 @@ def load_offline_vllm(
     source = loading.locate(name, "reasoner")
     check_folder(source)
     model, processor, known = described_parts(source, config)
+    if (options or {}).get("model_impl") != "transformers":
+        refuse_unknown(str(name), model.config, vllm.ModelRegistry.get_supported_archs())
     arguments: dict[str, Any] = {
         "model": source,
         "dtype": ("float32" if kind == "cpu" else "auto") if dtype == "auto" else dtype,
