@@ -28,7 +28,7 @@ def test_the_examples_are_scenes_with_their_requests_and_one_asks_for_what_is_no
     examples = write_examples(tmp_path)
     assert len(examples) == 6
     assert all(example.query and load_image(example.image).size == (448, 448) for example in examples)
-    assert [example.query for example in examples if "nothing" in example.image.name] == ["the pig"]
+    assert [example.query for example in examples if "nothing" in example.image.name] == ["the animal that gives milk"]
 
 
 def test_a_missing_gradio_is_told_before_a_model_is_loaded(

@@ -21,7 +21,7 @@ from thinkseg.serving.page.desk import address_of
 from thinkseg.serving.page.files import write_shown
 from thinkseg.serving.page.showing import Shown, show_error
 from thinkseg.serving.page.viewer import ShownImage
-from thinkseg.serving.page.web import pickable_images
+from thinkseg.serving.page.web import html_part, pickable_images
 
 PER_SHEET = 12
 """Thumbnails at a time."""
@@ -114,7 +114,7 @@ def add_browsing(gr: Any, page: Any, tabs: Any, store: Store, runs: Sequence[Bro
             with gr.Row(elem_classes="turning"):
                 worse = gr.Button("Worse", elem_id="worse", size="sm", min_width=80)
                 better = gr.Button("Better", elem_id="better", size="sm", min_width=80)
-            parts = [gr.HTML("", elem_id=f"sample-{name}") for name in ("verdict", "found", "masks", "written")]
+            parts = [html_part(gr, f"sample-{name}") for name in ("verdict", "found", "masks", "written")]
     sheet, rank = gr.State(0), gr.State(0)
 
     def sheet_of(name: str, which: str, number: int) -> list[Any]:
@@ -131,7 +131,7 @@ def add_browsing(gr: Any, page: Any, tabs: Any, store: Store, runs: Sequence[Bro
         count = len(shelf.named(name).ranked(which))
         told = [shown.verdict_html, shown.viewer_html, shown.table_html, shown.written_html]
         return [
-            *(gr.update(value=html or "", visible=bool(html)) for html in told),
+            *(html or "" for html in told),
             min(max(at, 0), max(count - 1, 0)),
             gr.update(interactive=at > 0),
             gr.update(interactive=at + 1 < count),

@@ -11,7 +11,7 @@ from thinkseg.serving.page.choices import Choices, Chosen
 from thinkseg.serving.page.desk import Desk, PageRequest
 from thinkseg.serving.page.scene import FoundScene
 from thinkseg.serving.page.showing import Shown
-from thinkseg.serving.page.web import with_request
+from thinkseg.serving.page.web import html_part, with_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,7 @@ class Panel:
     def build(cls, gr: Any, invitation: str, suffix: str = "") -> Panel:
         """The components, empty."""
         names = ["verdict", "found", "thinking", "objects", "downloads", "written"]
-        parts = [
-            gr.HTML(invitation if name == "verdict" else "", elem_id=f"{name}{suffix}", visible=name == "verdict")
-            for name in names
-        ]
+        parts = [html_part(gr, f"{name}{suffix}", invitation if name == "verdict" else "") for name in names]
         edits = gr.Textbox(visible="hidden", elem_id=f"edits{suffix}", label="edits")
         apply = gr.Button("Apply", visible="hidden", elem_id=f"apply{suffix}")
         return cls(parts, gr.State(None), edits, apply)
@@ -110,7 +107,7 @@ def updates(gr: Any, shown: Shown) -> list[Any]:
         shown.downloads_html,
         shown.written_html,
     ]
-    parts = [gr.skip() if html is None else gr.update(value=html, visible=bool(html)) for html in told]
+    parts = [gr.skip() if html is None else html for html in told]
     return [*parts, gr.skip() if shown.scene is None else shown.scene]
 
 

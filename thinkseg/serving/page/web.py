@@ -39,6 +39,14 @@ def fetch_nothing(component: Any) -> None:
     component.async_move_resource_to_block_cache = take_file
 
 
+def html_part(gr: Any, elem_id: str, html: str = "") -> Any:
+    """A part of the page that takes no place while it is empty, by the page's style.
+
+    Gradio's own `visible` mounts a part anew, in which a busy browser may lose what the part is to show.
+    """
+    return gr.HTML(html, elem_id=elem_id, elem_classes="part", min_height=0)
+
+
 def pickable_images(gr: Any, images: Sequence[tuple[str, str]], elem_id: str, *, columns: int) -> Any:
     """A gallery to pick from, whose images are not enlarged by themselves.
 
