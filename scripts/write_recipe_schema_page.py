@@ -17,9 +17,10 @@ from thinkseg.training.schemas import recipe_schema
 PAGE = """\
 # The schema of a recipe
 
-Every setting of a [recipe](recipes.md) with what may stand there, written by `scripts/write_recipe_schema_page.py` from the
-JSON schema by which editors complete and check a recipe. `thinkseg train --schema` prints that schema (draft 2020-12), and
-[an editor](recipes.md#in-an-editor) is told of it in one line. A setting that is in none of these tables is refused.
+Every setting of a [recipe](recipes.md) with what may stand there, written by `scripts/write_recipe_schema_page.py`
+from the JSON schema by which editors complete and check a recipe. `thinkseg train --schema` prints that schema (draft
+2020-12), and [an editor](recipes.md#in-an-editor) is told of it in one line. A setting that is in none of these tables
+is refused.
 
 ## Of a recipe
 
