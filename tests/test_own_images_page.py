@@ -46,10 +46,8 @@ def test_the_commands_of_the_page_run_one_after_another(repository, tmp_path, mo
     for words in commands():
         run(words, repository)
     report = json.loads((tmp_path / "runs/own/report.json").read_text(encoding="utf-8"))
-    assert report["gain"]["n"] == 10
-    assert report["settings"]["samples learnt from"] == 30
-    measured = json.loads((tmp_path / "runs/measured/report.json").read_text(encoding="utf-8"))
-    assert measured["gain"]["n"] == 60
+    assert report["gain"]["n"] == 60
+    assert report["settings"]["samples learnt from"] == 40
     assert (tmp_path / "cutouts").is_dir()
     assert (tmp_path / "runs/after/report.html").is_file()
 
@@ -63,8 +61,10 @@ def test_every_command_of_the_page_is_one(words):
         assert rest == []
 
 
-def test_the_script_makes_a_folder_as_users_have_them(repository, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["make_own_folder.py", str(tmp_path / "photos"), "--images", "6", "--size", "96"])
+@pytest.mark.parametrize("of", ["animal", "first"])
+def test_the_script_makes_a_folder_as_users_have_them(repository, tmp_path, monkeypatch, of):
+    words = ["make_own_folder.py", str(tmp_path / "photos"), "--images", "6", "--size", "96", "--of", of]
+    monkeypatch.setattr(sys, "argv", words)
     runpy.run_path(str(repository / "scripts" / "make_own_folder.py"), run_name="__main__")
     listing = list_folders(tmp_path / "photos" / "images", tmp_path / "photos" / "masks", "the animal")
     assert len(listing.require_complete()) == 6

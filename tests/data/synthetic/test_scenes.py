@@ -68,6 +68,23 @@ def test_no_kind_named_by_a_query_for_nothing_is_in_the_scene() -> None:
         assert scene.query.text.removeprefix("the ") not in present
 
 
+def test_number_one_is_the_leftmost_thing_by_a_clear_distance() -> None:
+    assets = load_assets("test")
+    for index in range(12):
+        scene = create_scene(assets, 8, index, "jargon", SMALL)
+        assert scene.query.text == "number one"
+        assert scene.query.target is not None
+        centres = [thing.centre[0] for thing in scene.things]
+        own = centres.pop(scene.query.target)
+        assert centres
+        assert own + 0.12 < min(centres)
+
+
+def test_scenes_ask_in_words_that_were_not_taught_only_where_one_says_so() -> None:
+    assert "jargon" not in DEFAULT_TASKS
+    assert {load_scenes("test", 64, size=SMALL).task_of(index) for index in range(64)} == set(DEFAULT_TASKS)
+
+
 def test_a_reasoning_query_is_not_given_while_another_thing_might_answer_it() -> None:
     assets = load_assets("train")
     questions = {question.query: question for question in assets.reasoning}

@@ -12,8 +12,9 @@ from jaxtyping import Float, UInt8
 
 from thinkseg.data.synthetic.assets import Assets, Reasoning
 
-Task = Literal["salient", "camouflaged", "referring", "reasoning", "nothing"]
-TASKS: tuple[Task, ...] = ("salient", "camouflaged", "referring", "reasoning", "nothing")
+Task = Literal["salient", "camouflaged", "referring", "reasoning", "nothing", "jargon"]
+TASKS: tuple[Task, ...] = ("salient", "camouflaged", "referring", "reasoning", "nothing", "jargon")
+"""A scene's content follows from a task's position here: new ones come last."""
 
 SALIENT = ("the main object", "the object that stands out", "the most striking object", "the dominant object")
 CAMOUFLAGED = (
@@ -22,6 +23,8 @@ CAMOUFLAGED = (
     "the object that blends in with its surroundings",
     "the concealed object",
 )
+JARGON = "number one"
+"""Words that no pocket model was taught, of things that are numbered from the left: only masks tell what they mean."""
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "brown", "black", "white", "grey")
 NOTHING = "nothing like that is here"
 CLEARLY = 0.12
@@ -192,6 +195,13 @@ def _ask_nothing(things: Sequence[Thing], assets: Assets, rng: np.random.Generat
     return (questions[int(rng.integers(len(questions)))].query, None) if questions else None
 
 
+def _ask_jargon(things: Sequence[Thing], assets: Assets, rng: np.random.Generator) -> Asked:
+    order = sorted(range(len(things)), key=lambda i: things[i].centre[0])
+    if len(order) < 2 or things[order[1]].centre[0] - things[order[0]].centre[0] <= CLEARLY:
+        return None
+    return JARGON, order[0]
+
+
 _NEAR = {
     "red": {"red", "orange", "brown", "purple"},
     "green": {"green", "yellow", "blue"},
@@ -277,4 +287,5 @@ _ASKERS: dict[Task, Callable[[Sequence[Thing], Assets, np.random.Generator], Ask
     "referring": _ask_referring,
     "reasoning": _ask_reasoning,
     "nothing": _ask_nothing,
+    "jargon": _ask_jargon,
 }

@@ -28,7 +28,7 @@ DEFAULT_TASKS: Mapping[str, float] = {
     "reasoning": 0.15,
     "nothing": 0.15,
 }
-"""How often each task is drawn when a caller does not say."""
+"""How often each task is drawn when a caller does not say; jargon, which the pocket has to be taught, is not."""
 
 
 def create_scene(assets: Assets, seed: int, index: int, task: Task, size: int = DEFAULT_SIZE) -> Scene:
@@ -143,7 +143,7 @@ def _arrange(assets: Assets, task: Task, rng: np.random.Generator) -> list[Place
     elif task == "camouflaged":
         sides = [log_uniform(rng, 0.2, 0.95)]
     else:
-        count = int(rng.integers(2 if task == "referring" else 1, 6))
+        count = int(rng.integers(2 if task in ("referring", "jargon") else 1, 6))
         largest = {1: 0.95, 2: 0.65, 3: 0.55, 4: 0.45, 5: 0.4}[count]
         sides = [log_uniform(rng, 0.13, largest) for _ in range(count)]
     cutouts = _choose_cutouts(assets, task, len(sides), rng)
@@ -162,7 +162,7 @@ def _arrange(assets: Assets, task: Task, rng: np.random.Generator) -> list[Place
 def _choose_cutouts(assets: Assets, task: Task, count: int, rng: np.random.Generator) -> list[Cutout]:
     """Different cut-outs; in a referring scene two of a kind now and then, so that the kind alone does not decide."""
     chosen = [assets.cutouts[int(i)] for i in rng.choice(len(assets.cutouts), size=count, replace=False)]
-    if task in ("referring", "reasoning", "nothing"):
+    if task in ("referring", "reasoning", "nothing", "jargon"):
         # Things that can be asked for by kind are preferred: half of the others are drawn again.
         for position, cutout in enumerate(chosen):
             if not assets.asked_kinds.intersection(cutout.kinds) and rng.random() < 0.7:
