@@ -30,6 +30,22 @@ def test_an_evaluation_has_the_masks_of_one_by_one(load_benchmark, capsys) -> No
     assert "one by one / thinkseg" in module.table(result)
 
 
+def test_a_tower_gives_the_same_whatever_the_order_of_an_images_numbers(load_benchmark, capsys) -> None:
+    module = load_benchmark("encoding")
+    module.main(["--small", "--json"])
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["tower"], row["images"]) for row in rows] == [
+        ("segmenter", 1),
+        ("segmenter", 2),
+        ("reasoner", 1),
+        ("reasoner", 2),
+    ]
+    for row in rows:
+        assert row["error"] < 1e-5
+        assert row["first/last"] == row["milliseconds"]["channels first"] / row["milliseconds"]["channels last"] > 0
+    assert "channels last" in module.table(rows)
+
+
 @pytest.mark.slow
 def test_a_step_of_both_ways_is_timed(request: pytest.FixtureRequest) -> None:
     script = request.config.rootpath / "benchmarks" / "train_step.py"

@@ -33,6 +33,7 @@ from thinkseg.models.engines.served_segmenter import load_served_segmenter
 from thinkseg.models.engines.service import is_address
 from thinkseg.models.folders import check_folder
 from thinkseg.models.grabcut import GrabCutSegmenter
+from thinkseg.models.layout import channels_last
 from thinkseg.stopwatch import timed
 from thinkseg.types import Answer, ObjectPrompt, Segmentation, Size
 
@@ -239,7 +240,7 @@ class PromptableSegmenter:
         inputs = [self.processor(images=image, return_tensors="pt") for image in images]
         self.encode_count += len(images)
         pixels = torch.cat([each["pixel_values"] for each in inputs]).to(self.device, dtype=self.model.dtype)
-        embeddings = self.model.get_image_embeddings(pixels)
+        embeddings = self.model.get_image_embeddings(channels_last(pixels))
         named = {"image_embeddings": embeddings}
         if isinstance(embeddings, tuple):  # SAM-HQ: the tower's early features besides its last ones
             named = dict(zip(("image_embeddings", "intermediate_embeddings"), embeddings, strict=True))

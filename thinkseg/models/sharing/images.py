@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from thinkseg.models.layout import channels_last
 from thinkseg.models.sharing.distinct import distinct
 
 
@@ -55,8 +56,8 @@ def _encode_squares(encode: Callable[..., Any], pixel_values: torch.Tensor, **op
     """Images of one size (images, channels, height, width); the output has a row for each of them."""
     first, position = distinct(pixel_values.unbind(), [None] * len(pixel_values))
     if len(first) == len(pixel_values):
-        return encode(pixel_values=pixel_values, **options)
-    output = encode(pixel_values=pixel_values[first], **options)
+        return encode(pixel_values=channels_last(pixel_values), **options)
+    output = encode(pixel_values=channels_last(pixel_values[first]), **options)
     output.pooler_output = output.pooler_output[position]
     return output
 
