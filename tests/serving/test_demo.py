@@ -1,4 +1,4 @@
-"""How the demo is started, and that it keeps to this machine. What it answers is in `page/`, and in `test_page.py`."""
+"""How the demo is started, and that it keeps to this machine. What it answers is in `page/`, and in `in_browser/`."""
 
 import socket
 import subprocess

@@ -33,8 +33,8 @@ def test_what_an_address_says_is_read_back_from_it(shared: SharedState) -> None:
     assert parse_qs(address)["example"] == ["cow"]
     assert shared.restored(f"?{address}") == [
         *(image, "what gives milk & why?"),
-        *("large", "discs", None),
-        *(True, "small", None, "seg-zero"),
+        *("large", "discs", ITS_OWN),
+        *(True, "small", ITS_OWN, "seg-zero"),
     ]
 
 
@@ -46,8 +46,9 @@ def test_an_upload_and_what_is_chosen_anyway_are_not_in_the_address(shared: Shar
     "address",
     ["", "?", "?model=other&segmenter=&format=nonsense", "?example=../../etc/passwd", "?tab=evaluation&sample=3"],
 )
-def test_what_an_address_does_not_say_or_cannot_say_stays_as_it_is(shared: SharedState, address: str) -> None:
-    assert shared.restored(address) == [None] * 9
+def test_what_an_address_does_not_say_or_cannot_say_is_as_at_the_beginning(shared: SharedState, address: str) -> None:
+    own = ["small", ITS_OWN, ITS_OWN]
+    assert shared.restored(address) == [None, "", *own, False, *own]
 
 
 def test_a_long_query_is_cut(shared: SharedState) -> None:

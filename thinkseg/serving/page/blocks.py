@@ -141,8 +141,11 @@ def _add_asking(gr: Any, page: Any, desk: Desk, content: Content) -> None:
         picked = gallery.select(take, outputs=[image, query], show_progress="hidden", **private)
         picked.then(**ask)
     page.unload(_stopper(gr, desk))
-    restored = page.load(
-        lambda search: [gr.skip() if told is None else told for told in shared.restored(search)],
+    # Only where the address says something: it would undo what a visitor was quick to choose. And it gives values, no
+    # updates: for one Gradio makes a component anew, without what was changed of that for the image.
+    restore = gr.Button("Restore", visible="hidden", elem_id="restore")
+    restored = restore.click(
+        shared.restored,
         inputs=[panel.edits],  # it carries what the address says
         outputs=[*asked, *first.parts, *told],
         js="() => [window.location.search]",
@@ -150,6 +153,7 @@ def _add_asking(gr: Any, page: Any, desk: Desk, content: Content) -> None:
         **private,
     )
     restored.then(None, js="() => window.thinkseg.askIfShared()")
+    page.load(None, js="() => window.thinkseg.restoreIfShared()")
 
 
 def _is_choice(desk: Desk) -> bool:

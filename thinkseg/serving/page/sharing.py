@@ -44,19 +44,24 @@ class SharedState:
     def restored(self, search: str) -> list[str | bool | None]:
         """Image, query, the three choices, whether there are two answers, the three of the second one.
 
-        None is for what the address does not say, or cannot: a visitor who was quicker than the page keeps it.
+        What the address does not say, or cannot, is as at the beginning.
         """
         told = dict(parse_qsl((search or "").removeprefix("?")))
         example = next((str(one.image) for one in self.examples if one.image.stem == told.get("example")), None)
-        query = told.get("q", "")[:_MOST_LETTERS] or None
-        both = True if f"model{SECOND}" in told else None
-        return [example, query, *self._chosen(told, ""), both, *self._chosen(told, SECOND)]
+        query = told.get("q", "")[:_MOST_LETTERS]
+        return [example, query, *self._chosen(told, ""), f"model{SECOND}" in told, *self._chosen(told, SECOND)]
 
-    def _chosen(self, told: Mapping[str, str], suffix: str) -> list[str | None]:
+    def _chosen(self, told: Mapping[str, str], suffix: str) -> list[str]:
         choices = self.desk.choices
-        known = {"model": choices.models, "segmenter": choices.segmenter_names, "format": choices.format_names}
-        given = {name: told.get(name + suffix) for name in known}
-        return [value if value in known[name] else None for name, value in given.items()]
+        known = {
+            "model": (choices.models, choices.first.model),
+            "segmenter": (choices.segmenter_names, ITS_OWN),
+            "format": (choices.format_names, ITS_OWN),
+        }
+        return [
+            told[name + suffix] if told.get(name + suffix) in names else default
+            for name, (names, default) in known.items()
+        ]
 
     def _example(self, source: str | None) -> str:
         """The name of the example that lies at a path; empty for an upload."""

@@ -219,9 +219,13 @@
       say(part, "The object will be taken away. Press Apply.");
     }
     if (wanted === "apply") {
-      const button = document.getElementById("apply" + suffix);
-      (button.tagName === "BUTTON" ? button : by(button, "button")).click();
+      pressHidden("apply" + suffix);
     }
+  }
+
+  function pressHidden(id) {
+    const button = document.getElementById(id);
+    (button.tagName === "BUTTON" ? button : by(button, "button")).click();
   }
 
   function setMode(part, mode) {
@@ -485,6 +489,10 @@
 
   window.thinkseg = {
     edits: (suffix) => JSON.stringify(stateOf(document.getElementById("found" + suffix)).edits),
+    restoreIfShared: () => {
+      const said = [...shared.keys()].some((name) => !name.startsWith("__"));
+      if (said && shared.get("tab") !== "evaluation") pressHidden("restore");
+    },
     askIfShared: () => {
       if (shared.has("q") && shared.has("example")) document.getElementById("ask").click();
     },
