@@ -85,11 +85,9 @@ def _add_asking(gr: Any, page: Any, desk: Desk, content: Content) -> None:
                 button = gr.Button("Think, point, segment", variant="primary", elem_id="ask", scale=4, min_width=240)
                 stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=70)
                 clear = gr.Button("Start over", elem_id="clear", scale=2, min_width=110)
-            with gr.Accordion("Models", open=False, elem_id="models"):
+            with gr.Accordion("Models", open=False, elem_id="models", visible=_is_choice(desk)):
                 first = Knobs.build(gr, desk.choices)
-                both = gr.Checkbox(
-                    label="A second answer beside it", value=False, elem_id="both", visible=_is_choice(desk)
-                )
+                both = gr.Checkbox(label="A second answer beside it", value=False, elem_id="both")
                 with gr.Column(visible=False, elem_id="second-models") as second_models:
                     second = Knobs.build(gr, desk.choices, SECOND)
         with gr.Column(scale=7, min_width=280, elem_classes="answer"):

@@ -359,9 +359,11 @@
   window.addEventListener("resize", () => all(document, ".stage").forEach(sizeNumbers));
 
   document.addEventListener("click", (event) => {
-    // On a phone the answer is below what is asked.
-    if (event.target.closest && event.target.closest("#ask") && window.innerWidth <= 640) {
-      document.getElementById("verdict").scrollIntoView({ block: "start", behavior: "smooth" });
+    // On a phone the answer is below what is asked, and the examples are below the answer.
+    const narrow = window.innerWidth <= 640;
+    const pressed = event.target.closest && event.target.closest("#ask, #examples .thumbnail-item");
+    if (pressed && (narrow || pressed.id !== "ask")) {
+      document.getElementById("verdict").scrollIntoView({ block: narrow ? "start" : "nearest", behavior: "smooth" });
     }
   });
 
