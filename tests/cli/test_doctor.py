@@ -65,6 +65,12 @@ def test_every_extra_of_the_project_that_has_packages_is_listed(repository):
     assert set(doctor.examine(marked)["extras"]) == with_packages > {"deepspeed", "qlora"}
 
 
+def test_every_extra_of_the_project_is_on_the_page_of_the_installation(repository):
+    declared = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    page = (repository / "docs/install.md").read_text()
+    assert [extra for extra, packages in declared.items() if packages and f"| `{extra}` |" not in page] == []
+
+
 def test_a_package_of_a_wrong_version_says_which_one_is_needed():
     (problem,) = doctor.examine([f"numpy<{metadata.version('numpy')}"])["problems"]
     assert f"numpy {metadata.version('numpy')} is installed, <{metadata.version('numpy')} is needed" in problem

@@ -36,8 +36,8 @@ def truths(own, tmp_path_factory):
     import pyarrow.parquet as pq
 
     out = tmp_path_factory.mktemp("rows") / "rows"
-    words = ["data", "prepare", str(own / "t.jsonl"), "--schema", "easyr1", "--model", "pocket", "--out", str(out)]
-    assert cli.main(words) == 0
+    asked = ["--schema", "easyr1", "--model", "pocket-small", "--out", str(out)]
+    assert cli.main(["data", "prepare", str(own / "t.jsonl"), *asked]) == 0
     return [json.loads(row["answer"]) for row in pq.read_table(out / "train-00000-of-00001.parquet").to_pylist()]
 
 

@@ -12,6 +12,7 @@ import pytest
 import thinkseg
 from thinkseg import cli
 from thinkseg.data.readers.tables import list_table
+from thinkseg.imaging import load_image
 
 pytestmark = [pytest.mark.verl, pytest.mark.filterwarnings("default")]
 
@@ -61,10 +62,10 @@ def told(own, said, settings, tmp_path_factory):
     from thinkseg.models.loading import pocket_folder
 
     out = tmp_path_factory.mktemp("rows") / "rows"
-    words = ["data", "prepare", str(own / "t.jsonl"), "--schema", "easyr1", "--model", "pocket", "--out", str(out)]
-    assert cli.main(words) == 0
+    asked = ["--schema", "easyr1", "--model", "pocket-small", "--out", str(out)]
+    assert cli.main(["data", "prepare", str(own / "t.jsonl"), *asked]) == 0
     function = str(Path(thinkseg.__file__).parent / "integrations/easyr1.py")
-    asked = [str(out / "train-00000-of-00001.parquet"), str(pocket_folder("reasoner")), said, settings, function]
+    asked = [str(out / "train-00000-of-00001.parquet"), str(pocket_folder("reasoner_small")), said, settings, function]
     path = os.pathsep.join([os.environ["EASYR1"], *filter(None, sys.path)])
     made = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(asked)],
@@ -72,24 +73,27 @@ def told(own, said, settings, tmp_path_factory):
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=1800,
     )
     assert made.returncode == 0, made.stderr[-2000:]
     return json.loads(made.stdout.splitlines()[-1])
 
 
 def test_its_data_set_gives_the_prompt_of_thinkseg_and_the_image_as_it_was_written(told, own):
+    from thinkseg.models.asking import Asker
     from thinkseg.models.checkpoint_config import resolve_config
     from thinkseg.models.loading import locate
     from thinkseg.models.published.wording import wording_for
     from thinkseg.models.reasoner import describe_reasoner
 
-    config = resolve_config("pocket")
-    reasoner, wording = describe_reasoner(locate("pocket", "reasoner"), config), wording_for("pocket", config)
-    prompts = [reasoner.prompt(wording.instruction(sample)) for sample in list_table(own / "t.jsonl")]
+    config = resolve_config("pocket-small")
+    reasoner = describe_reasoner(locate("pocket-small", "reasoner"), config)
+    ask = Asker(reasoner, wording_for("pocket-small", config))
+    requests = [ask(sample, load_image(sample.image))[0] for sample in list_table(own / "t.jsonl")]
+    prompts = [reasoner.prompt(request.instruction) for request in requests]
     tokenizer = reasoner.processor.tokenizer
     assert told["prompts"] == [tokenizer.decode(tokenizer(prompt)["input_ids"]) for prompt in prompts]
-    assert told["sizes"] == [[112, 112]] * 3
+    assert told["sizes"] == [list(request.image.size) for request in requests]
 
 
 def test_its_reward_manager_gives_what_score_gives(told, settings):
@@ -118,7 +122,11 @@ def test_the_script_that_starts_it_says_only_what_its_configuration_has(tmp_path
         ["sh", script], env={**os.environ, **where, "PYTHONPATH": path}, capture_output=True, text=True, check=True
     )
     merge = (
-        "import sys; from omegaconf import OmegaConf; from verl.trainer.config import PPOConfig\n"
+        "import sys, types; from omegaconf import OmegaConf\n"
+        # What samples with vLLM is imported beside its settings, and there is no vLLM here.
+        "rollout = 'verl.workers.rollout.vllm_rollout_spmd'; sys.modules[rollout] = types.ModuleType(rollout)\n"
+        "sys.modules[rollout].vLLMRollout = None\n"
+        "from verl.trainer.config import PPOConfig\n"
         "told = OmegaConf.from_dotlist(sys.argv[1:]); told.pop('config')\n"
         "made = OmegaConf.merge(OmegaConf.structured(PPOConfig()), told)\n"
         "print(made.worker.reward.reward_function_kwargs, made.data.min_pixels)"
@@ -129,7 +137,7 @@ def test_the_script_that_starts_it_says_only_what_its_configuration_has(tmp_path
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=1800,
     )
     assert merged.returncode == 0, merged.stderr[-2000:]
     assert merged.stdout.split("\n")[-2] == "{'recipe': 'seg-zero', 'segmenter': 'http://127.0.0.1:8000'} None"

@@ -29,7 +29,7 @@ ROOMS = ("answers", "data", "drawing", "geometry", "imaging", "integrations", "m
 def pocket():
     from thinkseg.models.loading import pocket_folder
 
-    return pocket_folder("reasoner")
+    return pocket_folder("reasoner_small")
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def processor(pocket):
 @pytest.fixture(scope="module")
 def rows(own, tmp_path_factory):
     out = tmp_path_factory.mktemp("rows") / "rows"
-    words = ["data", "prepare", str(own / "t.jsonl"), "--schema", "verl", "--model", "pocket", "--out", str(out)]
-    assert cli.main(words) == 0
+    asked = ["--schema", "verl", "--model", "pocket-small", "--out", str(out)]
+    assert cli.main(["data", "prepare", str(own / "t.jsonl"), *asked]) == 0
     return out
 
 
@@ -73,9 +73,9 @@ def test_its_data_set_gives_the_prompt_and_the_image_that_thinkseg_shows_the_mod
     from thinkseg.models.published.wording import wording_for
     from thinkseg.models.reasoner import chat_messages, describe_reasoner
 
-    config = resolve_config("pocket")
-    reasoner = describe_reasoner(locate("pocket", "reasoner"), config)
-    ask = Asker(reasoner, wording_for("pocket", config))
+    config = resolve_config("pocket-small")
+    reasoner = describe_reasoner(locate("pocket-small", "reasoner"), config)
+    ask = Asker(reasoner, wording_for("pocket-small", config))
     assert len(data_set) == 3
     for index, sample in enumerate(list_table(own / "t.jsonl")):
         messages = data_set[index]["raw_prompt"]
