@@ -288,12 +288,14 @@ def test_a_client_of_gradio_finds_the_named_functions_and_is_told_what_is_wrong(
         assert set(named) == {"/models", "/segment", "/refine"}
         path = tmp_path / "photo.png"
         path.write_bytes(png())
+        notes = tmp_path / "notes.txt"
+        notes.write_text("no image")
         record = client.predict(image=clients.handle_file(path), query="the ball", api_name="/segment")
         assert record["count"] == 1
         for image, query, model, sentence in (
             (clients.handle_file(path), " ", "", "the query is empty"),
             (clients.handle_file(path), "it", "another", "there is no model 'another' here: choose model"),
-            ({"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}, "it", "", "choose an image first"),
+            (clients.handle_file(notes), "it", "", "'notes.txt' is not an image of a kind that can be read"),
         ):
             with pytest.raises(Exception, match=sentence):
                 client.predict(image=image, query=query, model=model, api_name="/segment")

@@ -49,6 +49,7 @@ def build(desk: Desk, content: Content = Content()) -> Any:
                 with gr.Tab("Evaluation", id="evaluation"):
                     add_browsing(gr, page, tabs, desk.store, content.runs)
         add_endpoints(gr, desk)
+    fetch_nothing(page)
     return page
 
 
@@ -77,7 +78,6 @@ def _add_asking(gr: Any, page: Any, desk: Desk, content: Content) -> None:
             )
             # Gradio would open the file first, and with sentences of its own; the path is checked before this.
             image.preprocess = lambda payload: payload.path if payload else None
-            fetch_nothing(image)
             query = gr.Textbox(
                 label="What to look for", placeholder="the animal that gives milk", max_lines=3, elem_id="query"
             )

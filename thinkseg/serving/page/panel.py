@@ -84,13 +84,13 @@ class Panel:
     def refiner(self, gr: Any, desk: Desk) -> Callable[..., Iterator[list[Any]]]:
         """Answers what was drawn: called with it, the three of a choice, and the scene."""
 
-        def refine(request: Any, *given: Any) -> Iterator[list[Any]]:
+        def answer_edits(request: Any, *given: Any) -> Iterator[list[Any]]:  # Gradio's API knows another as "refine"
             edits, model, segmenter, format, scene = given
             # What is drawn on, whatever image is chosen beside it by now.
             source = scene.source if isinstance(scene, FoundScene) else None
             yield from _kept(gr, desk.refine(_asked(request, source, Chosen(model, segmenter, format)), scene, edits))
 
-        return with_request(gr, refine)
+        return with_request(gr, answer_edits)
 
 
 def _asked(request: Any, source: str | None, choice: Chosen, query: str = "", shared: str = "") -> PageRequest:

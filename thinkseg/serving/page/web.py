@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from thinkseg.errors import InputError, MissingExtraError
+from thinkseg.errors import MissingExtraError
 
 
 def require_gradio() -> Any:
@@ -27,16 +27,24 @@ def require_gradio() -> Any:
         raise MissingExtraError("gradio", "demo", "for the web page") from error
 
 
-def fetch_nothing(component: Any) -> None:
-    """Let a component take files only: Gradio would fetch an address that somebody names in place of an upload."""
-    take = component.async_move_resource_to_block_cache
+def fetch_nothing(page: Any) -> None:
+    """Let the components of a page take files only: Gradio would fetch an address that somebody names for an upload.
 
+    An address stays what it is, which is no file of the page, and is treated as no image.
+
+    Args:
+        page: a `gradio.Blocks` that has all of its components.
+    """
+    for component in page.blocks.values():
+        if hasattr(component, "async_move_resource_to_block_cache"):
+            component.async_move_resource_to_block_cache = _taking_files(component.async_move_resource_to_block_cache)
+
+
+def _taking_files(take: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
     async def take_file(path: Any) -> Any:
-        if "://" in str(path):
-            raise InputError("nothing is fetched from elsewhere: upload the image")
-        return await take(path)
+        return path if "://" in str(path) else await take(path)
 
-    component.async_move_resource_to_block_cache = take_file
+    return take_file
 
 
 def html_part(gr: Any, elem_id: str, html: str = "") -> Any:
