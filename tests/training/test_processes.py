@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from thinkseg.training.callbacks import read_log
 from thinkseg.training.checkpoints import finished_checkpoints, newest_checkpoint
 from thinkseg.training.config import recipe_from_settings
-from thinkseg.training.shared_prefix.trainer import DECISION
+from thinkseg.training.shared_prefix.deciding import DECISION
 from thinkseg.training.stages import train_recipe
 
 SCRIPT = Path(__file__).parent / "two_processes.py"
@@ -94,6 +94,14 @@ def test_reinforcement_in_two_processes_is_that_of_one(repository, tmp_path):
         assert json.loads((run / "checkpoint-2" / DECISION).read_text())["shared"]
     names = {path.name for path in (together / "checkpoint-2").iterdir()}
     assert {"model.safetensors", "config.json", "thinkseg.json", "rng_state_0.pth", "rng_state_1.pth"} <= names
+
+
+@pytest.mark.slow
+def test_so_it_is_where_passes_are_filled_by_tokens(repository, tmp_path):
+    """Three groups in six micro-batches a step; both processes share one of them, and no two have room in a pass."""
+    words = ["--steps", "3", "--trl.gradient_accumulation_steps", "6", "--tokens_per_pass", "250"]
+    alone, together = both([*RL, *words], 4, repository, tmp_path)
+    check_equal(alone, together, 3)
 
 
 @pytest.mark.slow

@@ -20,8 +20,9 @@ from thinkseg.training.checkpoints import write_manifest
 from thinkseg.training.config import load_recipe, replace_settings, write_recipe
 from thinkseg.training.runs import quiet_libraries
 from thinkseg.training.shared_prefix.batch import with_whole_groups
+from thinkseg.training.shared_prefix.deciding import DECISION, IN_LESS
 from thinkseg.training.shared_prefix.seam import moved_seam
-from thinkseg.training.shared_prefix.trainer import DECISION, IN_LESS, SharedPrefixMixin, sharing
+from thinkseg.training.shared_prefix.trainer import SharedPrefixMixin, sharing
 from thinkseg.training.stages import Making, train_recipe
 from thinkseg.types import Instruction
 
@@ -38,7 +39,7 @@ ORDER = (0, 1, 0, 0, 1, 0, 1, 1)
 """Groups as TRL's shuffle leaves them: the prompt of each row."""
 
 
-def create_trainer(parts, folder, setting="on", device="cpu", **settings):
+def create_trainer(parts, folder, setting="on", device="cpu", tokens=None, **settings):
     """A trainer of a model, with prefixes shared."""
     model, processor = parts
     with quiet_libraries():
@@ -49,11 +50,9 @@ def create_trainer(parts, folder, setting="on", device="cpu", **settings):
             dataloader_pin_memory=False,
             gradient_checkpointing=bool(settings.pop("gradient_checkpointing", False)),
             report_to="none",
-            per_device_train_batch_size=8,
-            num_generations=4,
-            **settings,
+            **{"per_device_train_batch_size": 8, "num_generations": 4, **settings},
         )
-        return sharing(GRPOTrainer, setting)(
+        return sharing(GRPOTrainer, setting, tokens)(
             model=model,
             processing_class=processor,
             reward_funcs=[lambda completions, **_: [0.0] * len(completions)],
@@ -410,6 +409,9 @@ class WholeGroups(SharedPrefixMixin, GRPOTrainer):
     _get_per_token_logps_and_entropies = GRPOTrainer._get_per_token_logps_and_entropies
 
 
+UNEQUAL = {"suppress_tokens": [token for token in range(40, 263) if token != 258]}
+"""Completions of few different tokens, of which 258 ends one."""
+
 RUNS = {
     "a step in two parts with a reference": (
         {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "beta": 0.1},
@@ -433,6 +435,42 @@ RUNS = {
         None,
     ),
     "less memory": ({"gradient_checkpointing": True}, {}, None),
+    "micro-batches of a row, filled by tokens": (
+        {
+            "per_device_train_batch_size": 1,
+            "gradient_accumulation_steps": 12,
+            "generation_batch_size": 12,
+            "loss_type": "bnpo",
+            "beta": 0.1,
+            "generation_kwargs": UNEQUAL,
+        },
+        {"tokens_per_pass": 110},
+        WholeGroups,
+    ),
+    "two steps of rollouts that are used twice, filled by tokens": (
+        {
+            "per_device_train_batch_size": 2,
+            "gradient_accumulation_steps": 4,
+            "steps_per_generation": 8,
+            "num_iterations": 2,
+            "loss_type": "dapo",
+            "generation_kwargs": UNEQUAL,
+        },
+        {"save_every": 4, "tokens_per_pass": 100},
+        WholeGroups,
+    ),
+    "adapters and less memory, filled by tokens": (
+        {
+            "per_device_train_batch_size": 4,
+            "gradient_accumulation_steps": 3,
+            "gradient_checkpointing": True,
+            "beta": 0.1,
+            "learning_rate": 1e-2,
+            "generation_kwargs": UNEQUAL,
+        },
+        {"model.lora": {"r": 4, "dropout": 0.0}, "tokens_per_pass": 10_000},
+        WholeGroups,
+    ),
 }
 
 
@@ -450,7 +488,8 @@ def test_losses_and_weights_after_three_steps_are_those_of_trl(run, rl_recipe, s
     model = {"path": rl_recipe().model.path}
     if "model.lora" in changes:
         model["lora"] = changes["model.lora"]
-    more = {name: value for name, value in changes.items() if name != "model.lora"}
+    budget = changes.get("tokens_per_pass")
+    more = {name: value for name, value in changes.items() if name not in ("model.lora", "tokens_per_pass")}
     finals, logs = [], []
     for setting in ("off", "on"):
         recipe = rl_recipe(
@@ -459,6 +498,7 @@ def test_losses_and_weights_after_three_steps_are_those_of_trl(run, rl_recipe, s
             rewards=letters,
             steps=more.get("save_every", 3),
             shared_prefix=setting,
+            tokens_per_pass=None if setting == "off" else budget,
             model=model,
             **more,
         )

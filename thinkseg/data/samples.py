@@ -25,6 +25,10 @@ class LazySamples(_Samples):
         """What an error calls a sample, for 0 ≤ index < len(self). Opens no file."""
         return f"sample {index}"
 
+    def within(self, index: int) -> tuple[Sequence[Sample], int] | None:
+        """Other samples of which a sample is one, and its place there; None where it is of these alone."""
+        return None
+
     @overload
     def __getitem__(self, index: int) -> Sample: ...
     @overload
@@ -47,6 +51,10 @@ class SomeSamples(LazySamples):
     def name_of(self, index: int) -> str:
         """What an error calls a sample."""
         return self._samples.name_of(self._places[index])
+
+    def within(self, index: int) -> tuple[Sequence[Sample], int]:
+        """The samples of which these are a part."""
+        return self._samples, self._places[index]
 
     def read(self, index: int) -> Sample:
         """Read a sample."""

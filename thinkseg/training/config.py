@@ -112,8 +112,12 @@ class Fragment(RecipeSettings):
     """Of answers without thinking, such as those made from masks, in sft: `unlearnt` leaves it out of what is learnt,
     `own` takes what the model itself thinks where that leads to the right place."""
     shared_prefix: Annotated[Literal["auto", "on", "off"], AS_SWITCH] = "auto"
-    """Whether rl computes a prompt once for all of its completions: `auto` where the model's log-probabilities stay the
-    same, `on` refuses a model where they do not, `off` computes it for each."""
+    """Whether rl computes a prompt once for all of its completions, and sft an image once for all rows of a micro-batch
+    about it: `auto` where the model's log-probabilities stay the same, `on` refuses a model where they do not, `off`
+    computes it for each."""
+    tokens_per_pass: Count | None = None
+    """Tokens, prompts counted once, that go through the model together in rl: as many whole groups of a step's
+    micro-batches as have room; null for a micro-batch at a time. Changes the memory and the speed, not the numbers."""
     steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
     """Optimiser steps in all; null to count epochs instead."""
     epochs: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
@@ -181,6 +185,11 @@ class Recipe(Fragment):
             raise RecipeError("a recipe for rl needs 'rewards' with at least one weight that is not 0, found none")
         if self.generation.enforce_format:
             self._refuse_unenforceable()
+        if self.tokens_per_pass is not None and (self.stage != "rl" or self.shared_prefix == "off"):
+            raise RecipeError(
+                "'tokens_per_pass' packs the groups of rl, with prompts shared: leave it out for sft, and where "
+                "'shared_prefix' is off"
+            )
 
     def _refuse_unenforceable(self) -> None:
         if self.stage != "rl" or not self.trl.get("use_vllm"):

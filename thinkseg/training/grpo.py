@@ -22,7 +22,8 @@ from thinkseg.models.segmenter import load_segmenter
 from thinkseg.rewards.rubric import Rubric
 from thinkseg.training import runs
 from thinkseg.training.config import Recipe
-from thinkseg.training.rows import RowBuilder, Rows, Schedule
+from thinkseg.training.ordering import create_schedule
+from thinkseg.training.rows import RowBuilder, Rows
 from thinkseg.training.stage import CreateTrainer, Plan, PreparedRun, Stage
 from thinkseg.training.trl_settings import FindSpec, never_sampled, refuse_missing_vllm
 from thinkseg.training.truths import refuse_missing_truth, tell_unused_masks
@@ -43,7 +44,7 @@ def arguments(recipe: Recipe, find: FindSpec = importlib.util.find_spec) -> Any:
         find: finds an installed package by its name.
 
     Raises:
-        RecipeError: TRL refuses it, or it samples with vLLM where that cannot work.
+        RecipeError: TRL refuses it, or settings of it do not go together.
     """
     refuse_missing_vllm(recipe.trl, find)
     args = runs.trl_arguments(
@@ -54,6 +55,11 @@ def arguments(recipe: Recipe, find: FindSpec = importlib.util.find_spec) -> Any:
         shuffle_dataset=False,
     )
     refuse_impossible_vllm(args)
+    if recipe.tokens_per_pass is not None and args.deepspeed_plugin is not None:
+        raise RecipeError(
+            "'tokens_per_pass' does not go with DeepSpeed, which counts backward passes itself: leave it out, or "
+            "launch with recipes/accelerate/fsdp2.yaml"
+        )
     return args
 
 
@@ -98,10 +104,10 @@ def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
     args.max_completion_length = reasoner.max_new_tokens
     never = never_sampled(args.use_vllm, sorted(reasoner.vision_token_ids))
     args.generation_kwargs = {**never, **(args.generation_kwargs or {})}
-    schedule = Schedule(len(run.samples), recipe.seed, recipe.data.shuffle)
+    schedule = create_schedule(recipe, run.samples)
     builder = RowBuilder(run.samples, schedule, run.policy.answer_format, reasoner, wording=run.policy.wording)
     with vllm_explained(args.vllm_mode):
-        trainer = sharing(create, recipe.shared_prefix)(
+        trainer = sharing(create, recipe.shared_prefix, recipe.tokens_per_pass)(
             model=reasoner.model,
             processing_class=reasoner.processor,
             reward_funcs=_rubric(run).reward_functions(),

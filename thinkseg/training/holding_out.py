@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from thinkseg.data.listing import Listing
 from thinkseg.data.samples import LazySamples
 from thinkseg.errors import DataError, RecipeError
-from thinkseg.imaging import content_key
 from thinkseg.training.config import Recipe
-from thinkseg.training.rows import read_named
+from thinkseg.training.ordering import places_by_image
 from thinkseg.training.sections import Data, Validation
 from thinkseg.types import Sample
 
@@ -61,6 +57,10 @@ class SamplesAt(LazySamples):
         """What an error calls a sample."""
         place = self._places[index]
         return self._samples.name_of(place) if isinstance(self._samples, LazySamples) else f"sample {place}"
+
+    def within(self, index: int) -> tuple[Sequence[Sample], int]:
+        """The samples of which a sample is one, and its place there."""
+        return self._samples, self._places[index]
 
     def read(self, index: int) -> Sample:
         """Read a sample."""
@@ -146,24 +146,13 @@ def split_off(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[
     Raises:
         DataError: there are not two different images.
     """
-    by_image: dict[object, list[int]] = {}
-    for place in range(len(samples)):
-        by_image.setdefault(_image_of(samples, place), []).append(place)
-    if len(by_image) < 2:
+    images = places_by_image(samples)
+    if len(images) < 2:
         raise DataError(
             f"the recipe validates on images that it does not train on, and there is only one image in {len(samples)} "
             "samples: give 'validation.data', or leave 'validation' out"
         )
-    images = list(by_image.values())
     count = min(max(1, round(share * len(images))), len(images) - 1)
     drawn = set(np.random.default_rng(seed).permutation(len(images))[:count].tolist())
     held_out = sorted(place for number in drawn for place in images[number])
     return sorted(set(range(len(samples))).difference(held_out)), held_out
-
-
-def _image_of(samples: Sequence[Sample], place: int) -> object:
-    """Equal for samples about one image: its file, or its content where it is in memory."""
-    if isinstance(samples, Listing) and not samples.embedded:
-        return str(samples.entry(place).image)
-    image = read_named(samples, place).image
-    return content_key(image) if isinstance(image, Image.Image) else str(Path(image))

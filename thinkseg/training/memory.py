@@ -194,14 +194,17 @@ def estimate(recipe: Recipe, args: Any, prompt: Prompt | None = None) -> Estimat
     except NotImplementedError:
         return None
     asked = prompt or Prompt()
-    rl, group = recipe.stage == "rl", args.per_device_train_batch_size
+    rl = recipe.stage == "rl"
+    prompt_tokens = asked.tokens or math.ceil(asked.pixels / side**2) + asked.text
+    answer = recipe.generation.max_new_tokens or _told_length(recipe) or 512
+    group = _at_once(recipe, args, prompt_tokens, answer)
     on_cpu = args.device.type == "cpu"
     load = Load(
         completions=group,
-        prompt=asked.tokens or math.ceil(asked.pixels / side**2) + asked.text,
-        answer=recipe.generation.max_new_tokens or _told_length(recipe) or 512,
+        prompt=prompt_tokens,
+        answer=answer,
         prompts=_prompts_in(group, args.num_generations) if rl and recipe.shared_prefix != "off" else None,
-        sampled=group * args.gradient_accumulation_steps if rl and not args.use_vllm else 0,
+        sampled=args.per_device_train_batch_size * args.gradient_accumulation_steps if rl and not args.use_vllm else 0,
         number=HALF if (args.bf16 or args.fp16 or recipe.model.dtype in ("bfloat16", "float16")) else WHOLE,
         checkpointed=bool(args.gradient_checkpointing),
         has_reference=rl and bool(args.beta),
@@ -236,6 +239,15 @@ def spread_of(args: Any, environment: Mapping[str, str] = os.environ) -> Spread 
     if plugin.zero_stage not in (2, 3) or any(device not in (None, "none") for device in elsewhere):
         raise NotImplementedError
     return Spread(args.world_size, weights=plugin.zero_stage == 3, master=True)
+
+
+def _at_once(recipe: Recipe, args: Any, prompt: int, answer: int) -> int:
+    """Completions that go forward and backward together: a micro-batch, or all groups that a pass has room for."""
+    batch: int = args.per_device_train_batch_size
+    if recipe.tokens_per_pass is None:
+        return batch
+    groups = recipe.tokens_per_pass // (prompt + args.num_generations * answer)
+    return max(batch, min(groups * args.num_generations, batch * args.gradient_accumulation_steps))
 
 
 def _prompts_in(batch: int, group: int) -> int:

@@ -30,8 +30,9 @@ METHODS: Mapping[str, str] = {
     "_calculate_rewards": "rubric",
     "_get_per_token_logps_and_entropies": "log-probabilities",
     "compute_loss": "loss",
+    "_go_back": "backward",
 }
-"""Methods of TRL's trainers, and what their time is called. The forward pass of imitation is part of its loss."""
+"""Methods of trainers, and what their time is called. The forward pass of imitation is part of its loss."""
 
 REST = "the rest"
 

@@ -69,6 +69,8 @@ class Schedule:
     seed: int = 0
     shuffle: bool = True
     """Whether an epoch is in random order; False keeps the order of the samples."""
+    together: Sequence[Sequence[int]] | None = None
+    """Samples that stay next to one another, in this order; None for each on its own."""
     _orders: dict[int, Int64[np.ndarray, "samples"]] = field(default_factory=dict, compare=False, repr=False)
 
     def __getitem__(self, row: int) -> int:
@@ -77,8 +79,14 @@ class Schedule:
             return position
         if epoch not in self._orders:
             self._orders.clear()
-            self._orders[epoch] = np.random.default_rng((self.seed, epoch)).permutation(self.samples)
+            self._orders[epoch] = self._drawn(np.random.default_rng((self.seed, epoch)))
         return int(self._orders[epoch][position])
+
+    def _drawn(self, numbers: np.random.Generator) -> Int64[np.ndarray, "samples"]:
+        """An order of the samples."""
+        if self.together is None:
+            return numbers.permutation(self.samples)
+        return np.concatenate([self.together[place] for place in numbers.permutation(len(self.together))])
 
 
 class Rows(Dataset):

@@ -128,8 +128,9 @@ class Data(RecipeSettings):
     """Scenes: how often each task comes, as weights; null for the usual mixture."""
     count: Annotated[int, Field(ge=1, le=MOST_ROWS)] | None = None
     """How many samples make an epoch: scenes to compose, or the first so many of what is read; null for all."""
-    shuffle: bool = True
-    """Whether each epoch has an order of its own, drawn from the recipe's seed; false keeps the source's order."""
+    shuffle: bool | Literal["images"] = True
+    """Whether each epoch has an order of its own, drawn from the recipe's seed; ``images`` draws one of the images and
+    keeps the samples of each next to one another, false keeps the source's order."""
     seed: Seed = 0
     """Scenes: other seeds give other scenes."""
     size: Side | None = None

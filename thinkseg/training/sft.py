@@ -16,8 +16,9 @@ import torch
 from thinkseg.models.chat import render_chat
 from thinkseg.training import runs
 from thinkseg.training.config import Recipe
+from thinkseg.training.ordering import create_schedule
 from thinkseg.training.policy import add_stop
-from thinkseg.training.rows import RowBuilder, Rows, Schedule, TrainingRow
+from thinkseg.training.rows import RowBuilder, Rows, TrainingRow
 from thinkseg.training.stage import CreateTrainer, Plan, PreparedRun, Stage
 from thinkseg.training.thinking import own_thoughts
 
@@ -39,10 +40,12 @@ def plan_run(recipe: Recipe, args: Any, samples: int) -> Plan:
 
 def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
     """TRL's trainer, for which one more token ends a completion: that of the end of the turn."""
+    from thinkseg.training.shared_prefix.imitation import sharing_images
+
     recipe, policy = run.recipe, run.policy
     collator = ImitationCollator(policy.reasoner.processor)
     add_stop(policy.reasoner.model, collator.end_of_turn)
-    schedule = Schedule(len(run.samples), recipe.seed, recipe.data.shuffle)
+    schedule = create_schedule(recipe, run.samples)
     builder = RowBuilder(
         run.samples,
         schedule,
@@ -52,7 +55,7 @@ def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
         wording=policy.wording,
         thoughts=_thoughts(run, schedule) if recipe.thinking == "own" else None,
     )
-    trainer = create(
+    trainer = sharing_images(create, recipe.shared_prefix)(
         model=policy.reasoner.model,
         processing_class=policy.reasoner.processor,
         args=run.args,

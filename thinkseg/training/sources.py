@@ -118,16 +118,16 @@ class JoinedSamples(LazySamples):
 
     def name_of(self, index: int) -> str:
         """What an error calls a sample."""
-        samples, place = self._place(index)
+        samples, place = self.within(index)
         return samples.name_of(place) if isinstance(samples, LazySamples) else f"sample {index}"
 
     def read(self, index: int) -> Sample:
         """Read a sample of the data set that it is in."""
-        samples, place = self._place(index)
+        samples, place = self.within(index)
         sample: Sample = samples[place]
         return sample
 
-    def _place(self, index: int) -> tuple[Sequence[Any], int]:
+    def within(self, index: int) -> tuple[Sequence[Any], int]:
         """The data set that a sample is in, and its place in there."""
         number = bisect_right(self._ends, index)
         return self._data_sets[number], index - (self._ends[number - 1] if number else 0)

@@ -17,7 +17,7 @@ Everything here is arithmetic on places; `thinkseg.models.sharing.attention` say
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -68,6 +68,11 @@ class PackedLayout:
         """The same on a device."""
         moved = (getattr(self, name).to(device) for name in self.__dataclass_fields__ if name != "blocks")
         return PackedLayout(self.blocks, *moved)
+
+    def scoring(self, wanted: Bool[torch.Tensor, "B T"]) -> PackedLayout:
+        """The same, in which only such tokens of the batch are predicted."""
+        kept = wanted.reshape(-1)[self.predicted]
+        return replace(self, scored=self.scored[kept], predicted=self.predicted[kept], results=self.results[kept])
 
     def positions(self, of_prompts: Int[torch.Tensor, "axes n P"]) -> Int[torch.Tensor, "axes R N"]:
         """Positions of packed tokens, from those of each block's prompt on each axis."""

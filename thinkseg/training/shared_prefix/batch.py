@@ -29,6 +29,13 @@ class Batch:
         """B and C."""
         return len(self.ids), self.completion
 
+    @classmethod
+    def joining(cls, batches: Sequence[Batch]) -> Batch:
+        """The rows of several batches of one shape, one batch after the other."""
+        fields = {name: _joined([batch.rows[name] for batch in batches]) for name in batches[0].rows}
+        ids, mask = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("ids", "mask"))
+        return cls(ids, mask, batches[0].completion, fields)
+
     def taken(self, rows: Sequence[int]) -> Batch:
         """Some of its rows."""
         at = list(rows)

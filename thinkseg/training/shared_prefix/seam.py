@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 
-SEAM: Mapping[str, tuple[str, ...]] = {
+Seam = Mapping[str, tuple[str, ...]]
+"""Methods of a trainer, with the arguments that they have to have."""
+
+SEAM: Seam = {
     "_get_per_token_logps_and_entropies": (
         "self",
         "model",
@@ -28,22 +31,27 @@ SEAM: Mapping[str, tuple[str, ...]] = {
     ),
     "_prepare_inputs": ("self", "generation_batch"),
     "_generate_and_score_completions": ("self", "inputs"),
+    "training_step": ("self", "model", "inputs", "num_items_in_batch"),
 }
 """Methods of TRL's `GRPOTrainer` that are overridden here, with the arguments that they have to have."""
+
+SEAM_OF_IMITATION: Seam = {"compute_loss": ("self", "model", "inputs", "return_outputs", "num_items_in_batch")}
+"""The same of TRL's `SFTTrainer`."""
 
 HELPERS = ("split_pixel_values_by_grid", "unsplit_pixel_values_by_grid", "split_tensor_dict", "add_fused_lm_head")
 """Functions of `trl.trainer.utils` that this goes by."""
 
 
-def moved_seam(trainer: type) -> str | None:
+def moved_seam(trainer: type, seam: Seam = SEAM) -> str | None:
     """What of the parts of TRL that this goes by is not as it was; None if nothing.
 
     Args:
-        trainer: TRL's `GRPOTrainer`, or a class derived from it.
+        trainer: one of TRL's, or a class derived from it.
+        seam: what it is to have.
     """
     import trl.trainer.utils
 
-    for name, arguments in SEAM.items():
+    for name, arguments in seam.items():
         method = getattr(trainer, name, None)
         if method is None:
             return f"there is no '{name}'"
