@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from thinkseg.errors import RecipeError
 from thinkseg.models.sharing.pixels import images_processed_once
@@ -65,12 +66,12 @@ class SharedPrefixMixin(Deciding, _Trainer):
         return loss
 
     def _go_back(self, model: Any, done: Pass) -> None:
-        """Gradients of a pass; those of a step's last one are added up over processes, as it was not told before."""
-        if self.accelerator.sync_gradients:
-            with self.accelerator.trigger_sync_in_backward(model):
-                done.go_back()
-        else:
-            done.go_back()
+        """Gradients of a pass. Those of a step's last one are added up over processes, as its forward pass may not say:
+        it was made for a micro-batch after which others come.
+        """
+        if self.accelerator.sync_gradients and isinstance(model, DistributedDataParallel):
+            model.reducer.prepare_for_backward(list(done.scores))
+        done.go_back()
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         """Let the parts of a set of rollouts hold whole groups, which TRL's shuffle has torn apart."""
