@@ -51,14 +51,14 @@ def test_a_pass_is_as_long_as_its_packed_row_and_has_whole_groups_where_they_fit
 
 def test_losses_of_parts_go_back_through_one_pass():
     weights = torch.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
-    scores = (weights[:, None] * torch.ones(4, 2), weights[:, None] ** 2)
+    scores = (weights[:, None] * torch.ones(4, 2), weights[:, None] ** 2 * torch.ones(4, 2))
     whole = Pass.of(range(3, 5), 2, scores)
     for part, factor in ((3, 1.0), (4, 10.0)):
         logps, entropies = whole.of_part(part)
         (factor * logps.sum() - entropies.sum()).backward()
         assert weights.grad is None
     whole.go_back()
-    assert weights.grad.tolist() == [2 - 2, 2 - 4, 20 - 6, 20 - 8]
+    assert weights.grad.tolist() == [2 - 4, 2 - 8, 20 - 12, 20 - 16]
 
 
 @pytest.mark.parametrize(("tokens", "passes"), [(10_000, 1), (40, 2), (1, 8)])
