@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format check test test-lowest test-ray test-vllm test-verl smoke docs quickstart gpu wheels clean
+.PHONY: help setup format check test test-lowest test-ray test-vllm test-verl test-label-studio test-fiftyone smoke docs quickstart gpu wheels clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -75,6 +75,24 @@ test-verl:  ## what veRL 0.9.1 and EasyR1 call, called by them
 	.venv-verl/bin/python -m pip install --no-deps --editable . --editable ./pocket
 	.venv-verl/bin/pytest -m verl tests/integrations
 
+# Label Studio brings Django and more, in versions of its own: 900 MB beside .venv, from which it is driven.
+test-label-studio: setup .venv-label-studio/.setup-done  ## Label Studio itself, headless, asks the service
+	LABEL_STUDIO=.venv-label-studio/bin/label-studio $(BIN)/pytest -m label_studio tests/serving/http/label_studio
+
+.venv-label-studio/.setup-done:
+	$(PYTHON) -m venv --clear .venv-label-studio
+	.venv-label-studio/bin/python -m pip install 'label-studio==1.23.2'
+	@touch $@
+
+# FiftyOne brings much, too. FIFTYONE_DATABASE_URI=mongodb://HOST:PORT lets a data set be tried as well, in a database that runs.
+test-fiftyone: .venv-fiftyone/.setup-done  ## FiftyOne and supervision, with what ThinkSeg gives them
+	.venv-fiftyone/bin/pytest -W default -m 'fiftyone or not fiftyone' tests/integrations/test_with_fiftyone.py tests/results/test_result.py
+
+.venv-fiftyone/.setup-done: pyproject.toml constraints.txt pocket/pyproject.toml
+	test -x .venv-fiftyone/bin/pip || $(PYTHON) -m venv .venv-fiftyone
+	.venv-fiftyone/bin/python -m pip install --constraint constraints.txt --editable '.[dev,fiftyone,supervision]' --editable ./pocket
+	@touch $@
+
 smoke: setup  ## the main job in small: does it run at all
 	$(BIN)/thinkseg doctor
 	HF_HUB_OFFLINE=1 $(BIN)/thinkseg quickstart --steps 2 --scenes 32 --overwrite --out runs/smoke
@@ -103,4 +121,4 @@ gpu:  ## measure on a GPU, with the Python that has PyTorch for it, within nine 
 	$(PYTHON) -m benchmarks.gpu
 
 clean:  ## remove the environment and the site, not the runs
-	rm -rf .venv .venv-lowest .venv-ray .venv-vllm .venv-verl site docs/command_line.md
+	rm -rf .venv .venv-lowest .venv-ray .venv-vllm .venv-verl .venv-label-studio .venv-fiftyone site docs/command_line.md

@@ -1,0 +1,140 @@
+"""ThinkSeg as a model of FiftyOne: ``dataset.apply_model(load_model(query="the red car"), label_field="found")``.
+
+The folder `zoo` beside this file, with a manifest, makes it a model of FiftyOne's zoo. Importing this needs FiftyOne,
+which the extra ``fiftyone`` brings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from thinkseg.errors import InputError
+from thinkseg.geometry import box_from_mask
+from thinkseg.integrations.segmenting import Segments, required, results_of, segmenting
+from thinkseg.results.result import FoundObject, Result
+
+_PURPOSE = "for a model of FiftyOne"
+fom: Any = required("fiftyone.core.models", "fiftyone", "fiftyone", _PURPOSE)
+fol: Any = required("fiftyone.core.labels", "fiftyone", "fiftyone", _PURPOSE)
+
+QUERY_FIELD = "query_field"
+"""By which `apply_model` names the field of a sample that says what to look for."""
+
+
+class ThinkSegModel(fom.SamplesMixin, fom.Model):
+    """Finds in images what is asked in words.
+
+    Args:
+        model: something that segments.
+        query: what to look for in every image; a sample's field, where ``apply_model(..., query_field=NAME)`` names
+            one, comes before it.
+    """
+
+    def __init__(self, model: Segments, query: str = "") -> None:
+        super().__init__()
+        self._model = model
+        self._query = query
+
+    @property
+    def media_type(self) -> str:
+        """Images."""
+        return "image"
+
+    @property
+    def ragged_batches(self) -> bool:
+        """Images of different sizes may be predicted together."""
+        return False
+
+    @property
+    def transforms(self) -> None:
+        """None: images come as they are."""
+        return
+
+    @property
+    def preprocess(self) -> bool:
+        """False: there is nothing to do before."""
+        return False
+
+    @preprocess.setter
+    def preprocess(self, value: bool) -> None:
+        """Changes nothing."""
+
+    def predict(self, arg: Any, sample: Any = None) -> Any:
+        """The objects in one image.
+
+        Args:
+            arg: uint8 (height, width, 3), RGB.
+            sample: FiftyOne's, for a query of its own.
+
+        Raises:
+            InputError: nobody says what to look for.
+        """
+        return self.predict_all([arg], [sample])[0]
+
+    def predict_all(self, args: Sequence[Any], samples: Sequence[Any] | None = None) -> list[Any]:
+        """The objects in many images, a `fiftyone.Detections` an image.
+
+        Each object has the query as its label, the box around its mask, the mask within it, the segmenter's score and
+        the thinking as ``thinking``. An image without objects says why: ``nothing_there``, or ``failure``.
+
+        Args:
+            args: uint8 (height, width, 3), RGB.
+            samples: FiftyOne's, for queries of their own.
+
+        Raises:
+            InputError: nobody says what to look for.
+        """
+        queries = [self._query_of(sample) for sample in (samples or [None] * len(args))]
+        return [_detections(result) for result in results_of(self._model, list(args), queries)]
+
+    def _query_of(self, sample: Any) -> str:
+        name = (self.needs_fields or {}).get(QUERY_FIELD)
+        own = sample[name] if name is not None and sample is not None else None
+        query = own or self._query
+        if not isinstance(query, str) or not query.strip():
+            raise InputError(
+                "expected a query: load_model(query=TEXT), or apply_model(..., query_field=NAME) with a field that has "
+                f"one, found {query!r}"
+            )
+        return query
+
+
+def load_model(model: str | Path | Segments = "pocket", query: str = "", **settings: Any) -> ThinkSegModel:
+    """A model for `apply_model`.
+
+    Args:
+        model: a pipeline or a client, the address of a service, or what `thinkseg.load` takes.
+        query: what to look for in every image whose sample does not say it.
+        settings: for `thinkseg.load`, or for `thinkseg.Client`.
+
+    Raises:
+        InputError: the model or a setting is none.
+    """
+    return ThinkSegModel(segmenting(model, **settings), query)
+
+
+def _detections(result: Result) -> Any:
+    failure = None if result.failure is None else result.failure.value
+    return fol.Detections(
+        detections=[_detection(found, result) for found in result.objects],
+        thinking=result.thinking,
+        nothing_there=result.nothing_there,
+        failure=failure,
+    )
+
+
+def _detection(found: FoundObject, result: Result) -> Any:
+    """Of a mask that is not empty the box that holds all of it, as FiftyOne spreads a mask over its box."""
+    around = box_from_mask(found.mask)
+    left, top, right, bottom = found.corners if around is None else around.xyxy
+    width, height = result.size.wh
+    own = None if around is None else found.mask[int(top) : int(bottom), int(left) : int(right)]
+    return fol.Detection(
+        label=result.query,
+        bounding_box=[left / width, top / height, (right - left) / width, (bottom - top) / height],
+        mask=own,
+        confidence=found.score,
+        thinking=result.thinking,
+    )
