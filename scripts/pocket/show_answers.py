@@ -4,7 +4,7 @@
     python scripts/pocket/show_answers.py docs/images/result.jpg --model runs/quickstart/checkpoint --scenes 3 17 29 51
 
 The first draws many, each with its number and IoU, to choose from; the second those that were chosen, without. The
-scenes are those that `thinkseg quickstart` measures on.
+scenes are those of `thinkseg evaluate scenes`.
 """
 
 import argparse

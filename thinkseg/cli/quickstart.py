@@ -1,6 +1,6 @@
 """``thinkseg quickstart``: the main job, on the pocket's scenes or, with ``--data``, on images of the user's own.
 
-On scenes it needs no network, and six to eleven minutes on two CPU cores:
+On scenes it needs no network, and less than eight minutes on two CPU cores:
 
 ::
 

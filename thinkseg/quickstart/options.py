@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from thinkseg.quickstart.job import QuickstartSettings
     from thinkseg.training.config import Recipe
 
-RECIPE = "pocket/rl"
+RECIPE = "pocket/jargon"
 SCENES = 512
 
 

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from thinkseg.data.synthetic.scenes import load_scenes
+from thinkseg.data.synthetic.scenes import DEFAULT_TASKS, load_scenes
 from thinkseg.evaluation.provenance import command_line
 from thinkseg.meter import tell
 from thinkseg.models.pipeline import load_pipeline
 from thinkseg.quickstart.job import Tools
 from thinkseg.quickstart.options import QuickstartOptions
 from thinkseg.training.config import Recipe
+
+TASKS = {**{task: 0.75 * share for task, share in DEFAULT_TASKS.items()}, "jargon": 0.25}
+"""What the evaluations ask: mostly what the start was taught, and words that it was not."""
 
 Say = Callable[[str], None]
 """Tells the user something while the work goes on."""
@@ -30,7 +33,7 @@ def create_tools(options: QuickstartOptions, recipe: Recipe, say: Say = say) -> 
     from thinkseg.training.runs import quiet_libraries
     from thinkseg.training.stages import train_recipe
 
-    samples = load_scenes("test", options.scenes, options.seed)
+    samples = load_scenes("test", options.scenes, options.seed, TASKS)
     segmenter = load_segmenter(recipe.segmenter, recipe.device)
     config = recipe.checkpoint_config()
 
