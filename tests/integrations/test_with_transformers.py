@@ -60,7 +60,7 @@ def test_the_pipeline_of_transformers_answers_in_the_same_form() -> None:
     transformers = pytest.importorskip("transformers")
     config = transformers.Mask2FormerConfig(
         backbone_config=transformers.SwinConfig(
-            image_size=32, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 1, 1], window_size=2,
+            image_size=128, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 1, 1], window_size=2,
             out_features=["stage1", "stage2", "stage3", "stage4"],
         ),
         feature_size=32, mask_feature_size=32, hidden_dim=32, encoder_layers=1, decoder_layers=1, num_attention_heads=2,
@@ -69,7 +69,7 @@ def test_the_pipeline_of_transformers_answers_in_the_same_form() -> None:
     theirs = transformers.pipeline(
         "image-segmentation",
         model=transformers.Mask2FormerForUniversalSegmentation(config).eval(),
-        image_processor=transformers.Mask2FormerImageProcessor(size={"height": 32, "width": 32}, num_labels=2),
+        image_processor=transformers.Mask2FormerImageProcessor(size={"height": 128, "width": 128}, num_labels=2),
     )
     assert theirs.task == ImageSegmentation.task
     (expected, *_) = theirs(IMAGE, subtask="semantic")

@@ -1,7 +1,6 @@
 """ThinkSeg as a model of FiftyOne: ``dataset.apply_model(load_model(query="the red car"), label_field="found")``.
 
-The folder `zoo` beside this file, with a manifest, makes it a model of FiftyOne's zoo. Importing this needs FiftyOne,
-which the extra ``fiftyone`` brings.
+Importing this needs FiftyOne, which the extra ``fiftyone`` brings.
 """
 
 from __future__ import annotations

@@ -246,8 +246,10 @@ def _at_once(recipe: Recipe, args: Any, prompt: int, answer: int) -> int:
     batch: int = args.per_device_train_batch_size
     if recipe.tokens_per_pass is None:
         return batch
-    groups = recipe.tokens_per_pass // (prompt + args.num_generations * answer)
-    return max(batch, min(groups * args.num_generations, batch * args.gradient_accumulation_steps))
+    group: int = args.num_generations
+    groups = recipe.tokens_per_pass // (prompt + group * answer)
+    most: int = batch * args.gradient_accumulation_steps
+    return max(batch, min(groups * group, most))
 
 
 def _prompts_in(batch: int, group: int) -> int:

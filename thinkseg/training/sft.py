@@ -18,7 +18,7 @@ from thinkseg.training import runs
 from thinkseg.training.config import Recipe
 from thinkseg.training.ordering import create_schedule
 from thinkseg.training.policy import add_stop
-from thinkseg.training.rows import RowBuilder, Rows, TrainingRow
+from thinkseg.training.rows import RowBuilder, Rows, Schedule, TrainingRow
 from thinkseg.training.stage import CreateTrainer, Plan, PreparedRun, Stage
 from thinkseg.training.thinking import own_thoughts
 
