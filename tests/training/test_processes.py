@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,11 +70,13 @@ def both(words: list[str], batch: int, repository: Path, folder: Path) -> tuple[
     return outputs[1], outputs[2]
 
 
-def check_equal(alone: Path, together: Path, steps: int) -> None:
-    """The records of both runs and the weights that come out of them are the same, up to the order of sums."""
+def check_equal(alone: Path, together: Path, steps: int, but: Sequence[str] = ()) -> None:
+    """The records of both runs, but for some values, and the weights that come out are the same, up to rounding."""
     first, second = read_log(alone / "log.jsonl"), read_log(together / "log.jsonl")
     assert [record["step"] for record in second] == list(range(1, steps + 1))
-    timeless = [{k: v for k, v in record.items() if k not in ("seconds", "elapsed", "step_time")} for record in first]
+    timeless = [
+        {k: v for k, v in record.items() if k not in ("seconds", "elapsed", "step_time", *but)} for record in first
+    ]
     for mine, other in zip(timeless, second, strict=True):
         for name, value in mine.items():
             assert other[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
@@ -101,7 +104,8 @@ def test_so_it_is_where_passes_are_filled_by_tokens(repository, tmp_path):
     """Three groups in six micro-batches a step; both processes share one of them, and no two have room in a pass."""
     words = ["--steps", "3", "--trl.gradient_accumulation_steps", "6", "--tokens_per_pass", "250"]
     alone, together = both([*RL, *words], 4, repository, tmp_path)
-    check_equal(alone, together, 3)
+    # TRL's entropy is a mean over micro-batches of means over their tokens, and here those of one process are larger.
+    check_equal(alone, together, 3, but=["entropy"])
 
 
 @pytest.mark.slow
