@@ -5,8 +5,10 @@ import base64
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import ClassVar
+from urllib.request import Request
 
 import pytest
 
@@ -103,12 +105,53 @@ def test_a_personal_token_is_changed_for_one_that_lives_for_minutes(host: str) -
         "/data/upload/%2e%2e/%2e%2e/api/current-user/token",
         "/data/upload/..\\..\\api/",
         "a.png",
+        "http://[",
+        "//[",
     ],
 )
 def test_nothing_else_is_asked(host: str, address: str) -> None:
     images = TaskImages(host, token="secret")
     assert refused(images, address.replace("HOST", host.removeprefix("http://")))[0] in ("forbidden", "bad_request")
     assert Studio.asked == []
+
+
+@pytest.mark.parametrize(
+    "address", ["%2Fdata%2Fupload%2F.evil.example/a.png", "%2Fdata%2Fupload%2F@evil.example/a.png", "/data/upload/@x"]
+)
+def test_no_address_changes_the_host_that_gets_the_token(address: str) -> None:
+    asked: list[str] = []
+
+    def opener(request: Request, timeout: float) -> BytesIO:
+        del timeout
+        asked.append(request.host)
+        return BytesIO(b"content")
+
+    read(TaskImages("http://studio.example", token="secret", opener=opener), address)
+    assert asked == ["studio.example"]
+
+
+def test_a_name_in_other_letters_is_asked_for_as_a_browser_does(host: str) -> None:
+    assert read(TaskImages(host), "/data/upload/1/ä b.png") == b"content"
+    assert read(TaskImages(host), "/data/local-files/?d=ä b%20c.png") == b"content"
+    assert [path for path, _ in Studio.asked] == [
+        "/data/upload/1/%C3%A4%20b.png",
+        "/data/local-files/?d=%C3%A4%20b%20c.png",
+    ]
+
+
+def test_a_label_studio_below_a_path_says_the_path_in_its_addresses_or_not() -> None:
+    asked: list[str] = []
+
+    def opener(request: Request, timeout: float) -> BytesIO:
+        del timeout
+        asked.append(request.full_url)
+        return BytesIO(b"content")
+
+    images = TaskImages("http://a.example/studio/", opener=opener)
+    for address in ("http://a.example/studio/data/upload/a.png", "/studio/data/upload/a.png", "/data/upload/a.png"):
+        read(images, address)
+    assert asked == ["http://a.example/studio/data/upload/a.png"] * 3
+    assert refused(images, "http://a.example/studiodata/upload/a.png")[0] == "forbidden"
 
 
 def test_without_a_host_no_path_is_fetched() -> None:
@@ -139,6 +182,9 @@ def test_local_files_come_from_the_folder_that_is_named_and_no_link_leaves_it(tm
         code, sentence = refused(images, f"/data/local-files/?d={name}")
         assert (code, str(tmp_path) in sentence) == ("bad_request", False)
     assert refused(images, "/data/upload/1/a.png")[0] == "forbidden"
+    assert refused(images, "http://studio.example/data/local-files/?d=inside/a%20b.png")[0] == "forbidden"
+    named = TaskImages("http://studio.example", folder=folder)
+    assert read(named, "http://studio.example:80/data/local-files/?d=inside/a%20b.png") == b"content"
 
 
 def test_a_local_file_is_read_no_further_than_an_image_may_go(tmp_path: Path) -> None:
@@ -153,7 +199,10 @@ def test_an_image_may_stand_in_the_task_itself() -> None:
 
 
 def test_an_address_or_a_folder_that_is_none_is_refused_at_once_and_a_token_is_never_shown(tmp_path: Path) -> None:
-    for host in ("localhost:8080", "ftp://studio", "http://", "http://studio/?a=b"):
+    for host in (
+        "localhost:8080", "ftp://studio", "http://", "http://studio/?a=b", "http://[", "http://studio:port",
+        "http://me:word@studio", "http://a studio",
+    ):  # fmt: skip
         with pytest.raises(InputError, match="expected the address of a Label Studio"):
             TaskImages(host)
     with pytest.raises(InputError, match="expected a folder with Label Studio's local files"):

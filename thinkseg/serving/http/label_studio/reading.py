@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 from urllib.request import Request
 
 from thinkseg.errors import InputError, ThinkSegError
@@ -25,6 +25,8 @@ LOCAL_FILES = "/data/local-files/"
 """Where Label Studio serves files of a folder, which their ``d`` names."""
 _IMAGES = re.compile(r"/data/(upload|local-files)/.*|/(tasks|projects)/\d+/(resolve|presign)/")
 _PORTS = {"http": 80, "https": 443}
+_KEPT = "!$%&'()*+,/:;=?@~"
+"""Of a query, as it is written."""
 _ANSWER = 2**16
 """Bytes of an answer about a token."""
 
@@ -45,8 +47,7 @@ class TaskImages:
     """What opens an address; no address that leads elsewhere is followed."""
 
     def __post_init__(self) -> None:
-        url = urlsplit(self.host)
-        if self.host and (url.scheme not in _PORTS or not url.hostname or url.query or url.fragment):
+        if self.host and not _is_base(self.host):
             raise InputError(
                 f"expected the address of a Label Studio, such as 'http://localhost:8080', found '{self.host}'"
             )
@@ -70,20 +71,23 @@ class TaskImages:
         return await asyncio.to_thread(self._read, address, limits.image_bytes)
 
     def _read(self, address: str, most: int) -> bytes:
-        url = urlsplit(address)
-        here = not url.scheme and not url.netloc
-        if here and url.path == LOCAL_FILES and self.folder is not None:
+        url, host = _parts(address), urlsplit(self.host)
+        if url is None:
+            raise RequestError("bad_request", "the image's address is none")
+        here = not (url.scheme or url.netloc) or (self.host != "" and _origin(url) == _origin(host))
+        path = unquote(url.path.removeprefix(host.path.rstrip("/")))
+        if here and path == LOCAL_FILES and self.folder is not None:
             return _file(self.folder, parse_qs(url.query).get("d", [""])[-1], most)
-        if not self.host or not (here or _origin(url) == _origin(urlsplit(self.host))):
+        if not self.host or not here:
             raise RequestError(
                 "forbidden",
                 "the image is not from a place that the operator allows: 'thinkseg serve --label-studio URL' names the "
                 "one Label Studio that is asked, and --label-studio-files a folder",
             )
-        path = unquote(url.path)
         if not _IMAGES.fullmatch(path) or "\\" in path or ".." in path.split("/"):
             raise RequestError("forbidden", "the image is not under a path of Label Studio's that has images of tasks")
-        where = f"{self.host.rstrip('/')}{url.path}{'?' if url.query else ''}{url.query}"
+        # What was checked is what is asked: a path that begins with "%2F" would go on with the name of the host.
+        where = f"{self.host.rstrip('/')}{quote(path)}{'?' if url.query else ''}{quote(url.query, safe=_KEPT)}"
         try:
             return fetch(where, most, opener=self._open)
         except ThinkSegError as error:
@@ -111,13 +115,27 @@ class TaskImages:
         return f"Bearer {told['access']}"
 
 
+def _parts(address: str) -> SplitResult | None:
+    """The parts of an address; None where it is none."""
+    try:
+        url = urlsplit(address)
+        _ = url.port
+    except ValueError:
+        return None
+    return url
+
+
+def _is_base(host: str) -> bool:
+    """Whether an address may have paths of a server behind it."""
+    url = _parts(host)
+    if url is None or url.scheme not in _PORTS or not url.hostname or host.split() != [host]:
+        return False
+    return url.username is None and not url.query and not url.fragment
+
+
 def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
     """What two addresses of one server have in common."""
-    try:
-        port = url.port
-    except ValueError as error:
-        raise RequestError("bad_request", "the image's address has a port that is none") from error
-    return url.scheme, url.hostname, port or _PORTS.get(url.scheme)
+    return url.scheme, url.hostname, url.port or _PORTS.get(url.scheme)
 
 
 def _file(folder: Path, name: str, most: int) -> bytes:
