@@ -168,6 +168,17 @@ def test_more_tasks_than_there_are_places_are_all_predicted() -> None:
     assert [each["result"][0]["original_width"] for each in found] == [20, 21, 22, 23, 24, 25]
 
 
+def test_what_is_predicted_in_time_is_not_lost_with_what_is_not(caplog: pytest.LogCaptureFixture) -> None:
+    reasoner = Scripted()
+    router = LabelStudio(TaskImages(), "it").create_router
+    one_by_one = Limits(queue=1, timeout=2.0)
+    with serving(fake_pipeline(reasoner), limits=one_by_one, routers=[router]) as (url, _, _):
+        found = predict(url, asked({"image": IMAGE}, {"image": IMAGE, "query": "hang"}, {"image": IMAGE}))
+        reasoner.go_on.set()
+    assert [len(each) for each in found] == [3, 0, 0]
+    assert "the answer took longer than this service waits" in caplog.text
+
+
 def test_a_project_is_connected_if_its_configuration_can_be_answered(url: str) -> None:
     body = {"project": "3.1790000000", "schema": config(), "hostname": "http://evil.example", "access_token": "x"}
     assert HTTP.post(f"{url}/setup", json=body).json() == {"model_version": "reasoner"}

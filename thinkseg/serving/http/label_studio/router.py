@@ -1,7 +1,7 @@
 """The routes that Label Studio asks: ``/predict``, ``/setup`` and ``/webhook``; ``/health`` is the service's own.
 
-A task of several that cannot be predicted has no prediction, and the log says why; one that is alone is refused with
-a sentence.
+A task of several that cannot be predicted, or not in time, has no prediction, and the log says why; one that is alone
+is refused with a sentence.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ _CONFIG = """<View>
   <BrushLabels name="brush" toName="image"><Label value="Thing"/></BrushLabels>
   <TextArea name="query" toName="image"/>
 </View>"""
+_WAITS = 100.0
+"""Seconds that Label Studio waits for all tasks of a request (its ML_TIMEOUT_PREDICT)."""
+_SHARE = 0.9
+"""Of the time that there is, for the tasks; the rest is for the answer."""
 _log = logging.getLogger(__name__)
 
 
@@ -131,10 +135,11 @@ class LabelStudio:
         async def predict(request: Request) -> Response:
             asked = await desk.read(read_json(request, TasksRequest))
             places = asyncio.Semaphore(min(MOST_TOGETHER, limits.queue))
+            end = asyncio.get_running_loop().time() + _SHARE * min(limits.timeout, _WAITS)
 
             async def one(task: LabelStudioTask, labelling: Labelling) -> dict[str, Any] | RequestError:
                 try:
-                    async with places:
+                    async with asyncio.timeout_at(end), places:
                         return await predict_task(task, labelling, asked.params.context)
                 except Exception as error:  # noqa: BLE001 - whatever is wrong with one task, the others are predicted
                     return explained(error)
