@@ -51,8 +51,24 @@ def test_images_in_a_list_are_answered_by_a_list_of_lists_and_queries_one_after_
 def test_what_cannot_be_asked_is_refused() -> None:
     with pytest.raises(InputError, match="the query is empty"):
         segment()(IMAGE, " ")
+    with pytest.raises(InputError, match="there is no query"):
+        segment()(IMAGE, [])
     with pytest.raises(ImageError):
         segment()("no-such.png", "it")
+
+
+def test_settings_of_a_model_that_is_loaded_are_refused_rather_than_passed_over() -> None:
+    with pytest.raises(InputError, match="takes no settings, found device"):
+        ImageSegmentation(segment().model, device="cpu")
+
+
+def test_an_image_that_is_asked_about_several_times_is_read_and_encoded_once(tmp_path: Path) -> None:
+    IMAGE.save(tmp_path / "a.png")
+    segmenter = FakeSegmenter()
+    ours = ImageSegmentation(Pipeline(FakeReasoner(say, Size(20, 10)), segmenter, get_format("seg-r1")))
+    for count, image in enumerate([tmp_path / "a.png", np.asarray(IMAGE), IMAGE.convert("RGBA")], start=1):
+        assert len(ours(image, ["the one", "the other"])) == 2
+        assert len(segmenter.encoded) == count
 
 
 @pytest.mark.slow

@@ -33,15 +33,19 @@ def segmenting(model: str | Path | Segments, **settings: Any) -> Segments:
         settings: for `thinkseg.load`, or for `thinkseg.Client`.
 
     Raises:
-        InputError: the model or a setting is none.
+        InputError: the model or a setting is none, or a model that is loaded has settings.
     """
     if not isinstance(model, str | Path):
+        if settings:
+            raise InputError(f"a model that is loaded takes no settings, found {', '.join(settings)}: load it so")
         return model
     return thinkseg.Client(str(model), **settings) if is_url(model) else thinkseg.load(model, **settings)
 
 
 def results_of(model: Segments, images: Sequence[ImageInput], queries: Sequence[str]) -> list[Result]:
     """The result of each image and its query; a pipeline works on as many at once as it decodes together.
+
+    An image that comes several times, as one object, is read and encoded once.
 
     Raises:
         ImageError: an image is missing or damaged.
@@ -52,7 +56,8 @@ def results_of(model: Segments, images: Sequence[ImageInput], queries: Sequence[
     predict = getattr(model, "predict", None)
     if predict is None:
         return [model.segment(image, query) for image, query in zip(images, queries, strict=True)]
-    pixels: list[Image.Image] = [image_from_input(image) for image in images]
+    read = {key: image_from_input(image) for key, image in {id(image): image for image in images}.items()}
+    pixels: list[Image.Image] = [read[id(image)] for image in images]
     samples = [Sample(str(number), *each) for number, each in enumerate(zip(pixels, queries, strict=True))]
     return [Result(*each) for each in zip(pixels, queries, predict(samples), strict=True)]
 

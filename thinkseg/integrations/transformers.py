@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from thinkseg.errors import InputError
 from thinkseg.inputs import ImageInput
 from thinkseg.integrations.segmenting import Segments, results_of, segmenting
 from thinkseg.results.result import Result
@@ -54,11 +55,13 @@ class ImageSegmentation:
 
         Raises:
             ImageError: an image is missing or damaged.
-            InputError: a query is empty.
+            InputError: a query is empty, or there is none.
         """
         many = isinstance(images, list | tuple)
         listed: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
         queries = [query] if isinstance(query, str) else list(query)
+        if not queries:
+            raise InputError("there is no query: say in words what to look for")
         pairs = [(image, own) for image in listed for own in queries]
         results = results_of(self.model, [image for image, _ in pairs], [own for _, own in pairs])
         found = [
