@@ -1,5 +1,6 @@
 """``thinkseg serve``: what the flags say reaches the service, or is refused before models load."""
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,10 @@ import pytest
 
 from thinkseg import cli
 from thinkseg.answers import get_format
+from thinkseg.cli import serve
 from thinkseg.models.pipeline import Pipeline
+from thinkseg.serving.http.label_studio.reading import TaskImages
+from thinkseg.serving.http.label_studio.router import LabelStudio
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 
 
@@ -114,3 +118,13 @@ def test_other_protocols_are_spoken_where_they_are_asked_for(monkeypatch: pytest
         assert paths(*words, "--label-studio-files", str(tmp_path)) - own == {"/predict", "/setup", "/webhook"}
     both = paths("--label-studio", "--x-anylabeling")
     assert {"/predict", "/v1/predict", *own} <= both
+
+
+def test_label_studios_address_key_folder_and_query_are_those_that_were_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", " secret\n")
+    words = {"label_studio": "http://studio", "label_studio_files": tmp_path, "query": "it", "x_anylabeling": False}
+    (create,) = serve._routers(argparse.Namespace(**words))
+    told: Any = create
+    assert told.__self__ == LabelStudio(TaskImages("http://studio", "secret", tmp_path), "it")

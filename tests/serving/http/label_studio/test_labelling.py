@@ -41,7 +41,7 @@ def test_one_that_cannot_be_answered_is_refused_in_a_sentence(config: str, sente
         read_labelling(config)
 
 
-def typed(*words: str, name: str = "ask") -> dict[str, object]:
+def typed(*words: str, name: str = "ask") -> dict[str, list[object]]:
     return {"result": [{"from_name": name, "to_name": "photo", "type": "textarea", "value": {"text": list(words)}}]}
 
 
@@ -49,6 +49,7 @@ def typed(*words: str, name: str = "ask") -> dict[str, object]:
     ("data", "context", "query"),
     [
         ({"wanted": "a cat"}, typed("a dog", "the sky"), "the sky"),
+        ({}, {"result": [*typed("a dog")["result"], *typed("the sky")["result"], *typed(" ")["result"]]}, "the sky"),
         ({"wanted": "a cat"}, typed(" "), "a cat"),
         ({"wanted": "a cat"}, typed("a dog", name="brush"), "a cat"),
         ({"wanted": " a cat "}, None, "a cat"),
@@ -74,3 +75,7 @@ def test_what_is_found_gets_the_label_that_the_query_names_or_else_the_first(que
     own = read_labelling(BRUSH)
     assert own.label(query) == label
     assert read_labelling(SMALL).label(query) == query
+
+
+def test_a_label_without_a_word_is_named_by_no_query() -> None:
+    assert Labelling("brushlabels", "brush", "image", "image", labels=("Thing", "+")).label("a bus") == "Thing"

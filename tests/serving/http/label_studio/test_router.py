@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -166,6 +167,17 @@ def test_more_tasks_than_there_are_places_are_all_predicted() -> None:
     with serving(fake_pipeline(Scripted()), limits=Limits(queue=2), routers=[router]) as (url, _, _):
         found = predict(url, asked(*tasks))
     assert [each["result"][0]["original_width"] for each in found] == [20, 21, 22, 23, 24, 25]
+
+
+def test_a_task_waits_while_other_requests_have_all_places() -> None:
+    router = LabelStudio(TaskImages(), "it").create_router
+    served = serving(fake_pipeline(), limits=Limits(queue=1), routers=[router])
+    with served as (url, service, _), ThreadPoolExecutor() as threads:
+        with service.slot(1):
+            waiting = threads.submit(predict, url, asked({"image": IMAGE}))
+            assert not wait([waiting], 0.3).done
+        (prediction,) = waiting.result()
+    assert prediction["score"] == 0.5
 
 
 def test_what_is_predicted_in_time_is_not_lost_with_what_is_not(caplog: pytest.LogCaptureFixture) -> None:

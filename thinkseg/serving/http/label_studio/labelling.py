@@ -67,7 +67,7 @@ class Labelling:
         """
         if not self.labels:
             return query
-        named = [label for label in self.labels if _in_words(label) in _in_words(query)]
+        named = [label for label in self.labels if _in_words(label).strip() and _in_words(label) in _in_words(query)]
         return max(named, key=len, default=self.labels[0])
 
     def _typed(self, context: Mapping[str, Any] | None) -> str:
