@@ -7,7 +7,7 @@ from thinkseg.serving.http.label_studio.labelling import Labelling, read_labelli
 
 BRUSH = """<View>
   <!-- what annotators see -->
-  <Header value="Find it"/>
+  <Header value="Find it"/><Style><![CDATA[ .all > p { color: red } ]]></Style>
   <Image name="photo" value="$file" zoom="true"/>
   <RectangleLabels name="other" toName="audio"><Label value="No"/></RectangleLabels>
   <BrushLabels name="brush" toName="photo"><Label value="Car" background="#f00"/><Label value="Race car"/></BrushLabels>

@@ -92,7 +92,7 @@ def read_labelling(config: str) -> Labelling:
     Raises:
         InputError: it is none, or has nothing that takes regions of an image.
     """
-    if re.search("<!(?!--)", config):  # a document type may define entities without end
+    if re.search(r"<!(?!--|\[CDATA\[)", config):  # a document type may define entities without end
         raise InputError("expected a labelling configuration without a document type, found one")
     try:
         tags = list(ElementTree.fromstring(config).iter())
