@@ -20,6 +20,7 @@ from thinkseg.training.runs import quiet_libraries
 from thinkseg.training.sft import ImitationCollator
 from thinkseg.training.shared_prefix.deciding import DECISION
 from thinkseg.training.shared_prefix.imitation import SharedImagesMixin, sharing_images
+from thinkseg.training.shared_prefix.regrouping import batch_by_image
 from thinkseg.training.shared_prefix.seam import SEAM_OF_IMITATION, moved_seam
 from thinkseg.training.stages import train_recipe
 from thinkseg.types import Instruction
@@ -49,9 +50,10 @@ def lessons():
     return [samples[number] for number in (0, 4, 1, 2, 5, 3)]
 
 
-def create_trainer(parts, samples, folder, setting="on", **settings):
+def create_trainer(parts, samples, folder, setting="on", *, knows_images=True, **settings):
     """A trainer of a model, with images shared."""
     model, processor = parts
+    image_token = model.config.image_token_id if knows_images else None
     builder = RowBuilder(
         samples,
         Schedule(len(samples), shuffle=False),
@@ -72,7 +74,7 @@ def create_trainer(parts, samples, folder, setting="on", **settings):
             dataset_kwargs={"skip_prepare_dataset": True},
             **settings,
         )
-        return sharing_images(SFTTrainer, setting)(
+        return sharing_images(SFTTrainer, setting, image_token)(
             model=model,
             processing_class=processor,
             args=args,
@@ -158,6 +160,28 @@ def test_what_is_not_the_same_is_found_out_and_told(family, settings, reason, le
         outcome(trainer.compute_loss, trainer, inputs)
 
 
+def test_a_family_that_names_no_token_of_images_learns_as_trl_has_it(lessons, tmp_path, capsys):
+    trainer = create_trainer(testing.tiny_qwen2_5_vl(), lessons, tmp_path, "auto", knows_images=False)
+    inputs = batch_of(trainer)
+    found = outcome(trainer.compute_loss, trainer, inputs)
+    assert "which tokens stand for which image is not known" in capsys.readouterr().err
+    assert found[0] == outcome(super(SharedImagesMixin, trainer).compute_loss, trainer, inputs)[0]
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"pixel_values": torch.zeros(2, 3, 4, 4)},  # three pieces of one image, and one of another as large
+        {"pixel_values": torch.zeros(2, 3, 4, 4), "input_ids": torch.tensor([[5, 7, 7, 7], [5, 5, 5, 5]])},
+        {},
+    ],
+)
+def test_images_that_tokens_do_not_tell_apart_are_left_to_trl(inputs):
+    ids = torch.tensor([[5, 7, 7, 7], [5, 5, 7, 5]])
+    rows = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
+    assert batch_by_image({**rows, **inputs}, 7) is None
+
+
 def test_half_precision_stays_within_its_rounding(lessons, tmp_path):
     trainer = create_trainer(testing.tiny_qwen2_5_vl(), lessons, tmp_path, bf16=True)
     trainer.model.train()
@@ -169,7 +193,7 @@ def test_half_precision_stays_within_its_rounding(lessons, tmp_path):
 def test_the_seam_in_trl_is_where_this_release_has_it():
     """When this fails, TRL has moved what shared images go by: see `thinkseg.training.shared_prefix.seam`."""
     assert moved_seam(SFTTrainer, SEAM_OF_IMITATION) is None
-    assert sharing_images(SFTTrainer, "off") is SFTTrainer
+    assert sharing_images(SFTTrainer, "off", 7) is SFTTrainer
 
 
 RUNS = {

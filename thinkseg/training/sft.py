@@ -55,7 +55,8 @@ def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
         wording=policy.wording,
         thoughts=_thoughts(run, schedule) if recipe.thinking == "own" else None,
     )
-    trainer = sharing_images(create, recipe.shared_prefix)(
+    image_token = policy.reasoner.family.image_token_id(policy.reasoner.model.config)
+    trainer = sharing_images(create, recipe.shared_prefix, image_token)(
         model=policy.reasoner.model,
         processing_class=policy.reasoner.processor,
         args=run.args,

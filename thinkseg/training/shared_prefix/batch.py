@@ -48,6 +48,12 @@ class Batch:
 
         return cast("dict[str, Any]", unsplit_pixel_values_by_grid(dict(self.rows)))
 
+    @property
+    def has_shared(self) -> bool:
+        """Whether rows have a prompt and its image in common."""
+        owners = self.owners()
+        return max(owners) + 1 < len(owners)
+
     def owners(self) -> list[int]:
         """For each row the number of its prompt, which is another one where the image is."""
         width = self.ids.shape[1] - self.completion

@@ -25,34 +25,35 @@ else:
     _Trainer = object
 
 
-def sharing_images(create: CreateTrainer, setting: SharedPrefix) -> CreateTrainer:
+def sharing_images(create: CreateTrainer, setting: SharedPrefix, image_token: int | None) -> CreateTrainer:
     """What makes a trainer that shares images, from what makes TRL's.
 
     Args:
         create: TRL's `SFTTrainer` or a class derived from it; anything else is left as it is.
         setting: as the recipe says.
+        image_token: what stands for a piece of an image, as the model's family knows it; None where it does not.
 
     Raises:
         RecipeError: it is to share them, and this release of TRL is not known.
     """
-    return derived(create, SharedImagesMixin, SEAM_OF_IMITATION, {"setting": setting})
+    return derived(create, SharedImagesMixin, SEAM_OF_IMITATION, {"setting": setting, "image_token": image_token})
 
 
 class SharedImagesMixin(Deciding, _Trainer):
     """The part of a trainer that shares images, before TRL's class in the order of resolution."""
 
     apart = "each row is computed with an image and a prompt of its own"
+    image_token: int | None = None
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """TRL's, of a model that is given rows and goes through them packed."""
         if not return_outputs and self._refused is None:
-            batch = batch_by_image(inputs, self._core(model).config.image_token_id)
-            owners = batch.owners()
-            has_shared = max(owners) + 1 < len(owners)
+            batch = batch_by_image(inputs, self.image_token)
+            has_shared = batch is not None and batch.has_shared
             self._decide(model, batch, has_shared)
-            if has_shared and self._refused is None:
+            if batch is not None and has_shared and self._refused is None:
                 model = partial(self._packed, model, batch)
         return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
@@ -60,13 +61,16 @@ class SharedImagesMixin(Deciding, _Trainer):
         """What the model gives for the tokens that are learnt, as one row of them."""
         return run_packed(model, self._core(model), batch)[0]
 
-    def _decide(self, model: Any, batch: Batch, has_shared: bool) -> None:
+    def _decide(self, model: Any, batch: Batch | None, has_shared: bool) -> None:
         """Find out at the first batch in which an image comes again, in whichever process, whether it can be shared."""
         if self._measured:
             return
-        device = self.accelerator.device
-        if self.accelerator.gather(torch.tensor([int(has_shared)], device=device)).any():
-            self._measured = True
+        found = torch.tensor([[batch is None, has_shared]], device=self.accelerator.device)
+        unknown, shared = self.accelerator.gather(found).any(0).tolist()
+        self._measured = unknown or shared
+        if batch is None or unknown:
+            self._refuse("which tokens stand for which image is not known")
+        elif shared:
             self._refuse(self._reason_beforehand(model) or self._measure(model, batch))
 
     def _measure(self, model: Any, batch: Batch) -> str | None:

@@ -15,24 +15,28 @@ from thinkseg.training.shared_prefix.packing import IGNORED
 _IMAGES = ("pixel_values", "image_grid_thw", "pixel_attention_mask", "image_sizes", "mm_token_type_ids", "labels")
 
 
-def batch_by_image(inputs: Mapping[str, Any], image_token: int) -> Batch:
+def batch_by_image(inputs: Mapping[str, Any], image_token: int | None) -> Batch | None:
     """Cut each row behind what it has in common with the others about its image; it ends before what is learnt.
 
     Args:
         inputs: a batch as the collator of imitation makes it, with an image in each row; `labels` are -100 where
             nothing is learnt.
-        image_token: what stands for a piece of an image.
+        image_token: what stands for a piece of an image; None where that is not known.
 
     Returns:
-        The rows in their order, with `labels` among what belongs to each.
+        The rows in their order, with `labels` among what belongs to each; None where images are not told by tokens.
     """
     ids, labels = inputs["input_ids"], inputs["labels"]
     kept = [columns.nonzero()[:, 0] for columns in inputs["attention_mask"].bool().cpu()]
     texts = [row[columns].tolist() for row, columns in zip(ids.cpu(), kept, strict=True)]
     learnt = [row[columns] != IGNORED for row, columns in zip(labels.cpu(), kept, strict=True)]
-    rows = create_batch(
-        ids, inputs["attention_mask"], 0, _of_rows(inputs, [text.count(image_token) for text in texts])
-    ).rows
+    pieces = [text.count(image_token) for text in texts]
+    if image_token is None or not all(pieces) or "pixel_values" not in inputs:
+        return None
+    fields = _of_rows(inputs, pieces)
+    if sum(fields.get("num_tiles", [])) not in (0, len(inputs["pixel_values"])):
+        return None  # as many pieces to an image, whatever its size
+    rows = create_batch(ids, inputs["attention_mask"], 0, fields).rows
     heads = [tuple(text[: len(text) - text[::-1].index(image_token)]) for text in texts]  # to the end of the image
     owners = distinct(list(rows["pixel_values"]), heads)[1]
     prefixes = _prefixes(texts, [int(mine.long().argmax()) for mine in learnt], owners)
