@@ -190,3 +190,14 @@ def test_without_a_processor_a_prompt_is_as_large_as_the_limits_of_pixels_say(tm
     (tmp_path / "config.json").write_text("{}")
     config = CheckpointConfig(max_pixels=1000)
     assert prompt_seen(str(tmp_path), config, Size(448, 448), Instruction("the square")) == Prompt(1000)
+
+
+@pytest.mark.parametrize(("tokens", "completions"), [(None, 1), (100, 1), (130, 2), (148, 4), (300, 8), (10_000, 8)])
+def test_a_pass_filled_by_tokens_needs_memory_for_all_that_has_room(tokens, completions, rl_recipe):
+    """Completions of 12 tokens to prompts of 100, four to each, eight a step; a group without room is torn."""
+    small = {"per_device_train_batch_size": 1, "num_generations": 4, "gradient_accumulation_steps": 8}
+    alone, filled = (
+        estimate(recipe, arguments(recipe), Prompt(tokens=100)).parts["logits"]
+        for recipe in (rl_recipe(trl=small), rl_recipe(trl=small, tokens_per_pass=tokens))
+    )
+    assert filled == completions * alone

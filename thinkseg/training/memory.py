@@ -247,9 +247,10 @@ def _at_once(recipe: Recipe, args: Any, prompt: int, answer: int) -> int:
     if recipe.tokens_per_pass is None:
         return batch
     group: int = args.num_generations
-    groups = recipe.tokens_per_pass // (prompt + group * answer)
-    most: int = batch * args.gradient_accumulation_steps
-    return max(batch, min(groups * group, most))
+    room, most = recipe.tokens_per_pass, int(batch * args.gradient_accumulation_steps)
+    whole = room // (prompt + group * answer) * group
+    torn = (room - prompt) // answer // batch * batch  # of a group without room for all of it
+    return max(batch, min(whole or torn, most))
 
 
 def _prompts_in(batch: int, group: int) -> int:
