@@ -162,13 +162,13 @@ class SharedPrefixMixin(Deciding, _Trainer):
         self, model: Any, ids: torch.Tensor, mask: torch.Tensor, completion: int, options: Mapping[str, Any]
     ) -> None:
         """Find out at the first batch whether prefixes can be shared."""
-        if self._measured:
-            return
-        if self.tokens is not None and averages_over_images(model):
+        if self.tokens is not None and averages_over_images(model):  # asked of a run that goes on, too
             raise RecipeError(
                 "'tokens_per_pass' changes what a vision tower with batch norm makes of an image, which goes by the "
                 "images beside it: leave it out, or say 'model.freeze_vision'"
             )
+        if self._measured:
+            return
         self._measured = True
         self._refuse(self._reason_beforehand(options) or self._measure(model, ids, mask, completion, options))
 
