@@ -33,6 +33,7 @@ IMAGES = 12
 KILLS = 5
 """So often a round may be killed before it is let end."""
 SIDE = 64
+QUERIES = ("the red square", "what is red", "the square")
 
 
 def has_checkpoint(out: Path) -> bool:
@@ -75,6 +76,8 @@ SEGMENT = ("segment", "DATA/images", "--query", "the red square", "--batch-size"
 SFT = ("sft", "--trl.per_device_train_batch_size", "2")
 RL = ("rl", "--generation.max_new_tokens", "24", "--segmenter", "grabcut", "--trl.num_generations", "2")
 RL = (*RL, "--trl.per_device_train_batch_size", "4")
+TOGETHER = ("--data.source", "dataset", "--data.name", "own", "--data.root", "DATA/queries.csv")
+TOGETHER = (*TOGETHER, "--data.shuffle", "images", "--shared_prefix", "on", "--validation.share", "0.2")
 LORA = ("--model.lora.r", "4")
 WORKS: Mapping[str, Work] = {
     "evaluate": Work(EVALUATE, ("predictions.jsonl",)),
@@ -85,6 +88,8 @@ WORKS: Mapping[str, Work] = {
     "sft-lora": _training(*SFT, *LORA),
     "rl-lora": _training(*RL, *LORA),
     "rl-own-prompts": _training(*RL, "--shared_prefix", "off"),
+    "rl-passes": _training(*RL, "--trl.gradient_accumulation_steps", "4", "--tokens_per_pass", "900"),
+    "sft-images": _training("sft", "--trl.per_device_train_batch_size", "4", *TOGETHER),
     "sft-processes": _training(*SFT, processes=2),
     "rl-processes": _training(*RL, processes=2),
 }
@@ -113,10 +118,10 @@ class Counts:
 
 
 def write_images(folder: Path, count: int = IMAGES) -> None:
-    """Draw images with a red square each, and the masks of the squares."""
+    """Draw images with a red square each, the masks of the squares, and a table of what is asked about them."""
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
+    rng, rows = np.random.default_rng(0), ["image,query,mask"]
     for index in range(count):
         x, y = rng.integers(4, SIDE - 28, size=2)
         mask = np.zeros((SIDE, SIDE), dtype=bool)
@@ -124,6 +129,8 @@ def write_images(folder: Path, count: int = IMAGES) -> None:
         pixels = np.where(mask[..., None], (200, 40, 30), rng.integers(60, 120, size=3)).astype(np.uint8)
         Image.fromarray(pixels).save(folder / "images" / f"{index:02}.png")
         Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / f"{index:02}.png")
+        rows += [f"images/{index:02}.png,{query},masks/{index:02}.png" for query in QUERIES]
+    (folder / "queries.csv").write_text("\n".join(rows) + "\n")
 
 
 def command_of(work: Work, data: Path, out: Path) -> list[str]:
