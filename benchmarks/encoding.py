@@ -8,12 +8,11 @@ Both orders take turns: `channels first`, as processors hand images over, and `c
 a tower.
 """
 
-import argparse
 import json
 from typing import Any
 
 import torch
-from measuring import seconds_of
+from measuring import parser_of, seconds_of
 
 from thinkseg.models.layout import channels_last
 from thinkseg.models.reasoner import load_reasoner
@@ -25,10 +24,7 @@ FIRST, LAST = "channels first", "channels last"
 
 def main(words: list[str] | None = None) -> None:
     """Measure, and print a table or JSON."""
-    parser = argparse.ArgumentParser(description="What encoding an image costs.")
-    parser.add_argument("--small", action="store_true", help="two images at most, one run of each")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--repeats", type=int, default=5, help="runs of each way, of which the fastest counts")
+    parser = parser_of("What encoding an image costs.", small="two images at most, one run of each", repeats=5)
     options = parser.parse_args(words)
     counts, repeats = ((1, 2), 1) if options.small else (COUNTS, options.repeats)
     towers: dict[str, Any] = {

@@ -12,14 +12,13 @@ Two ways of the same work:
 Beside the ratio stands the one of multiplications; what batches win besides is better use of the machine.
 """
 
-import argparse
 import json
 import sys
 from typing import Any
 
 import torch
 from counting import flops_of
-from measuring import seconds_of
+from measuring import parser_of, seconds_of
 
 import thinkseg
 from thinkseg.answers import get_format
@@ -39,11 +38,10 @@ QUERIES = ("", ", please", " here", " in the image", " that is shown", " of all"
 
 def main(words: list[str] | None = None) -> None:
     """Measure, and print a table or JSON."""
-    parser = argparse.ArgumentParser(description="What sharing an image's encoding saves in an evaluation.")
-    parser.add_argument("--small", action="store_true", help="tiny models and two images")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser = parser_of(
+        "What sharing an image's encoding saves in an evaluation.", small="tiny models and two images", repeats=1
+    )
     parser.add_argument("--images", type=int, default=64, help="how many, with 6 expressions each (default: 64)")
-    parser.add_argument("--repeats", type=int, default=1, help="runs of each way, of which the fastest counts")
     parser.add_argument("--device", default="cpu", help="a torch device (default: cpu)")
     options = parser.parse_args(words)
     images = 2 if options.small else options.images

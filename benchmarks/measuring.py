@@ -1,10 +1,26 @@
-"""How benchmarks measure: seconds of one way beside another's, and what a forward pass keeps for its backward pass."""
+"""How benchmarks measure: flags, seconds of one way beside another's, and what is kept for the backward pass."""
 
+import argparse
 import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
+
+
+def parser_of(description: str, small: str, repeats: int) -> argparse.ArgumentParser:
+    """A parser with the flags that benchmarks have in common.
+
+    Args:
+        description: what is measured.
+        small: what `--small` makes of it.
+        repeats: how often each way runs unless `--repeats` says it.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--small", action="store_true", help=small)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--repeats", type=int, default=repeats, help="runs of each way, of which the fastest counts")
+    return parser
 
 
 def seconds_of(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:

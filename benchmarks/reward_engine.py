@@ -14,7 +14,6 @@ are random. Three ways of the same work take turns:
 Beside each ratio stands the one of multiplications.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from counting import flops_of
-from measuring import seconds_of
+from measuring import parser_of, seconds_of
 from PIL import Image
 
 from thinkseg.models.base import segment_images
@@ -40,10 +39,7 @@ Questions = list[tuple[Image.Image, list[Answer]]]
 
 def main(words: list[str] | None = None) -> None:
     """Measure, and print a table or JSON."""
-    parser = argparse.ArgumentParser(description="What the segmenter inside a reward costs.")
-    parser.add_argument("--small", action="store_true", help="a tiny segmenter")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--repeats", type=int, default=2, help="runs of each way, of which the fastest counts")
+    parser = parser_of("What the segmenter inside a reward costs.", small="a tiny segmenter", repeats=2)
     parser.add_argument("--device", default="cpu", help="a torch device (default: cpu)")
     options = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as folder:

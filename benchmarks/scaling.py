@@ -8,7 +8,6 @@ The work and the model are those of `shared_prefix.py`. One size at a time is ch
 of 100 tokens, a prompt of 587 and one image.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from measuring import parser_of
 from reasoners import IMAGES, NINE_MILLION, SHARED, TINY, Case
 from shared_prefix import SMALL, create_trainer, measure
 
@@ -40,10 +40,9 @@ def curves(base: Case, *, small: bool) -> dict[str, list[tuple[int, Case]]]:
 
 def main(words: list[str] | None = None) -> None:
     """Measure, and print tables or JSON."""
-    parser = argparse.ArgumentParser(description="How the time to learn from a group grows with its sizes.")
-    parser.add_argument("--small", action="store_true", help="a tiny model and short cases")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--repeats", type=int, default=1, help="runs of each way, of which the fastest counts")
+    parser = parser_of(
+        "How the time to learn from a group grows with its sizes.", small="a tiny model and short cases", repeats=1
+    )
     options = parser.parse_args(words)
     proportions, base = (TINY, SMALL[0]) if options.small else (NINE_MILLION, BASE)
     measured: dict[Case, dict[str, Any]] = {}

@@ -17,7 +17,6 @@ Beside each ratio stands the one of multiplications, the floor of what the model
 Qwen2.5-VL-3B itself. Memory is what the forward pass keeps for the backward pass.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from measuring import kept_for_backward, seconds_of
+from measuring import kept_for_backward, parser_of, seconds_of
 from reasoners import (
     IMAGES,
     MERGE,
@@ -52,10 +51,11 @@ SMALL = (Case(4, 4, 28, 6),)
 
 def main(words: list[str] | None = None) -> None:
     """Measure, and print a table or JSON."""
-    parser = argparse.ArgumentParser(description="What it saves to compute a prompt once for all of its completions.")
-    parser.add_argument("--small", action="store_true", help="a tiny model and one short case")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each way, of which the fastest counts")
+    parser = parser_of(
+        "What it saves to compute a prompt once for all of its completions.",
+        small="a tiny model and one short case",
+        repeats=3,
+    )
     parser.add_argument("--cases", type=int, help="only the first so many")
     options = parser.parse_args(words)
     proportions, cases = (TINY, SMALL) if options.small else (NINE_MILLION, CASES)
