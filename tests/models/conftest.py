@@ -7,18 +7,11 @@ import torch
 import transformers
 from PIL import Image, ImageDraw
 
+from tests.sharing_families import FAMILIES
 from thinkseg import testing
 from thinkseg.models.reasoner import TransformersReasoner
 
-REASONERS = {
-    "qwen2_vl": testing.tiny_qwen2_vl,
-    "qwen2_5_vl": testing.tiny_qwen2_5_vl,
-    "qwen3_vl": testing.tiny_qwen3_vl,
-    "qwen3_5": testing.tiny_qwen3_5,
-    "internvl": testing.tiny_internvl,
-    "fast_vlm": testing.tiny_fast_vlm,
-    "smolvlm": testing.tiny_smolvlm,
-}
+REASONERS = {**FAMILIES, "qwen3_5": testing.tiny_qwen3_5}
 SEGMENTERS = {
     "sam2": testing.tiny_sam2,
     "edgetam": testing.tiny_edgetam,

@@ -95,6 +95,14 @@ def sft_recipe(start: Path, tmp_path: Path):
     return create
 
 
+@pytest.fixture
+def letters(tmp_path):
+    """A part of the reward that tells completions apart which cannot be read."""
+    path = tmp_path / "my_rewards.py"
+    path.write_text('def letters(item):\n    """Its length."""\n    return len(item.text) / 10\n')
+    return {f"{path}:letters": 1.0}
+
+
 def written_settings(folder: Path) -> dict:
     """A checkpoint's `thinkseg.json`."""
     return json.loads((folder / "thinkseg.json").read_text())

@@ -12,7 +12,7 @@ from thinkseg.training.runs import quiet_libraries
 from thinkseg.training.shared_prefix.batch import Batch
 from thinkseg.training.shared_prefix.passes import Pass, fill, tokens_needed
 
-from .test_shared_prefix import create_trainer, rows
+from .shared_prefixes import create_trainer, rows
 
 groups = st.lists(
     st.tuples(st.integers(1, 4), st.lists(st.integers(0, 3), min_size=2, max_size=2)), min_size=1, max_size=4
@@ -72,6 +72,24 @@ def test_a_step_goes_through_the_model_as_often_as_its_tokens_need(tokens, passe
     with quiet_libraries():
         trainer.train()
     assert sum(seen) == passes
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "smolvlm"])
+def test_a_pass_of_completions_that_were_all_cut_off_is_gone_through_and_teaches_nothing(family, tmp_path):
+    parts = getattr(testing, f"tiny_{family}")()
+    few = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "max_completion_length": 5}
+    cut = {
+        "mask_truncated_completions": True,
+        "generation_kwargs": {"suppress_tokens": [parts[1].tokenizer.eos_token_id]},
+        "entropy_coef": 0.1,  # else there is nothing to learn from rewards that are all the same
+    }
+    trainer = create_trainer(
+        parts, tmp_path, tokens=10_000, max_steps=1, save_strategy="no", logging_steps=1, **few, **cut
+    )
+    with quiet_libraries():
+        trainer.train()
+    assert trainer.state.log_history[0]["completions/clipped_ratio"] == 1
+    assert trainer.state.log_history[0]["grad_norm"] == 0
 
 
 @pytest.mark.parametrize("goes_on", [False, True])

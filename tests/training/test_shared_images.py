@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from trl import SFTConfig, SFTTrainer
 
+from tests.sharing_families import FAMILIES
 from thinkseg import testing
 from thinkseg.answers import get_format
 from thinkseg.errors import RecipeError
@@ -27,14 +28,6 @@ from thinkseg.types import Instruction
 
 from .conftest import square
 
-FAMILIES = {
-    "qwen2_vl": testing.tiny_qwen2_vl,
-    "qwen2_5_vl": testing.tiny_qwen2_5_vl,
-    "qwen3_vl": testing.tiny_qwen3_vl,
-    "internvl": testing.tiny_internvl,
-    "smolvlm": testing.tiny_smolvlm,
-    "fast_vlm": testing.tiny_fast_vlm,
-}
 QUERIES = ("the square", "the bright thing on the dark ground", "what is not noise", "the square")
 FORMAT = get_format("seg-r1", Instruction("Where is {query}?", "Look."))
 

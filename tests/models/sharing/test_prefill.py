@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.sharing_families import FAMILIES
 from thinkseg import testing
 from thinkseg.models.families import FAMILIES as KNOWN
 from thinkseg.models.reasoner import chat_messages
@@ -12,14 +13,6 @@ from thinkseg.models.sharing.images import images_encoded_once
 from thinkseg.models.sharing.prefill import prompts_read_once
 from thinkseg.types import Instruction
 
-FAMILIES = {
-    "qwen2_vl": testing.tiny_qwen2_vl,
-    "qwen2_5_vl": testing.tiny_qwen2_5_vl,
-    "qwen3_vl": testing.tiny_qwen3_vl,
-    "internvl": testing.tiny_internvl,
-    "smolvlm": testing.tiny_smolvlm,
-    "fast_vlm": testing.tiny_fast_vlm,
-}
 ORDER = (0, 1, 0, 2, 1, 0)
 """Two prompts of unequal length about the same image, and the first one about another image."""
 
