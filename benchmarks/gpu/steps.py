@@ -127,7 +127,8 @@ def _step(scale: Scale, proportions: Proportions, recipe: Recipe, trained: str) 
     model, processor = _write_model(scale, proportions, recipe, scale.device)
     config = recipe.checkpoint_config()
     reasoner = TransformersReasoner(model, processor, max_new_tokens=scale.case.completion)
-    run = prepared(recipe, create_policy(recipe, config, reasoner), PromptableSegmenter(*scale.segmenter()))
+    segmenter = PromptableSegmenter(*scale.segmenter())
+    run = prepared(recipe, create_policy(recipe, config, reasoner), segmenter)
     prompt = _prompt_length(run)
     from trl import GRPOTrainer
 
@@ -164,6 +165,7 @@ def _step(scale: Scale, proportions: Proportions, recipe: Recipe, trained: str) 
         "mfu": None if rate is None else done / learning / rate,
         "peak_gb": scale.peak(),
         "expected_gb": _expected(scale, recipe),
+        "images_encoded": segmenter.encode_count,
     }
 
 
