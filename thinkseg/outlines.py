@@ -17,6 +17,8 @@ Ring = Float64[np.ndarray, "_ 2"]
 """x and y of each corner, without the first one again at the end; around a part clockwise, around a hole the other way,
 as one sees the image."""
 
+EDITABLE = 1.0
+"""A tolerance, in pixels, that leaves an outline few enough corners for a person to move."""
 _STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
 """Row and column of a step to the right, down, to the left and up."""
 

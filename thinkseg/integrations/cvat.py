@@ -18,13 +18,11 @@ from PIL import Image
 
 from thinkseg.errors import InputError
 from thinkseg.integrations.segmenting import Segments, required, results_of, segmenting
-from thinkseg.outlines import polygons_from_mask
+from thinkseg.outlines import EDITABLE, polygons_from_mask
 from thinkseg.results.result import FoundObject
 
 Shape = Literal["mask", "polygon", "rectangle"]
 SHAPES = ("mask", "polygon", "rectangle")
-_TOLERANCE = 1.0
-"""How far, in pixels, a polygon may be from the mask's outline."""
 
 
 class Detector:
@@ -79,7 +77,7 @@ class Detector:
         elif self._shape == "mask" and not as_polygon:
             yield self._cvat.mask(label, self._encode(found.mask))
         else:
-            for ring in polygons_from_mask(found.mask, _TOLERANCE):
+            for ring in polygons_from_mask(found.mask, EDITABLE):
                 yield self._cvat.polygon(label, ring.ravel().tolist())
 
 

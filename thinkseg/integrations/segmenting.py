@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from PIL import Image
 
 import thinkseg
+from thinkseg.arguments import PATH, TEXT, having, many, takes
 from thinkseg.errors import InputError, MissingExtraError
 from thinkseg.inputs import ImageInput, image_from_input, is_url
 from thinkseg.results.result import Result
@@ -25,6 +26,7 @@ class Segments(Protocol):
         ...
 
 
+@takes(model=PATH | having("something that segments", "segment"))
 def segmenting(model: str | Path | Segments, **settings: Any) -> Segments:
     """Something that segments.
 
@@ -42,6 +44,7 @@ def segmenting(model: str | Path | Segments, **settings: Any) -> Segments:
     return thinkseg.Client(str(model), **settings) if is_url(model) else thinkseg.load(model, **settings)
 
 
+@takes(queries=many(TEXT, "texts"))
 def results_of(model: Segments, images: Sequence[ImageInput], queries: Sequence[str]) -> list[Result]:
     """The result of each image and its query; a pipeline works on as many at once as it decodes together.
 
@@ -49,7 +52,7 @@ def results_of(model: Segments, images: Sequence[ImageInput], queries: Sequence[
 
     Raises:
         ImageError: an image is missing or damaged.
-        InputError: a query is empty.
+        InputError: a query is empty or no text.
     """
     if not all(query.strip() for query in queries):
         raise InputError("the query is empty: say in words what to look for")

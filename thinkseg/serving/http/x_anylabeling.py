@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from thinkseg.outlines import polygons_from_mask
+from thinkseg.outlines import EDITABLE, polygons_from_mask
 from thinkseg.results.result import FoundObject, Result
 from thinkseg.serving.http.describing import body, errors
 from thinkseg.serving.http.errors import RequestError
@@ -27,8 +27,6 @@ from thinkseg.serving.http.served import Served
 
 MODEL = "thinkseg"
 """The identity of the one model."""
-_TOLERANCE = 1.0
-"""How far, in pixels, a polygon may be from the mask's outline."""
 Shape = Literal["polygon", "rectangle"]
 _WIDGETS = ("edit_text", "button_send", "toggle_preserve_existing_annotations")
 
@@ -179,7 +177,7 @@ def _shapes(found: FoundObject, result: Result, shape: Shape) -> Iterator[dict[s
         left, top, right, bottom = found.corners
         rings = [[[left, top], [right, top], [right, bottom], [left, bottom]]]
     else:
-        rings = [_closed(ring.tolist()) for ring in polygons_from_mask(found.mask, _TOLERANCE)]
+        rings = [_closed(ring.tolist()) for ring in polygons_from_mask(found.mask, EDITABLE)]
     for ring in rings:
         yield {
             "label": result.query,

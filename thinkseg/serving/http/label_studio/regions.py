@@ -6,14 +6,11 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from thinkseg.outlines import polygons_from_mask
+from thinkseg.outlines import EDITABLE, polygons_from_mask
 from thinkseg.results.result import FoundObject, Result
 from thinkseg.serving.http.label_studio.brush import brush_from_mask
 from thinkseg.serving.http.label_studio.labelling import Labelling
 from thinkseg.types import Size
-
-_TOLERANCE = 1.0
-"""How far, in pixels, a polygon may be from the mask's outline, so that it has corners that a person can move."""
 
 
 def task_prediction(result: Result, labelling: Labelling, version: str) -> dict[str, Any]:
@@ -53,7 +50,7 @@ def _values(found: FoundObject, size: Size, kind: str) -> Iterator[dict[str, Any
     elif found.mask.any() and kind == "brushlabels":
         yield {"format": "rle", "rle": brush_from_mask(found.mask)}
     elif found.mask.any():
-        for ring in polygons_from_mask(found.mask, _TOLERANCE):
+        for ring in polygons_from_mask(found.mask, EDITABLE):
             yield {"points": (100 * ring / size.wh).tolist(), "closed": True}
 
 
