@@ -41,7 +41,7 @@ examples:
   thinkseg quickstart --data photos --query 'the crack' --minutes 5
   thinkseg quickstart --data train.csv --test test.csv --model runs/own/checkpoint --out runs/again
   thinkseg quickstart --out runs/longer --steps 1000
-  thinkseg segment photo.jpg --query 'the main object' --model runs/quickstart/checkpoint"""
+  thinkseg segment photo.jpg --query 'number one' --model runs/quickstart/checkpoint"""
 
 LONG = True
 DONE, SIGNALLED = 0, 128

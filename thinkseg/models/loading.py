@@ -18,7 +18,7 @@ POCKET = "pocket"
 """The name that stands for the checkpoints of the `thinkseg-pocket` distribution."""
 
 POCKET_SMALL = "pocket-small"
-"""Its other reasoner, a third as large, which knows less: what reinforcement adds shows on it in minutes."""
+"""Its other reasoner, a third as large, which knows less: recipes of published methods in small begin with it."""
 
 _REASONERS = {POCKET: "reasoner", POCKET_SMALL: "reasoner_small"}
 """The folders of the distribution's reasoners."""

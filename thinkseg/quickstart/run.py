@@ -16,7 +16,7 @@ from typing import Any
 
 from thinkseg.evaluation.reporting.report import ReportContext
 from thinkseg.evaluation.reporting.tables import text_table
-from thinkseg.models.loading import POCKET_SMALL
+from thinkseg.models.loading import is_pocket
 from thinkseg.quickstart.example import segment_example
 from thinkseg.quickstart.job import (
     CHECKPOINT,
@@ -101,9 +101,19 @@ def quickstart(
         parts = tools(options, recipe, say)
         context = run_quickstart(options.out, settings, parts)
         example = segment_example(options.out, context, parts)
-        # On a photo of one's own the larger of the pocket's models answers better than the smaller one after training.
-        larger = (f"{ASK} # 'pocket', the larger of the small models",) if settings.start == POCKET_SMALL else ()
-        return Quickstart(options.out, context, finish(options.out, context), example, larger)
+        commands = next_commands(settings.start)
+        return Quickstart(options.out, context, finish(options.out, context), example, commands)
+
+
+def next_commands(start: str) -> tuple[str, ...]:
+    """What to type next; nothing where it is the usual, the trained model on a photo.
+
+    A pocket model learns a word of scenes, at the cost of what it knew: on a photo 'pocket' answers as it ships.
+
+    Args:
+        start: the checkpoint before training.
+    """
+    return (f"{ASK} # 'pocket', as it ships",) if is_pocket(start) else ()
 
 
 def _plan_in_words(options: QuickstartOptions, settings: QuickstartSettings) -> str:
