@@ -9,8 +9,9 @@ from PIL import Image
 from thinkseg.serving.http.batching import StalledError
 from thinkseg.serving.http.limits import Batching
 from thinkseg.serving.http.service import Service
-from thinkseg.serving.http.waiting import batched_pipeline
-from thinkseg.types import Failure
+from thinkseg.serving.http.waiting import BatchedReasoner, batched_pipeline
+from thinkseg.testing import FakeReasoner
+from thinkseg.types import Failure, Instruction, Request
 
 from .conftest import Scripted, ask, fake_pipeline, serving, until
 
@@ -47,6 +48,18 @@ def test_a_listener_hears_what_is_written_and_ends_it() -> None:
         service.close()
     assert heard == ["<think>" + "word " * count for count in (1, 2, 3)]
     assert reasoner.tokens == 3
+
+
+def test_of_several_requests_each_is_answered_and_told_by_its_own_number() -> None:
+    service = Service(fake_pipeline(FakeReasoner(lambda request: f"that is {request.instruction.user}")))
+    heard: dict[int, str] = {}
+    requests = [Request(IMAGE, Instruction(query)) for query in ("one", "two", "three")]
+    try:
+        completions = BatchedReasoner(service).stream(requests, heard.__setitem__)
+    finally:
+        service.close()
+    assert [one.text for one in completions] == ["that is one", "that is two", "that is three"]
+    assert heard == dict(enumerate(one.text for one in completions))
 
 
 def test_what_a_model_raises_reaches_whoever_asked_and_nobody_waits_for_a_service_that_has_stopped() -> None:
