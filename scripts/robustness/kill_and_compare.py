@@ -130,7 +130,7 @@ def write_images(folder: Path, count: int = IMAGES) -> None:
         Image.fromarray(pixels).save(folder / "images" / f"{index:02}.png")
         Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / f"{index:02}.png")
         rows += [f"images/{index:02}.png,{query},masks/{index:02}.png" for query in QUERIES]
-    (folder / "queries.csv").write_text("\n".join(rows) + "\n")
+    (folder / "queries.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def command_of(work: Work, data: Path, out: Path) -> list[str]:
