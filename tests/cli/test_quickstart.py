@@ -79,6 +79,7 @@ def test_an_interrupt_ends_with_a_word_on_how_to_go_on(
     recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_words: object) -> None:
+        (tmp_path / "run" / "before").mkdir()  # it has begun
         raise KeyboardInterrupt("stopped after step 1 of 2")
 
     words = ["quickstart", "--recipe", str(recipe), "--out", str(tmp_path / "run")]
