@@ -76,7 +76,7 @@ SEGMENT = ("segment", "DATA/images", "--query", "the red square", "--batch-size"
 SFT = ("sft", "--trl.per_device_train_batch_size", "2")
 RL = ("rl", "--generation.max_new_tokens", "24", "--segmenter", "grabcut", "--trl.num_generations", "2")
 RL = (*RL, "--trl.per_device_train_batch_size", "4")
-TOGETHER = ("--data.source", "dataset", "--data.name", "own", "--data.root", "DATA/queries.csv")
+TOGETHER = ("--data.source", "dataset", "--data.name", "own", "--data.root", "DATA.csv")
 TOGETHER = (*TOGETHER, "--data.shuffle", "images", "--shared_prefix", "on", "--validation.share", "0.2")
 LORA = ("--model.lora.r", "4")
 WORKS: Mapping[str, Work] = {
@@ -118,7 +118,7 @@ class Counts:
 
 
 def write_images(folder: Path, count: int = IMAGES) -> None:
-    """Draw images with a red square each, the masks of the squares, and a table of what is asked about them."""
+    """Draw images with a red square each, the masks of the squares, and beside their folder a table of what is asked."""
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
     rng, rows = np.random.default_rng(0), ["image,query,mask"]
@@ -129,8 +129,9 @@ def write_images(folder: Path, count: int = IMAGES) -> None:
         pixels = np.where(mask[..., None], (200, 40, 30), rng.integers(60, 120, size=3)).astype(np.uint8)
         Image.fromarray(pixels).save(folder / "images" / f"{index:02}.png")
         Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / f"{index:02}.png")
-        rows += [f"images/{index:02}.png,{query},masks/{index:02}.png" for query in QUERIES]
-    (folder / "queries.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        name = f"{index:02}.png"
+        rows += [f"{folder.name}/images/{name},{query},{folder.name}/masks/{name}" for query in QUERIES]
+    folder.with_suffix(".csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def command_of(work: Work, data: Path, out: Path) -> list[str]:

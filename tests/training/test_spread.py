@@ -30,9 +30,7 @@ def test_adapters_under_fsdp_2_are_saved_and_merged_to_the_tensors_of_one_proces
     )
     assert base.keys() == whole.keys() == spread.keys() == merged.keys()
     changed = [name for name in base if not torch.equal(base[name], whole[name])]
-    assert (
-        len(changed) == 3 * sum(name.endswith("language_model.layers.0.self_attn.q_proj.weight") for name in base) * 2
-    )
+    assert len(changed) == 3 * sum(name.endswith(".self_attn.q_proj.weight") for name in base)
     for name, tensor in whole.items():
         assert torch.equal(spread[name], tensor), name
         assert torch.equal(merged[name], tensor), name
