@@ -36,6 +36,7 @@ from thinkseg import cli, testing
 from thinkseg.answers import get_format
 from thinkseg.data.synthetic.scenes import load_scenes
 from thinkseg.models.pipeline import Pipeline, load_pipeline
+from thinkseg.types import Answer, Completion, Request, Segmentation
 
 CLIENTS = (1, 4, 16, 64)
 WAYS = {"one by one": ("--max-batch", "1"), "together": (), "repeated": ()}
@@ -91,9 +92,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(json.dumps(result) if options.json else table(result))
 
 
+class Reasoner(testing.FakeReasoner):
+    """One that does not keep what it was asked, which would be taken for memory that the service loses."""
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """What the script says."""
+        said = super().complete(requests)
+        self.requests.clear()
+        self.batches.clear()
+        return said
+
+
+class Segmenter(testing.FakeSegmenter):
+    """One that does not keep the images that it has seen."""
+
+    def segment(self, image: Image.Image, answers: Sequence[Answer]) -> list[Segmentation]:
+        """The boxes, filled."""
+        found = super().segment(image, answers)
+        self.encoded.clear()
+        return found
+
+
 def load_fakes(*_: Any, **__: Any) -> Pipeline:
     """Models that answer at once."""
-    return Pipeline(testing.FakeReasoner(lambda _: SAID), testing.FakeSegmenter(), get_format("seg-r1"))
+    return Pipeline(Reasoner(lambda _: SAID), Segmenter(), get_format("seg-r1"))
 
 
 def measure(options: argparse.Namespace, models: Sequence[str]) -> dict[str, Any]:
