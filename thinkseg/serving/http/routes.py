@@ -24,7 +24,7 @@ from thinkseg.serving.http.errors import RequestError, explained
 from thinkseg.serving.http.leaving import ClientLeftError, while_connected
 from thinkseg.serving.http.reading import DecodedImages, check_image, read_masks, read_segment
 from thinkseg.serving.http.service import RequestListener, Service, Timings
-from thinkseg.serving.http.streaming import MEDIA_TYPE, Announced, EventStream
+from thinkseg.serving.http.streaming import EVENT, MEDIA_TYPE, Announced, EventStream
 from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
 
 R = TypeVar("R")
@@ -158,7 +158,7 @@ def create_router(desk: FrontDesk) -> APIRouter:
             200: {
                 "description": "Events `thinking` (text to be put behind the last), `boxes`, and last `masks`, which "
                 "is what `/v1/segment` answers, or `error`.",
-                "content": content_types([MEDIA_TYPE]),
+                "content": content_types([MEDIA_TYPE], **EVENT),
             },
             **errors(*ABOUT_IMAGES),
         },

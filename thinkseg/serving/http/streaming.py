@@ -18,6 +18,15 @@ from thinkseg.serving.http.metrics import Metrics
 from thinkseg.types import Answer, Size
 
 MEDIA_TYPE = "text/event-stream"
+EVENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": ["thinking", "boxes", "masks", "error"]},
+        "data": {"type": "string", "description": "An object in JSON."},
+    },
+    "required": ["event", "data"],
+}
+"""Each of a stream's events, as a JSON schema."""
 
 
 class Announced:
