@@ -118,7 +118,7 @@ class Counts:
 
 
 def write_images(folder: Path, count: int = IMAGES) -> None:
-    """Draw images with a red square each, the masks of the squares, and beside their folder a table of what is asked."""
+    """Draw images with a red square each, their masks, and beside their folder a table of what is asked."""
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
     rng, rows = np.random.default_rng(0), ["image,query,mask"]
