@@ -84,13 +84,15 @@ test-label-studio: setup .venv-label-studio/.setup-done  ## Label Studio itself,
 	.venv-label-studio/bin/python -m pip install 'label-studio==1.23.2'
 	@touch $@
 
-# FiftyOne brings much, too. FIFTYONE_DATABASE_URI=mongodb://HOST:PORT lets a data set be tried as well, in a database that runs.
+# FiftyOne brings much, too, and admits no Starlette that FastAPI of constraints.txt takes: the extra 'dev' stays out.
+# FIFTYONE_DATABASE_URI=mongodb://HOST:PORT lets a data set be tried as well, in a database that runs.
 test-fiftyone: .venv-fiftyone/.setup-done  ## FiftyOne and supervision, with what ThinkSeg gives them
 	.venv-fiftyone/bin/pytest -W default -m 'fiftyone or not fiftyone' tests/integrations/test_with_fiftyone.py tests/results/test_result.py
 
 .venv-fiftyone/.setup-done: pyproject.toml constraints.txt pocket/pyproject.toml
 	test -x .venv-fiftyone/bin/pip || $(PYTHON) -m venv .venv-fiftyone
-	.venv-fiftyone/bin/python -m pip install --constraint constraints.txt --editable '.[dev,fiftyone,supervision]' --editable ./pocket
+	.venv-fiftyone/bin/python -m pip install --constraint constraints.txt --editable '.[fiftyone,supervision]' --editable ./pocket \
+		beartype hypothesis pytest
 	@touch $@
 
 smoke: setup  ## the main job in small: does it run at all
