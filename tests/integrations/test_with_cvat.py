@@ -17,6 +17,7 @@ from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.types import Size
 
 BOX = "<think>here</think><bbox>[1,1,8,8]</bbox><points>[[4,4]]</points><labels>[1]</labels>"
+OUTSIDE = "<think>there</think><bbox>[20,4,20,6]</bbox><points>[[20,4]]</points><labels>[1]</labels>"
 NOTHING = "<think>none</think><bbox></bbox><points></points><labels></labels>"
 IMAGE = Image.new("RGB", (20, 10), (200, 30, 30))
 
@@ -31,7 +32,11 @@ class Context:
 
 
 def pipeline() -> Pipeline:
-    reasoner = FakeReasoner(lambda request: NOTHING if "person" in request.instruction.user else BOX, Size(20, 10))
+    def say(request: Any) -> str:
+        query = request.instruction.user
+        return NOTHING if "person" in query else OUTSIDE if "dot" in query else BOX
+
+    reasoner = FakeReasoner(say, Size(20, 10))
     return Pipeline(reasoner, FakeSegmenter(score=0.5), get_format("seg-r1"))
 
 
@@ -66,6 +71,7 @@ def test_polygons_and_boxes_are_in_pixels_and_masks_become_polygons_where_cvat_w
         assert points == [(1, 1), (1, 9), (9, 1), (9, 9)]
     (shape,) = create("car", pipeline(), "rectangle").detect(Context(), IMAGE)
     assert (shape.type.value, shape.points) == ("rectangle", [1, 1, 8, 8])
+    assert create("a dot", pipeline(), "rectangle").detect(Context(), IMAGE) == []
 
 
 def test_objects_below_the_least_score_are_left_out(cvat: Any) -> None:

@@ -14,7 +14,7 @@ from thinkseg.drawing import overlay
 from thinkseg.errors import InputError, MissingExtraError
 from thinkseg.imaging import load_image
 from thinkseg.models.pipeline import Pipeline
-from thinkseg.results.result import Result
+from thinkseg.results.result import FoundObject, Result
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.types import Box, Failure, Point, Size
 
@@ -51,6 +51,25 @@ def test_the_objects_have_their_masks_and_scores() -> None:
     assert (result.mask == (result.masks[0] | result.masks[1])).all()
     assert [found.score for found in asked(TWO, score=None).objects] == [None, None]
     assert asked(TWO, score=None).scores is None
+
+
+@pytest.mark.parametrize(
+    ("box", "outer"),
+    [
+        (Box(1, 2, 6, 7), Box(1, 2, 6, 7)),
+        (Box(1, 2, 60, 70), Box(1, 2, 20, 10)),
+        (Box(1, 2, 1, 7), Box(3, 4, 5, 6)),
+        (Box(30, 2, 60, 7), Box(3, 4, 5, 6)),
+        (None, Box(3, 4, 5, 6)),
+    ],
+)
+def test_the_outer_box_has_an_area_within_the_image(box: Box | None, outer: Box) -> None:
+    mask = np.zeros((10, 20), dtype=bool)
+    mask[4:6, 3:5] = True
+    points = (Point(3, 4, 1),)
+    assert FoundObject(1, box, points, mask, None).outer_box == outer
+    emptied = FoundObject(1, box, points, np.zeros_like(mask), None).outer_box
+    assert emptied == (outer if outer != Box(3, 4, 5, 6) else None)
 
 
 def test_found_nothing_there_and_unreadable_are_three_things() -> None:

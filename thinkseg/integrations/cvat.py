@@ -71,7 +71,8 @@ class Detector:
 
     def _shapes(self, label: int, found: FoundObject, as_polygon: bool) -> Iterator[Any]:
         if self._shape == "rectangle":
-            yield self._cvat.rectangle(label, list(found.corners))
+            if found.outer_box is not None:
+                yield self._cvat.rectangle(label, list(found.outer_box.xyxy))
         elif not found.mask.any():
             return
         elif self._shape == "mask" and not as_polygon:

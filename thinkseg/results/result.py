@@ -56,6 +56,14 @@ class FoundObject:
         left, top, right, bottom = _corners(self)
         return min(left, width), min(top, height), min(right, width), min(bottom, height)
 
+    @property
+    def outer_box(self) -> Box | None:
+        """The model's box, or the one around the mask where that one is none or has no area within the image; None
+        where neither has one: for tools that take no box without an area.
+        """
+        left, top, right, bottom = self.corners
+        return Box(left, top, right, bottom) if left < right and top < bottom else box_from_mask(self.mask)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:

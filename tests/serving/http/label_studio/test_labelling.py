@@ -77,5 +77,29 @@ def test_what_is_found_gets_the_label_that_the_query_names_or_else_the_first(que
     assert read_labelling(SMALL).label(query) == query
 
 
+@pytest.mark.parametrize(
+    ("query", "label"),
+    [
+        ("红色的汽车", "汽车"),
+        ("左边的赛车", "赛车"),
+        ("赤い車", "車"),
+        ("木の上のネコ", "ネコ"),
+        ("木の上のﾈｺ", "ネコ"),
+        ("รถสีแดง", "รถ"),
+        ("那辆 CAR", "car"),
+        ("ＣＡＲ", "car"),
+        ("红色的东西", "物体"),
+        ("a scar", "物体"),
+    ],
+)
+def test_a_label_is_found_in_a_query_without_blanks(query: str, label: str) -> None:
+    labels = ("物体", "汽车", "赛车", "車", "ネコ", "รถ", "car")
+    assert Labelling("brushlabels", "brush", "image", "image", labels).label(query) == label
+
+
+def test_of_labels_that_a_query_names_the_longest_is_taken() -> None:
+    assert Labelling("brushlabels", "brush", "image", "image", ("车", "消防车", "消防")).label("红色消防车") == "消防车"
+
+
 def test_a_label_without_a_word_is_named_by_no_query() -> None:
     assert Labelling("brushlabels", "brush", "image", "image", labels=("Thing", "+")).label("a bus") == "Thing"

@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+import itertools
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from typing import ClassVar
@@ -24,9 +26,18 @@ class Studio(BaseHTTPRequestHandler):
     """What of Label Studio has images: a file, one that leads elsewhere, a large one; and tokens for tokens."""
 
     asked: ClassVar[list[tuple[str, str | None]]] = []
+    over: ClassVar[set[str]] = set()
+    """Access tokens whose minutes are over."""
+    given = itertools.count(1)
+    """Numbers of access tokens."""
 
     def do_GET(self) -> None:
-        self.asked.append((self.path, self.headers["Authorization"]))
+        authorization = self.headers["Authorization"]
+        self.asked.append((self.path, authorization))
+        if authorization in self.over:
+            self.send_response(401)
+            self.end_headers()
+            return
         if self.path.startswith("/data/upload/1/elsewhere"):
             self.send_response(302)
             self.send_header("Location", "/data/upload/1/a.png")
@@ -41,7 +52,8 @@ class Studio(BaseHTTPRequestHandler):
         self.asked.append((self.path, body.decode()))
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b'{"access": "for.some.minutes"}' if b"good" in body else b'{"detail": "no"}')
+        access = f'{{"access": "minutes.{next(Studio.given)}"}}'.encode()
+        self.wfile.write(access if b"good" in body else b'{"detail": "no"}')
 
     def log_message(self, *_: object) -> None:
         pass
@@ -49,8 +61,10 @@ class Studio(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def host() -> Iterator[str]:
-    server = HTTPServer(("127.0.0.1", 0), Studio)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Studio)
     Studio.asked.clear()
+    Studio.over.clear()
+    Studio.given = itertools.count(1)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -79,13 +93,41 @@ def test_a_path_and_an_address_of_the_one_label_studio_are_fetched_with_its_toke
     ]
 
 
-def test_a_personal_token_is_changed_for_one_that_lives_for_minutes(host: str) -> None:
-    assert read(TaskImages(host, token="a.good.one"), "/data/upload/1/a.png") == b"content"
-    assert Studio.asked == [
-        ("/api/token/refresh/", '{"refresh": "a.good.one"}'),
-        ("/data/upload/1/a.png", "Bearer for.some.minutes"),
-    ]
-    assert refused(TaskImages(host, token="a.bad.one"), "/data/upload/1/a.png")[0] == "bad_request"
+CHANGED = ("/api/token/refresh/", '{"refresh": "a.good.one"}')
+ONE = "/data/upload/1/a.png"
+
+
+def test_a_personal_token_is_changed_once_for_one_that_lives_for_minutes(host: str) -> None:
+    images = TaskImages(host, token="a.good.one")
+    assert [read(images, ONE) for _ in range(3)] == [b"content"] * 3
+    assert Studio.asked == [CHANGED, *[(ONE, "Bearer minutes.1")] * 3]
+    assert refused(TaskImages(host, token="a.bad.one"), ONE)[0] == "bad_request"
+
+
+def test_and_again_when_its_minutes_are_over(host: str) -> None:
+    images = TaskImages(host, token="a.good.one")
+    read(images, ONE)
+    Studio.over.add("Bearer minutes.1")
+    assert [read(images, ONE) for _ in range(2)] == [b"content"] * 2
+    assert Studio.asked[2:] == [(ONE, "Bearer minutes.1"), CHANGED, *[(ONE, "Bearer minutes.2")] * 2]
+
+
+def test_many_images_at_once_change_it_once(host: str) -> None:
+    images = TaskImages(host, token="a.good.one")
+    read(images, ONE)
+    Studio.over.add("Bearer minutes.1")
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(read, [images] * 8, [ONE] * 8)) == [b"content"] * 8
+    assert Studio.asked.count(CHANGED) == 2
+
+
+def test_an_image_that_is_refused_to_a_token_of_this_minute_is_refused(host: str) -> None:
+    Studio.over.update(f"Bearer minutes.{number}" for number in range(9))
+    images = TaskImages(host, token="a.good.one")
+    assert refused(images, ONE)[0] == "bad_request"
+    assert len(Studio.asked) == 2
+    assert refused(images, ONE)[0] == "bad_request"
+    assert len(Studio.asked) == 5
 
 
 @pytest.mark.parametrize(
@@ -176,9 +218,11 @@ def test_local_files_come_from_the_folder_that_is_named_and_no_link_leaves_it(tm
     (folder / "inside/a b.png").write_bytes(b"content")
     (tmp_path / "secret.png").write_bytes(b"secret")
     (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    (folder / "one.png").symlink_to(folder / "other.png")
+    (folder / "other.png").symlink_to(folder / "one.png")
     images = TaskImages(folder=folder)
     assert read(images, "/data/local-files/?d=inside/a%20b.png") == b"content"
-    for name in ("link.png", "../secret.png", str(tmp_path / "secret.png"), "none.png", "inside", "", "%00"):
+    for name in ("link.png", "../secret.png", str(tmp_path / "secret.png"), "none.png", "inside", "", "%00", "one.png"):
         code, sentence = refused(images, f"/data/local-files/?d={name}")
         assert (code, str(tmp_path) in sentence) == ("bad_request", False)
     assert refused(images, "/data/upload/1/a.png")[0] == "forbidden"

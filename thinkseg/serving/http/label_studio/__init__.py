@@ -4,6 +4,7 @@
 
     router ──▶ labelling   which tags of the project ask, and which take an answer
            ──▶ reading     images, where the operator allows it
+                └─▶ login  by Label Studio's API key
            ──▶ regions     masks as brush strokes, polygons or boxes
                 └─▶ brush  Label Studio's own run lengths
 

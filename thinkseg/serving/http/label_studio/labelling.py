@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,19 @@ NOTE = "thinking"
 """The name of a text area that gets the thinking."""
 FIELD = "query"
 """Of a task's data, where the text area names no other field."""
+_WITHOUT_BLANKS = (
+    "CJK ",
+    "IDEOGRAPHIC",
+    "HIRAGANA",
+    "KATAKANA",
+    "BOPOMOFO",
+    "THAI ",
+    "LAO ",
+    "KHMER ",
+    "MYANMAR ",
+    "TIBETAN ",
+)
+"""How the names of characters begin, in Unicode, by which words are written without blanks between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +78,8 @@ class Labelling:
         >>> own = Labelling("brushlabels", "brush", "image", "image", labels=("Thing", "Car", "Race car"))
         >>> own.label("car"), own.label("the red race car"), own.label("a bus")
         ('Car', 'Race car', 'Thing')
+        >>> Labelling("brushlabels", "brush", "image", "image", labels=("物体", "汽车")).label("红色的汽车")
+        '汽车'
         """
         if not self.labels:
             return query
@@ -121,7 +137,15 @@ def read_labelling(config: str) -> Labelling:
 
 
 def _in_words(text: str) -> str:
-    return " ".join(("", *re.findall(r"\w+", text.casefold()), ""))
+    """Its words, a blank before and after each; a character is one where words are written without blanks."""
+    spaced = "".join(map(_spaced, unicodedata.normalize("NFKC", text).casefold()))
+    return " ".join(("", *spaced.split(), ""))
+
+
+def _spaced(character: str) -> str:
+    if character != "_" and unicodedata.category(character)[0] not in "LMN":
+        return " "
+    return f" {character} " if unicodedata.name(character, "").startswith(_WITHOUT_BLANKS) else character
 
 
 def _field_of(area: Element | None) -> str:

@@ -5,19 +5,16 @@ the task itself. Nothing else is fetched or read on a client's word.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
-from urllib.request import Request
 
 from thinkseg.errors import InputError, ThinkSegError
 from thinkseg.fetching import Opener, fetch, open_here
 from thinkseg.serving.http.errors import RequestError
+from thinkseg.serving.http.label_studio.login import Login
 from thinkseg.serving.http.limits import Limits
 from thinkseg.serving.http.reading import image_content
 
@@ -27,8 +24,6 @@ _IMAGES = re.compile(r"/data/(upload|local-files)/.*|/(tasks|projects)/\d+/(reso
 _PORTS = {"http": 80, "https": 443}
 _KEPT = "!$%&'()*+,/:;=?@~"
 """Of a query, as it is written."""
-_ANSWER = 2**16
-"""Bytes of an answer about a token."""
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +40,7 @@ class TaskImages:
     """What Label Studio has as its document root of local files; None for none."""
     opener: Opener = open_here
     """What opens an address; no address that leads elsewhere is followed."""
+    _login: Login = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.host and not _is_base(self.host):
@@ -53,6 +49,7 @@ class TaskImages:
             )
         if self.folder is not None and not self.folder.is_dir():
             raise InputError(f"expected a folder with Label Studio's local files, found none at '{self.folder}'")
+        object.__setattr__(self, "_login", Login(self.host, self.token, self.opener))
 
     async def content(self, address: object, limits: Limits) -> bytes:
         """The content of an image's file.
@@ -89,30 +86,10 @@ class TaskImages:
         # What was checked is what is asked: a path that begins with "%2F" would go on with the name of the host.
         where = f"{self.host.rstrip('/')}{quote(path)}{'?' if url.query else ''}{quote(url.query, safe=_KEPT)}"
         try:
-            return fetch(where, most, opener=self._open)
+            return fetch(where, most, opener=self._login.open)
         except ThinkSegError as error:
             _log.warning("an image of Label Studio's does not come: %s", error)
             raise RequestError("bad_request", "the image cannot be fetched from Label Studio: see the log") from error
-
-    def _open(self, request: Request, timeout: float) -> AbstractContextManager[Any]:
-        if self.token:
-            request.add_header("Authorization", self._authorization(timeout))
-        return self.opener(request, timeout)
-
-    def _authorization(self, timeout: float) -> str:
-        """A legacy token as it is; a personal one, a JSON web token, gives another one that lives for minutes."""
-        if self.token.count(".") != 2:
-            return f"Token {self.token}"
-        asked = Request(
-            f"{self.host.rstrip('/')}/api/token/refresh/",
-            json.dumps({"refresh": self.token}).encode(),
-            {"Content-Type": "application/json", "User-Agent": "thinkseg"},
-        )
-        with self.opener(asked, timeout) as answer:
-            told = json.loads(answer.read(_ANSWER))
-        if not isinstance(told, dict) or not isinstance(told.get("access"), str):
-            raise ValueError("it takes the token, and gives none for it")
-        return f"Bearer {told['access']}"
 
 
 def _parts(address: str) -> SplitResult | None:
@@ -146,6 +123,6 @@ def _file(folder: Path, name: str, most: int) -> bytes:
         if path.is_relative_to(root) and path.is_file():
             with path.open("rb") as file:
                 return file.read(most + 1)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # the last of links in a circle, before Python 3.13
         _log.warning("a local file of Label Studio's cannot be read: %s", error)
     raise RequestError("bad_request", "there is no such file in the folder that --label-studio-files names")

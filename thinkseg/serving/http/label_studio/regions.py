@@ -41,15 +41,17 @@ def _regions(found: FoundObject, result: Result, labelling: Labelling) -> Iterat
 
 
 def _values(found: FoundObject, size: Size, kind: str) -> Iterator[dict[str, Any]]:
-    """Where an object is: its mask as one brush stroke, as a polygon for each of its parts, or its box."""
-    if kind == "rectanglelabels":
-        left, top, right, bottom = found.corners
-        x, y = 100 * left / size.width, 100 * top / size.height
-        width, height = 100 * (right - left) / size.width, 100 * (bottom - top) / size.height
+    """Where an object is: its mask as one brush stroke, as a polygon for each of its parts, or its box; nowhere
+    where it has no area, which Label Studio cannot show.
+    """
+    box = found.outer_box
+    if kind == "rectanglelabels" and box is not None:
+        x, y = 100 * box.x_min / size.width, 100 * box.y_min / size.height
+        width, height = 100 * (box.x_max - box.x_min) / size.width, 100 * (box.y_max - box.y_min) / size.height
         yield {"x": x, "y": y, "width": width, "height": height, "rotation": 0}
     elif found.mask.any() and kind == "brushlabels":
         yield {"format": "rle", "rle": brush_from_mask(found.mask)}
-    elif found.mask.any():
+    elif found.mask.any() and kind == "polygonlabels":
         for ring in polygons_from_mask(found.mask, EDITABLE):
             yield {"points": (100 * ring / size.wh).tolist(), "closed": True}
 
