@@ -201,3 +201,5 @@ def test_imitation_that_was_stopped_ends_as_if_it_had_not_been(recipe, tmp_path)
         train_recipe(recipe, samples=samples, on_step=interrupt)
     found = load_file(train_recipe(recipe, samples=samples, resume=True) / "model.safetensors")
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+    counted = [[entry["num_tokens"] for entry in read_log(run.output / "log.jsonl")] for run in (straight, recipe)]
+    assert counted[0] == counted[1] == sorted(set(counted[0]))

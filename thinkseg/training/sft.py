@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from thinkseg.models.chat import render_chat
 from thinkseg.training import runs
@@ -67,7 +68,32 @@ def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
     # Every token of a step counts the same, in whichever process or part of the step it is. The models say that they
     # take no count of the tokens, but the loss is TRL's and does.
     trainer.model_accepts_loss_kwargs = True
+    trainer.add_callback(TokenCount(trainer))
     return trainer
+
+
+class TokenCount(TrainerCallback):
+    """Keeps the count of tokens with the run: TRL's `SFTTrainer` counts from the start of a process, unlike its others.
+
+    Args:
+        trainer: TRL's; nothing is kept of one that does not count where 1.16 does.
+    """
+
+    NAME = "_total_train_tokens"
+
+    def __init__(self, trainer: Any) -> None:
+        self._trainer = trainer
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Go on counting from the checkpoint."""
+        if hasattr(self._trainer, self.NAME):
+            setattr(self._trainer, self.NAME, int(state.num_input_tokens_seen))
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Give the count to what a checkpoint keeps."""
+        state.num_input_tokens_seen = getattr(self._trainer, self.NAME, state.num_input_tokens_seen)
 
 
 def _thoughts(run: PreparedRun, schedule: Schedule) -> Mapping[int, str]:
