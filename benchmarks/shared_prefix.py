@@ -56,12 +56,14 @@ def main(words: list[str] | None = None) -> None:
         small="a tiny model and one short case",
         repeats=3,
     )
-    parser.add_argument("--cases", type=int, help="only the first so many")
+    numbers = range(1, len(CASES) + 1)
+    parser.add_argument("--cases", type=int, nargs="+", choices=numbers, help="only these; the last one needs 20 GB")
     options = parser.parse_args(words)
     proportions, cases = (TINY, SMALL) if options.small else (NINE_MILLION, CASES)
+    chosen = cases if options.small or not options.cases else [cases[number - 1] for number in options.cases]
     with quiet_libraries(), tempfile.TemporaryDirectory() as folder:
         trainer = create_trainer(proportions, folder)
-        results = [measure(trainer, proportions, case, options.repeats) for case in cases[: options.cases]]
+        results = [measure(trainer, proportions, case, options.repeats) for case in chosen]
     weights = sum(weight.numel() for weight in trainer.model.parameters())
     if options.json:
         sys.stdout.write(json.dumps({"weights": weights, "threads": torch.get_num_threads(), "cases": results}) + "\n")
