@@ -9,7 +9,7 @@ from thinkseg.training.callbacks import read_log
 from thinkseg.training.config import load_recipe
 from thinkseg.training.stages import train_recipe
 
-STEPS = {"sft": 4, "prerl": 10, "rl": 10, "sod": 10}
+STEPS = {"sft": 4, "prerl": 10, "rl": 20, "sod": 10}
 SCENES = 16
 """As many as a step of the recipes asks about, so that each step asks about the same and rewards can be compared."""
 
