@@ -2,7 +2,10 @@
 
 import cv2
 import numpy as np
-from scene_files import SIZE, SceneFiles
+from fresh_scenes import fresh_scenes
+from scene_files import SceneFiles
+
+from thinkseg.data.synthetic.assets import Assets
 
 SLOTS = 4
 """Points of a prompt at most."""
@@ -17,14 +20,18 @@ class SceneBatches:
         self.scenes, self.rng = scenes, rng
         self.indices = [line["index"] for line in scenes.lines][held_back:]
 
+    def scene(self) -> tuple[np.ndarray, np.ndarray]:
+        """An image and its map of things, drawn at random."""
+        index = self.indices[self.rng.integers(len(self.indices))]
+        return self.scenes.images[index], self.scenes.index_maps[index]
+
     def batch(self, images: int, prompts: int, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Images (images, size, size, 3), uint8, and masks (images, prompts, size, size), none of them empty."""
         pixels = np.empty((images, size, size, 3), np.uint8)
         masks = np.zeros((images, prompts, size, size), bool)
         filled = 0
         while filled < images:
-            index = self.indices[self.rng.integers(len(self.indices))]
-            image, index_map = self._augmented(self.scenes.images[index], self.scenes.index_maps[index], size)
+            image, index_map = self._augmented(*self.scene(), size)
             numbers, areas = np.unique(index_map[index_map > 0], return_counts=True)
             numbers = numbers[areas > 0.0015 * size * size]
             if len(numbers) == 0:
@@ -39,8 +46,9 @@ class SceneBatches:
         """A random square window (now and then larger than life), a mirror, and a mix of the colour channels."""
         rng = self.rng
         if rng.random() < 0.35:
-            side = int(SIZE * rng.uniform(0.55, 1.0))
-            x, y = rng.integers(0, SIZE - side + 1, 2)
+            whole = len(image)
+            side = int(whole * rng.uniform(0.55, 1.0))
+            x, y = rng.integers(0, whole - side + 1, 2)
             image, index_map = image[y : y + side, x : x + side], index_map[y : y + side, x : x + side]
         if len(image) != size:
             method = cv2.INTER_AREA if len(image) > size else cv2.INTER_LINEAR
@@ -54,6 +62,19 @@ class SceneBatches:
             gains = rng.uniform(0.7, 1.3, 3).astype(np.float32)
             image = np.clip(image * gains, 0, 255).astype(np.uint8)
         return image, index_map
+
+
+class FreshBatches(SceneBatches):
+    """The same of scenes that are composed as they are asked for, each of them once."""
+
+    def __init__(self, assets: Assets, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self._fresh = fresh_scenes(assets, rng)
+
+    def scene(self) -> tuple[np.ndarray, np.ndarray]:
+        """A new one."""
+        _, scene = next(self._fresh)
+        return scene.image, scene.index_map
 
 
 def prompts_of(masks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,9 +1,14 @@
 """The composed scenes that `write_scenes.py` wrote, opened for training."""
 
 import json
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
+
+from thinkseg.data.synthetic.composition import Scene
 
 SIZE = 256
 """Side of a scene in pixels."""
@@ -21,3 +26,14 @@ class SceneFiles:
         self.index_maps = np.memmap(folder / "index.u8", np.uint8, "r", shape=(count, SIZE, SIZE))
         lines = [json.loads(line) for line in (folder / "things.jsonl").read_text(encoding="utf-8").splitlines()]
         self.lines = [line for line in lines if line["things"]]
+
+
+class KeptScenes:
+    """The first scenes of an endless row of them, as `SceneFiles` has them, scaled to SIZE."""
+
+    def __init__(self, scenes: Iterator[tuple[str, Scene]], count: int) -> None:
+        kept = [scene for _, scene in islice(scenes, count)]
+        self.images = np.stack([cv2.resize(scene.image, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for scene in kept])
+        nearest = cv2.INTER_NEAREST
+        self.index_maps = np.stack([cv2.resize(scene.index_map, (SIZE, SIZE), interpolation=nearest) for scene in kept])
+        self.lines = [{"index": index} for index, found in enumerate(self.index_maps) if found.any()]

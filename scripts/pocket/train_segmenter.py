@@ -22,9 +22,11 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from fresh_scenes import fresh_scenes
 from imagenet import load_imagenet_weights
 from prompted_masks import (
     PAD_LABEL,
+    FreshBatches,
     SceneBatches,
     box_around,
     centre_of_largest_circle,
@@ -33,7 +35,7 @@ from prompted_masks import (
     prompts_of,
 )
 from safetensors.torch import load_file
-from scene_files import SceneFiles
+from scene_files import KeptScenes, SceneFiles
 from segmenter_parts import (
     CELL,
     HIDDEN,
@@ -51,8 +53,12 @@ from segmenter_parts import (
 from training_run import TrainingRun, average_into
 from transformers import EdgeTamModel
 
+from thinkseg.data.synthetic.assets import load_assets
+
 HELD_BACK = 400
 """So many scenes at the start are for looking how it goes."""
+LOOKED_AT = 10**6
+"""The seed of those where scenes are composed; no step begins with it."""
 
 
 def mask_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -127,7 +133,7 @@ def align(model: EdgeTamModel, old: EdgeTamModel, batches: SceneBatches, seconds
 
 
 @torch.no_grad()
-def held_back_iou(model: EdgeTamModel, scenes: SceneFiles, with_point: bool, count: int = 192) -> float:
+def held_back_iou(model: EdgeTamModel, scenes: SceneFiles | KeptScenes, with_point: bool, count: int = 192) -> float:
     """Mean IoU at full size from a box jittered by 4 %, on scenes of training images held back from training."""
     model.eval()
     set_size(model, SIZE)
@@ -173,7 +179,7 @@ def step_losses(model, batches: SceneBatches, rng: np.random.Generator, images: 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=Path, required=True, help="what write_scenes.py wrote")
+    parser.add_argument("--scenes", type=Path, help="what write_scenes.py wrote; else composed as they are asked for")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the log")
     parser.add_argument("--minutes", type=float, default=100, help="of stage 2; the rate falls to 2 %% over them")
     parser.add_argument("--small-share", type=float, default=0.25, help="share of the minutes on half-size images")
@@ -201,8 +207,14 @@ def main() -> int:
     ]
     optimizer = torch.optim.AdamW(groups, lr=args.lr, weight_decay=0.02, betas=(0.9, 0.98))
     run = TrainingRun(args.out, args.minutes, {"model": model, "average": average, "optimizer": optimizer})
-    scenes = SceneFiles(args.scenes)
-    batches = SceneBatches(scenes, HELD_BACK, np.random.default_rng(run.step + 1))
+    scenes: SceneFiles | KeptScenes
+    if args.scenes is None:
+        assets = load_assets("train")
+        scenes = KeptScenes(fresh_scenes(assets, np.random.default_rng(LOOKED_AT)), HELD_BACK // 2)
+        batches: SceneBatches = FreshBatches(assets, np.random.default_rng(run.step + 1))
+    else:
+        scenes = SceneFiles(args.scenes)
+        batches = SceneBatches(scenes, HELD_BACK, np.random.default_rng(run.step + 1))
     if run.step == 0 and args.start is None:
         run.log(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
         if args.decoder is not None:

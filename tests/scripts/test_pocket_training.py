@@ -53,6 +53,18 @@ def test_no_scene_is_composed_twice_and_a_seed_repeats_them() -> None:
     assert len(set(pixels)) == 12
 
 
+def test_the_segmenter_learns_from_scenes_that_are_composed_as_they_are_asked_for() -> None:
+    from prompted_masks import FreshBatches
+
+    batches = FreshBatches(load_assets("train"), np.random.default_rng(0))
+    images, masks = batches.batch(3, 2, 96)
+    again, _ = batches.batch(3, 2, 96)
+    assert images.shape == (3, 96, 96, 3)
+    assert masks.shape == (3, 2, 96, 96)
+    assert masks.any((-2, -1)).all()
+    assert len({image.tobytes() for image in (*images, *again)}) == 6
+
+
 def test_an_unknown_word_means_what_stands_out_and_is_never_refused() -> None:
     asked = {query: answer for example in _sampler(3).batch(40) for query, answer in example.exchanges}
     unknown = [answer for query, answer in asked.items() if "hello" in query or "zeppelin" in query]
