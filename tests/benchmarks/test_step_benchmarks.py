@@ -30,6 +30,17 @@ def test_an_evaluation_has_the_masks_of_one_by_one(load_benchmark, capsys) -> No
     assert "one by one / thinkseg" in module.table(result)
 
 
+def test_an_evaluation_whose_images_are_decoded_ahead_has_the_same_records(load_benchmark, capsys) -> None:
+    module = load_benchmark("feeding")
+    module.main(["--small", "--json", "--repeats", "1"])
+    result = json.loads(capsys.readouterr().out)
+    assert (result["images"], result["batch"], result["same_records"]) == (4, 2, True)
+    assert result["speedup"] == result["seconds"]["in turn"] / result["seconds"]["ahead"] > 0
+    # two batches of 0.02 s, and their images before them, which nothing is hidden behind
+    assert result["seconds"]["in turn"] >= 0.04
+    assert "in turn / ahead" in module.table(result)
+
+
 def test_a_tower_gives_the_same_whatever_the_order_of_an_images_numbers(load_benchmark, capsys) -> None:
     module = load_benchmark("encoding")
     module.main(["--small", "--json"])

@@ -4,7 +4,8 @@
 
     samples ─▶ pipeline.predict ─▶ score ─▶ OUT/predictions.jsonl ─▶ measures ─▶ Run
 
-Started again on the same folder, a run goes on after the last whole line; a killed one loses the batch that it was at.
+Images of the next batch are decoded while the pipeline is at one. Started again on the same folder, a run goes on after
+the last whole line; a killed one loses the batch that it was at.
 Shards write ``predictions.2-of-4.jsonl`` and the like; `thinkseg.evaluation.parallel.shards` puts them together.
 """
 
@@ -26,10 +27,12 @@ from thinkseg.evaluation.parallel.shards import WHOLE, Shard, found_elsewhere, r
 from thinkseg.evaluation.progress import Progress
 from thinkseg.evaluation.protocols import apply_to_prediction, apply_to_record, counted_records
 from thinkseg.evaluation.provenance import commit, package_versions
+from thinkseg.evaluation.reading_ahead import ReadingAhead
 from thinkseg.evaluation.record_file import HEADER, RecordFile, RecordList, claim_folder, read_header, read_records
 from thinkseg.evaluation.records import PredictionRecord, RunHeader
 from thinkseg.evaluation.scoring import failed_prediction, score
 from thinkseg.evaluation.truths import UnknownTruth, misfit, predictions_of, read_sample, record_without_truth
+from thinkseg.imaging import ImagesAhead
 from thinkseg.inputs import check_sample
 from thinkseg.stopwatch import count
 from thinkseg.types import Metric, Prediction, Report, Sample
@@ -137,7 +140,7 @@ def evaluate(
 
     Args:
         pipeline: what answers; its numbers must not depend on how samples are batched.
-        samples: with targets; each is asked for once, when its turn comes.
+        samples: with targets; each is asked for once, when its turn comes; its image's file is read a batch before.
         out: the folder; made if it is not there. None writes nothing.
         header: what is run; the folder must hold the same or nothing.
         batch_size: how many samples the pipeline gets at a time.
@@ -164,7 +167,7 @@ def evaluate(
     if out is not None:
         claim_folder(out / HEADER, header)
     indices = shard.indices(len(samples))
-    with RecordList() if out is None else RecordFile(shard.path(out)) as file:
+    with RecordList() if out is None else RecordFile(shard.path(out)) as file, ImagesAhead() as images:
         if out is not None:
             refuse_fewer(out, len(samples))
             for record in found_elsewhere(out, shard, len(samples), len(file.records)):
@@ -173,11 +176,13 @@ def evaluate(
         if progress is not None:
             progress(len(file.records), len(indices), None)
         taken = {record.id for record in file.records}
+        ahead = ReadingAhead(pipeline, samples, images)
         for start in range(len(file.records), len(indices), batch_size):
+            ahead.begin(indices[start : start + 2 * batch_size])
             places = indices[start : start + batch_size]
             batch = [read_sample(samples, index) for index in places]
             _take_ids(taken, batch)
-            for index, outcome in zip(places, predictions_of(pipeline.predict, batch), strict=True):
+            for index, outcome in zip(places, predictions_of(ahead.predict, batch), strict=True):
                 record = _record(samples, index, outcome, header.protocol, extra, asked=asked)
                 file.append(record)
                 count("samples", 1)

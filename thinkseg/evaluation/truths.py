@@ -43,7 +43,7 @@ def read_sample(samples: Sequence[Any], index: int) -> Sample | UnknownTruth:
     try:
         sample: Sample = samples[index]
     except InputError as error:
-        entry = _entry(samples, index)
+        entry = entry_of(samples, index)
         if entry is None:
             raise
         return UnknownTruth(entry.id, entry.query, "", str(error))
@@ -72,7 +72,7 @@ def misfit(samples: Sequence[Any], index: int, sample: Sample, prediction: Predi
     size = Size(*load_image(sample.image).size)
     if size.hw == (height, width):
         return None
-    entry = _entry(samples, index)
+    entry = entry_of(samples, index)
     name = f"the mask of sample '{sample.id}'" if entry is None else f"'{entry.truth}'"
     return UnknownTruth(
         sample.id, sample.query, sample.task, f"{name} {size_difference(Size(width, height), size)} ('{sample.image}')"
@@ -95,6 +95,6 @@ def record_without_truth(unknown: UnknownTruth) -> PredictionRecord:
     )
 
 
-def _entry(samples: Sequence[Any], index: int) -> Entry | None:
+def entry_of(samples: Sequence[Any], index: int) -> Entry | None:
     """What is known of a sample without its truth; None for samples that are no files."""
     return samples.entry(index) if isinstance(samples, Listing | ProtocolSamples) else None

@@ -4,7 +4,8 @@ An image becomes a PIL image in RGB, turned as its EXIF says. A mask becomes a b
 that are missing, broken, of another kind or too large raise an `ImageError` that names them.
 """
 
-from thinkseg.imaging.images import IMAGE_SUFFIXES, content_key, find_images, load_image
+from thinkseg.imaging.ahead import ImagesAhead
+from thinkseg.imaging.images import IMAGE_SUFFIXES, content_key, find_images, load_image, shown_image
 from thinkseg.imaging.levels import NotAMaskError
 from thinkseg.imaging.masks import MaskFile, load_map, load_mask, read_mask, resize_mask, save_mask, size_difference
 from thinkseg.imaging.opening import FORMATS, MAX_PIXELS, ImageFile, OversizeError, Source, peek, read_header
@@ -15,6 +16,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "ImageFile",
+    "ImagesAhead",
     "MaskFile",
     "NotAMaskError",
     "OversizeError",
@@ -32,5 +34,6 @@ __all__ = [
     "resize_mask",
     "rle_from_mask",
     "save_mask",
+    "shown_image",
     "size_difference",
 ]

@@ -8,7 +8,7 @@ from PIL import Image
 
 from thinkseg.errors import ImageError
 from thinkseg.imaging.levels import range_of
-from thinkseg.imaging.opening import EXIF_KEYS, Source, opened_upright
+from thinkseg.imaging.opening import EXIF_KEYS, MAX_PIXELS, Source, opened_upright
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 """What counts as an image in a folder, in lower case."""
@@ -33,6 +33,18 @@ def load_image(source: Source, name: str | None = None) -> Image.Image:
     for key in EXIF_KEYS:  # else it would be turned once more by whoever is given it
         loaded.info.pop(key, None)
     return loaded
+
+
+def shown_image(source: Source) -> Image.Image:
+    """What `load_image` gives, for whoever only looks at it: an image in memory that is so already is not copied.
+
+    Raises:
+        ImageError: as `load_image`.
+    """
+    if type(source) is not Image.Image or source.mode != "RGB" or source.width * source.height > MAX_PIXELS:
+        return load_image(source)
+    told = any(key in source.info for key in (*EXIF_KEYS, "transparency"))
+    return load_image(source) if told else source
 
 
 def content_key(image: Image.Image) -> tuple[str, tuple[int, int], bytes]:

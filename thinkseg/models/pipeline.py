@@ -24,7 +24,7 @@ from thinkseg.answers.base import AnswerFormat
 from thinkseg.answers.patterns import AnswerPattern
 from thinkseg.arguments import COUNT, FLAG, FUNCTION, ITERABLE, TEXT, optional, takes
 from thinkseg.errors import CheckpointError, InputError, MalformedAnswer
-from thinkseg.imaging import load_image
+from thinkseg.imaging import shown_image
 from thinkseg.inputs import ImageInput, check_sample, image_from_input
 from thinkseg.models import loading
 from thinkseg.models.base import Reasoner, Segmenter
@@ -156,7 +156,7 @@ class Pipeline:
     def _predict_batch(self, samples: Sequence[Sample], listen: Listener | None) -> list[Prediction]:
         keys = [_image_key(sample) for sample in samples]
         sources = {key: sample.image for key, sample in zip(keys, samples, strict=True)}
-        images = {key: load_image(source) for key, source in sources.items()}
+        images = {key: shown_image(source) for key, source in sources.items()}
         requests = [self.request(images[key], sample) for key, sample in zip(keys, samples, strict=True)]
         completions = complete(self.reasoner, requests, listen)
         read = [self.read(completion, images[key]) for completion, key in zip(completions, keys, strict=True)]
