@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format check test test-lowest test-ray test-vllm test-verl test-label-studio test-fiftyone smoke docs quickstart gpu wheels clean
+.PHONY: help setup format check test test-lowest test-ray test-vllm test-verl test-label-studio test-x-anylabeling test-fiftyone smoke docs quickstart gpu wheels clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -84,6 +84,15 @@ test-label-studio: setup .venv-label-studio/.setup-done  ## Label Studio itself,
 	.venv-label-studio/bin/python -m pip install 'label-studio==1.23.2'
 	@touch $@
 
+# X-AnyLabeling is a program with a window, of PyQt: 1.3 GB beside .venv. Its window is driven without a screen.
+test-x-anylabeling: setup .venv-x-anylabeling/.setup-done  ## X-AnyLabeling itself asks the service
+	X_ANYLABELING=.venv-x-anylabeling/bin/python $(BIN)/pytest -m x_anylabeling tests/serving/http/x_anylabeling
+
+.venv-x-anylabeling/.setup-done:
+	$(PYTHON) -m venv --clear .venv-x-anylabeling
+	.venv-x-anylabeling/bin/python -m pip install 'x-anylabeling-cvhub[cpu]==4.2.1'
+	@touch $@
+
 # FiftyOne brings much, too, and admits no Starlette that FastAPI of constraints.txt takes: the extra 'dev' stays out.
 # FIFTYONE_DATABASE_URI=mongodb://HOST:PORT lets a data set be tried as well, in a database that runs.
 test-fiftyone: .venv-fiftyone/.setup-done  ## FiftyOne and supervision, with what ThinkSeg gives them
@@ -123,4 +132,4 @@ gpu:  ## measure on a GPU, with the Python that has PyTorch for it, within nine 
 	$(PYTHON) -m benchmarks.gpu
 
 clean:  ## remove the environment and the site, not the runs
-	rm -rf .venv .venv-lowest .venv-ray .venv-vllm .venv-verl .venv-label-studio .venv-fiftyone site docs/command_line.md
+	rm -rf .venv .venv-lowest .venv-ray .venv-vllm .venv-verl .venv-label-studio .venv-x-anylabeling .venv-fiftyone site docs/command_line.md

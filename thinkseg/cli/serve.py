@@ -182,11 +182,11 @@ def _routers(args: argparse.Namespace) -> list[CreateRouter]:
     Raises:
         InputError: an address or a folder is none, or is of a protocol that is not spoken.
     """
-    from thinkseg.serving.http import x_anylabeling
     from thinkseg.serving.http.label_studio.reading import TaskImages
     from thinkseg.serving.http.label_studio.router import LabelStudio
+    from thinkseg.serving.http.x_anylabeling.router import create_router
 
-    routers: list[CreateRouter] = [x_anylabeling.create_router] if args.x_anylabeling else []
+    routers: list[CreateRouter] = [create_router] if args.x_anylabeling else []
     if args.label_studio is None:
         if args.label_studio_files is not None or args.query:
             raise InputError("--label-studio-files and --query are for Label Studio: say --label-studio, too")

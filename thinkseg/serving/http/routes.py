@@ -25,7 +25,7 @@ from thinkseg.serving.http.leaving import ClientLeftError, while_connected
 from thinkseg.serving.http.reading import DecodedImages, check_image, read_masks, read_segment
 from thinkseg.serving.http.service import RequestListener, Service, Timings
 from thinkseg.serving.http.streaming import EVENT, MEDIA_TYPE, Announced, EventStream
-from thinkseg.types import Answer, Box, ObjectPrompt, Point, Size
+from thinkseg.types import Answer, Box, ObjectPrompt, Point, Segmentation, Size
 
 R = TypeVar("R")
 
@@ -45,12 +45,18 @@ class FrontDesk:
         self.service = service
         self._images = DecodedImages()
 
-    async def answer(self, request: Request, work: Callable[[], Coroutine[Any, Any, Response]]) -> Response:
+    async def answer(
+        self,
+        request: Request,
+        work: Callable[[], Coroutine[Any, Any, Response]],
+        refuse: Callable[[RequestError], Response] = RequestError.response,
+    ) -> Response:
         """The answer that some work gives in time, as long as the client waits for it; or what is wrong.
 
         Args:
             request: whose body has been read.
             work: gives the answer.
+            refuse: says what is wrong.
         """
         try:
             async with asyncio.timeout(self.service.limits.timeout):
@@ -59,7 +65,7 @@ class FrontDesk:
             self.service.metrics.left.inc()
             return Response(status_code=_LEFT)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one request is told to it alone
-            return explained(error).response()
+            return refuse(explained(error))
 
     async def read(self, reading: Awaitable[R]) -> R:
         """What a request says, if it comes to an end in time.
@@ -95,8 +101,10 @@ class FrontDesk:
             prediction = await self.service.segment(image, query, told, timings)
             return Result(image, query, prediction, IN_MEMORY, self.service.served.as_record()), timings
 
-    async def masks(self, content: bytes, asked: list[list[schemas.PromptedObject]]) -> dict[str, Any]:
-        """The masks of boxes and points, as JSON; it takes a slot while it works.
+    async def segmentations(
+        self, content: bytes, asked: list[list[schemas.PromptedObject]]
+    ) -> tuple[Size, list[Segmentation]]:
+        """The size of an image, and the masks of boxes and points in it; it takes a slot while it works.
 
         Raises:
             RequestError: there is no slot, or the image or what is asked is not taken.
@@ -113,8 +121,7 @@ class FrontDesk:
             image, _ = await self._decode(content)
             size = Size(*image.size)
             answers = [Answer(size, tuple(map(_prompt, objects))) for objects in asked]
-            found = await self.service.masks(image, answers)
-            return await asyncio.to_thread(masks_record, size, found, self.service.served)
+            return size, await self.service.masks(image, answers)
 
     async def _decode(self, content: bytes) -> tuple[Image.Image, Timings]:
         timings = Timings()
@@ -187,7 +194,8 @@ def create_router(desk: FrontDesk) -> APIRouter:
         content, asked = await desk.read(read_masks(request, service.limits))
 
         async def work() -> Response:
-            return JSONResponse(await desk.masks(content, asked.answers))
+            size, found = await desk.segmentations(content, asked.answers)
+            return JSONResponse(await asyncio.to_thread(masks_record, size, found, service.served))
 
         return await desk.answer(request, work)
 
