@@ -53,7 +53,7 @@ def main(words: list[str] | None = None) -> None:
             found[size] = []
             for value, case in cases:
                 if case not in measured:
-                    measured[case] = measure(trainer, proportions, case, options.repeats)
+                    measured[case] = measure(trainer, proportions, case, options.repeats, with_plain=False)
                 found[size].append({"value": value, **measured[case]})
     if options.json:
         print(json.dumps({"threads": torch.get_num_threads(), "base": str(base), "curves": found}))
