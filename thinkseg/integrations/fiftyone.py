@@ -1,10 +1,13 @@
 """ThinkSeg as a model of FiftyOne: ``dataset.apply_model(load_model(query="the red car"), label_field="found")``.
 
+`add_to_zoo` puts it among the models of FiftyOne's zoo.
+
 Importing this needs FiftyOne, which the extra ``fiftyone`` brings.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,10 @@ _PURPOSE = "for a model of FiftyOne"
 fom: Any = required("fiftyone.core.models", "fiftyone", "fiftyone", _PURPOSE)
 fol: Any = required("fiftyone.core.labels", "fiftyone", "fiftyone", _PURPOSE)
 
+ZOO_NAME = "thinkseg"
+"""Of the model and of its source, in the zoo."""
+ZOO_SOURCE = Path(__file__).with_name("fiftyone_zoo")
+"""What FiftyOne calls a remote source of models."""
 QUERY_FIELD = "query_field"
 """By which `apply_model` names the field of a sample that says what to look for."""
 
@@ -112,6 +119,37 @@ def load_model(model: str | Path | Segments = "pocket", query: str = "", **setti
         InputError: the model or a setting is none.
     """
     return ThinkSegModel(segmenting(model, **settings), query)
+
+
+def add_to_zoo() -> Path:
+    """Put ThinkSeg into the model zoo of this machine's FiftyOne, for ``fiftyone.zoo.load_zoo_model("thinkseg")``.
+
+    Again, after another ThinkSeg is installed, it is replaced.
+
+    Returns:
+        its folder, in the one that FiftyOne's ``model_zoo_dir`` names.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    root = required("fiftyone", "fiftyone", "fiftyone", _PURPOSE).config.model_zoo_dir
+    folder = Path(root) / ZOO_NAME
+    try:
+        shutil.copytree(ZOO_SOURCE, folder, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"expected FiftyOne's folder of models at '{root}', which cannot be written: {error}"
+        ) from error
+    return folder
+
+
+def asked_in_app() -> Any:
+    """What FiftyOne's App asks for before it loads the model of the zoo."""
+    types = required("fiftyone.operators.types", "fiftyone", "fiftyone", _PURPOSE)
+    inputs = types.Object()
+    inputs.str("query", required=True, label="What to look for", description="in every image")
+    inputs.str("model", default="pocket", label="Model", description="a checkpoint, its folder, or a service's address")
+    return types.Property(inputs)
 
 
 def _detections(result: Result) -> Any:
