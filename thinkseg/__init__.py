@@ -149,7 +149,7 @@ def load(
         reasoner: where its text is written: ``"vllm"``, the address of an OpenAI-style server
             (``"http://127.0.0.1:8000/v1"``), or ``"transformers"`` when None; see docs/engines.md.
         engine_options: of that engine: keyword arguments of `vllm.LLM`, or of a server ``model``, ``concurrency``,
-            ``retries`` and ``timeout``.
+            ``retries`` and ``timeout``, of transformers ``tokens_per_pass`` (docs/performance.md).
         enforce_format: whether that engine lets the model write nothing but what its answer format can read.
 
     Raises:

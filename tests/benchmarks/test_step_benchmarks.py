@@ -41,6 +41,17 @@ def test_an_evaluation_whose_images_are_decoded_ahead_has_the_same_records(load_
     assert "in turn / ahead" in module.table(result)
 
 
+def test_batches_filled_by_tokens_write_the_same_text_in_fewer_passes(load_benchmark, capsys) -> None:
+    module = load_benchmark("passes")
+    module.main(["--small", "--json", "--repeats", "1"])
+    result = json.loads(capsys.readouterr().out)
+    assert (result["prompts"], result["same_text"]) == (8, 1)
+    assert result["budget"] == 2 * result["longest"]
+    assert result["passes"]["rows"] == 4 > result["passes"]["tokens"]
+    assert result["speedup"] == result["seconds"]["rows"] / result["seconds"]["tokens"] > 0
+    assert "rows / tokens" in module.table(result)
+
+
 def test_a_tower_gives_the_same_whatever_the_order_of_an_images_numbers(load_benchmark, capsys) -> None:
     module = load_benchmark("encoding")
     module.main(["--small", "--json"])

@@ -131,7 +131,7 @@ def label(
         reasoner: where its text is written: ``"vllm"``, the address of an OpenAI-style server
             (``"http://127.0.0.1:8000/v1"``), or ``"transformers"`` when None; see docs/engines.md.
         engine_options: of that engine: keyword arguments of `vllm.LLM`, or of a server ``model``, ``concurrency``,
-            ``retries`` and ``timeout``.
+            ``retries`` and ``timeout``, of transformers ``tokens_per_pass`` (docs/performance.md).
         enforce_format: whether that engine lets the model write nothing but what its answer format can read.
         progress: whether it is shown on stderr how far it is.
         load: loads the models in place of `load_pipeline`; a function of a module where there are several processes.
@@ -161,7 +161,7 @@ def label(
     )
     writing = Engine.chosen(reasoner, engine_options, enforce_format)
     checkpoint = str(model) if isinstance(model, str | Path) else model
-    named = [*config.said(), *(["reasoner"] if writing != Engine() else [])]
+    named = [*config.said(), *writing.said()]
     if not isinstance(checkpoint, str) and (said := ", ".join(f"'{name}'" for name in named)):
         raise InputError(f"a pipeline is asked as it was loaded: leave out {said}, or give a model's name")
     plan = LabelPlan(

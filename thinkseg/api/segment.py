@@ -135,7 +135,7 @@ def segment_files(
         reasoner: where its text is written: ``"vllm"``, the address of an OpenAI-style server
             (``"http://127.0.0.1:8000/v1"``), or ``"transformers"`` when None; see docs/engines.md.
         engine_options: of that engine: keyword arguments of `vllm.LLM`, or of a server ``model``, ``concurrency``,
-            ``retries`` and ``timeout``.
+            ``retries`` and ``timeout``, of transformers ``tokens_per_pass`` (docs/performance.md).
         enforce_format: whether that engine lets the model write nothing but what its answer format can read.
         load: loads the models when the first image needs them, in place of `load_pipeline`.
 
@@ -175,7 +175,7 @@ def segment_files(
             how["engine"] = engine
         models = _named(model, config, load, **how)
     else:
-        named = [*config.said(), *(["reasoner"] if engine != Engine() else [])]
+        named = [*config.said(), *engine.said()]
         if said := ", ".join(f"'{name}'" for name in named):
             raise InputError(f"a pipeline is asked as it was loaded: leave out {said}, or give a model's name")
         pipeline = model

@@ -64,7 +64,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="KEY=VALUE",
         help="of a server: model, concurrency, retries, timeout; of vLLM: whatever vllm.LLM takes, e.g. "
-        "tensor_parallel_size=2 (may come again)",
+        "tensor_parallel_size=2; of transformers: tokens_per_pass (may come again)",
     )
     where.add_argument(
         "--enforce-format",

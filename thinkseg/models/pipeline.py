@@ -291,7 +291,10 @@ def load_pipeline(
     elif engine.name == VLLM:
         reasoner = load_offline_vllm(model, config, engine.options, pattern, device=device, dtype=dtype)
     else:
-        reasoner = load_reasoner(model, config, device=device, dtype=dtype, batch_size=batch_size)
+        filled = engine.transformers_options.tokens_per_pass
+        reasoner = load_reasoner(
+            model, config, device=device, dtype=dtype, batch_size=batch_size, tokens_per_pass=filled
+        )
     if segmenter is None or isinstance(segmenter, str | Path):
         segmenter = load_segmenter(config.segmenter or loading.POCKET, device)
     return Pipeline(reasoner, prompted(segmenter, config), wording.answer_format, wording, config)

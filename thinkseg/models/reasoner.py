@@ -34,6 +34,7 @@ from thinkseg.models.families import Family, family_of, frame_by_family
 from thinkseg.models.folders import check_folder, check_size, check_tokenizer
 from thinkseg.models.frames import FrameRule, frame_by_rule, frame_rule, refuse_without_canvas
 from thinkseg.models.listening import Hearing, Listener
+from thinkseg.models.passes import PromptLengths, passes_of
 from thinkseg.models.quantizing import quantization
 from thinkseg.models.sharing.prefill import prompts_read_once
 from thinkseg.types import Completion, FinishReason, Instruction, Request, Size
@@ -65,6 +66,8 @@ class TransformersReasoner:
         rule: in which frame the model writes coordinates, if that is not its family's.
         max_new_tokens: the length limit of a completion, in tokens.
         batch_size: how many prompts are decoded together; changes the speed, not the text.
+        tokens_per_pass: how many tokens of prompts, images and padding among them, are read together, in the place of
+            `batch_size`: many short prompts at a time, and few long ones. None goes by `batch_size`.
         canvas: stretch every image to this square, or to one of this many pixels a side, before the processor sees it
             (some checkpoints were trained so), or None to leave the shape alone.
         decoding: how `complete` decodes, as `CheckpointConfig.decoding` says.
@@ -82,17 +85,22 @@ class TransformersReasoner:
         rule: FrameRule | None = None,
         max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
         batch_size: int = 8,
+        tokens_per_pass: int | None = None,
         canvas: Canvas | int | None = None,
         decoding: Decoding = "greedy",
     ) -> None:
         if max_new_tokens < 1 or batch_size < 1:
             raise InputError(f"max_new_tokens and batch_size are at least 1, found {max_new_tokens} and {batch_size}")
+        if tokens_per_pass is not None and tokens_per_pass < 1:
+            raise InputError(f"tokens_per_pass is at least 1, found {tokens_per_pass}")
         self.model = model
         self.processor = processor
         self.family = family_of(model.config.model_type, frame=rule) if family is None else family
         self.rule = rule
         self.max_new_tokens = max_new_tokens
         self.batch_size = batch_size
+        self.tokens_per_pass = tokens_per_pass
+        self._lengths = PromptLengths(processor)
         self.canvas = Canvas(canvas) if isinstance(canvas, int) else canvas
         self.decoding = decoding
         self._frames: dict[Size, Size] = {}
@@ -215,6 +223,11 @@ class TransformersReasoner:
 
     def _batches(self, requests: Sequence[Request], prompts: Sequence[str]) -> Iterator[list[int]]:
         """Indices of requests that are of like length, so that little is padded."""
+        if self.tokens_per_pass is not None:
+            sizes = [Size(*request.image.size) if self.canvas is None else self.canvas.size for request in requests]
+            lengths = [self._lengths.of(prompt, size) for prompt, size in zip(prompts, sizes, strict=True)]
+            yield from passes_of(lengths, [id(request.image) for request in requests], self.tokens_per_pass)
+            return
 
         def length(index: int) -> tuple[int, int]:
             image = requests[index].image
@@ -379,6 +392,7 @@ def load_reasoner(
     device: str = "auto",
     dtype: str = "auto",
     batch_size: int | None = None,
+    tokens_per_pass: int | None = None,
     in_4_bits: bool = False,
 ) -> TransformersReasoner:
     """Load a reasoner from a folder or from the hub.
@@ -390,6 +404,7 @@ def load_reasoner(
         device: ``"auto"`` (a GPU if there is one), or a torch device.
         dtype: ``"auto"`` (the checkpoint's on a GPU, float32 on a CPU), or the name of a torch dtype.
         batch_size: prompts decoded together; None is 8 on a GPU and 4 on a CPU, 32 for a small model.
+        tokens_per_pass: tokens of prompts that are read together, in the place of `batch_size`.
         in_4_bits: keep the layers of the language model in 4 bits, to train adapters on them; takes bitsandbytes.
 
     Raises:
@@ -419,6 +434,7 @@ def load_reasoner(
         rule=rule,
         max_new_tokens=config.max_new_tokens or DEFAULT_MAX_NEW_TOKENS,
         batch_size=_default_batch_size(model, target) if batch_size is None else batch_size,
+        tokens_per_pass=tokens_per_pass,
         canvas=canvas_of(config),
         decoding=config.decoding or "greedy",
     )

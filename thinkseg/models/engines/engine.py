@@ -12,7 +12,7 @@ from thinkseg.errors import CheckpointError, InputError
 from thinkseg.models import loading
 from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config
 from thinkseg.models.engines.service import checked_address, is_address
-from thinkseg.settings import TEXT_KEYS, Settings
+from thinkseg.settings import TEXT_KEYS, Count, Settings
 
 TRANSFORMERS: Final = "transformers"
 VLLM: Final = "vllm"
@@ -36,6 +36,16 @@ class ServerOptions(Settings):
     """Seconds that one try may take."""
 
 
+class TransformersOptions(Settings):
+    """How many prompts transformers reads together."""
+
+    whole: ClassVar[str] = "the options of transformers"
+
+    tokens_per_pass: Count | None = None
+    """Tokens of prompts, those of images and padding among them, that the model reads together: of what it is handed
+    at a time, many short prompts or few long ones; null for all of it."""
+
+
 class Engine(Settings):
     """Where text is written, and how it is asked for."""
 
@@ -45,7 +55,7 @@ class Engine(Settings):
     address: str | None = None
     """Of an OpenAI-style server, with its ``/v1``; it takes the place of an engine here."""
     options: Annotated[dict[str, Any], TEXT_KEYS] = Field(default_factory=dict)
-    """`ServerOptions` where there is an address; keyword arguments of `vllm.LLM` for vLLM."""
+    """`ServerOptions` where there is an address; keyword arguments of `vllm.LLM` for vLLM, `TransformersOptions`."""
     enforce_format: bool = False
     """Whether the engine lets the model write nothing but what the answer format can read."""
 
@@ -76,11 +86,8 @@ class Engine(Settings):
                 f"(http://HOST:PORT/v1), found '{name}'"
             )
         engine = cls(name=name, options=kept, enforce_format=enforce_format)  # type: ignore[arg-type]
-        if name == TRANSFORMERS and kept:
-            raise InputError(
-                f"options of an engine are for a server or for vLLM, and the text is written by transformers: leave "
-                f"out {', '.join(kept)}"
-            )
+        if name == TRANSFORMERS:
+            TransformersOptions.checked(kept, " of transformers")
         if name == TRANSFORMERS and enforce_format:
             raise InputError(
                 "the answer format can be enforced where the engine has structured outputs, and transformers has none: "
@@ -89,13 +96,27 @@ class Engine(Settings):
         return engine
 
     @property
+    def here(self) -> bool:
+        """Whether transformers writes the text."""
+        return self.address is None and self.name == TRANSFORMERS
+
+    def said(self) -> list[str]:
+        """The arguments of the public calls in which it was said; none where nothing was."""
+        return [] if self == Engine() else ["engine_options"] if self.here else ["reasoner"]
+
+    @property
     def server_options(self) -> ServerOptions:
         """The options, of a server."""
         return ServerOptions.checked(self.options, " of the server")
 
+    @property
+    def transformers_options(self) -> TransformersOptions:
+        """The options, of transformers."""
+        return TransformersOptions.checked(self.options, " of transformers")
+
     def identity(self) -> dict[str, Any]:
         """What of it tells a result apart, as JSON: empty for transformers; an address may change from day to day."""
-        if self == Engine():
+        if self.here:
             return {}
         kept: dict[str, Any] = {"engine": self.name if self.address is None else "server"}
         if self.address is not None and self.server_options.model is not None:
