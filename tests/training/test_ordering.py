@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from thinkseg.data.synthetic.scenes import load_scenes
 from thinkseg.training.holding_out import SamplesAt
 from thinkseg.training.ordering import create_schedule, places_by_image
 
@@ -37,6 +38,19 @@ def test_each_epoch_draws_an_order_of_the_images(asked, sft_recipe):
     schedule = create_schedule(sft_recipe(data={"shuffle": "images"}, seed=1), asked)
     epochs = [tuple(schedule[row] for row in range(start, start + 6)) for start in range(0, 48, 6)]
     assert set(epochs) == {(0, 2, 3, 5, 1, 4), (1, 4, 0, 2, 3, 5)}
+
+
+def test_where_no_image_comes_again_one_line_says_that_nothing_is_kept_together(asked, sft_recipe, capsys):
+    scenes, images = load_scenes("train", 9, size=32), sft_recipe(data={"shuffle": "images"})
+    create_schedule(images, asked)
+    create_schedule(sft_recipe(), scenes)
+    assert capsys.readouterr().err == ""
+    schedule = create_schedule(images, SamplesAt(scenes, list(range(8, -1, -1))))
+    assert capsys.readouterr().err == (
+        "thinkseg: 'data.shuffle: images' keeps nothing together: each of the 9 samples has an image of its own; it "
+        "needs data with several samples about an image\n"
+    )
+    assert sorted(schedule[row] for row in range(9)) == list(range(9))
 
 
 def test_else_the_order_is_of_samples_or_that_of_the_source(asked, sft_recipe):
