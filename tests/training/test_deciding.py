@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from thinkseg import testing
 from thinkseg.errors import RecipeError
 from thinkseg.training.checkpoints import write_manifest
 from thinkseg.training.config import load_recipe, replace_settings, write_recipe
-from thinkseg.training.shared_prefix.deciding import DECISION
+from thinkseg.training.shared_prefix.deciding import DECISION, looks_through_windows
 from thinkseg.training.shared_prefix.seam import moved_seam
 from thinkseg.training.shared_prefix.trainer import SharedPrefixMixin, sharing
 from thinkseg.training.stages import Making, train_recipe
@@ -37,6 +38,75 @@ def test_linear_attention_is_found_out_and_goes_trls_way(tmp_path, capsys):
     trainer = create_trainer(parts, tmp_path, "on")
     with pytest.raises(RecipeError, match=r"'shared_prefix: on' cannot be kept: .*; say 'shared_prefix: auto'$"):
         trainer._get_per_token_logps_and_entropies(parts[0], *call, **options)
+
+
+def test_where_prompts_are_not_shared_passes_are_not_filled_and_that_is_said(tmp_path, capsys):
+    parts = testing.tiny_qwen3_5()
+    call, options = rows(parts[1])
+    trainer = create_trainer(parts, tmp_path, "auto", tokens=100)
+    found = trainer._get_per_token_logps_and_entropies(parts[0], *call, **options)[0]
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("thinkseg:")]
+    assert line.startswith(
+        "thinkseg: each completion is computed with a prompt of its own, and 'tokens_per_pass' has no effect: in a "
+        "packed sequence this model's log-probabilities differ by "
+    )
+    assert trainer._pass is None
+    expected = super(SharedPrefixMixin, trainer)._get_per_token_logps_and_entropies(parts[0], *call, **options)[0]
+    assert torch.equal(found, expected)
+
+
+def with_windows(parts):
+    """A model whose layers see the last 64 tokens: the prompts of a first batch are shorter."""
+    config = parts[0].config.get_text_config()
+    config.layer_types, config.sliding_window = ["sliding_attention"] * config.num_hidden_layers, 64
+    return {}
+
+
+def with_flex_attention(parts):
+    parts[0].config.get_text_config()._attn_implementation = "flex_attention"
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (with_windows, "the model looks back over a window of tokens, which few short prompts would not show"),
+        (with_flex_attention, "nobody has proven it with the attention 'flex_attention'"),
+        (
+            lambda parts: {"use_liger_kernel": True},
+            "nobody has proven it with the kernels of 'trl.use_liger_kernel'",
+        ),
+    ],
+    ids=["windows", "flex attention", "Liger"],
+)
+@pytest.mark.filterwarnings("ignore:`use_liger_kernel=True` is deprecated:FutureWarning")
+def test_what_few_log_probabilities_would_not_show_is_refused_beforehand(change, reason, tmp_path, capsys):
+    parts = testing.tiny_qwen2_5_vl()
+    settings = change(parts)
+    call, options = rows(parts[1])
+    trainer = create_trainer(parts, tmp_path, "auto", **settings)
+    trainer._decide(parts[0], *call, options)
+    assert trainer._refused == reason
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("thinkseg:")]
+    assert line == f"thinkseg: each completion is computed with a prompt of its own: {reason}"
+    with pytest.raises(RecipeError, match=re.escape(f"'shared_prefix: on' cannot be kept: {reason}; say")):
+        create_trainer(parts, tmp_path, "on", **settings)._decide(parts[0], *call, options)
+
+
+@pytest.mark.parametrize(
+    ("config", "looks"),
+    [
+        ({"layer_types": ["full_attention", "sliding_attention"]}, True),
+        ({"layer_types": ["chunked_attention"]}, True),
+        ({"layer_types": ["full_attention", "linear_attention"], "sliding_window": 4096}, False),
+        ({"sliding_window": 4096}, True),
+        ({"sliding_window": None}, False),
+        ({"attention_chunk_size": 8192}, True),
+        ({}, False),
+    ],
+)
+def test_windows_are_known_by_the_kinds_of_layers_or_by_one_for_all(config, looks):
+    assert looks_through_windows(SimpleNamespace(**config)) == looks
 
 
 def test_a_model_that_takes_no_packed_sequence_is_told_in_its_own_words(tmp_path, capsys):
@@ -130,6 +200,10 @@ def test_a_trl_that_has_moved_it_is_left_as_it_is(capsys):
     assert sharing(Moved, "auto") is Moved
     (line,) = capsys.readouterr().err.splitlines()
     assert "'_prepare_inputs' has other arguments" in line
+    assert "tokens_per_pass" not in line
+    assert sharing(Moved, "auto", tokens=100) is Moved
+    assert line[:-1] in (told := capsys.readouterr().err)
+    assert told.endswith(", and 'tokens_per_pass' has no effect\n")
     with pytest.raises(RecipeError, match=r"needs TRL 1\.16"):
         sharing(Moved, "on")
     assert sharing(GRPOTrainer, "off") is GRPOTrainer

@@ -30,15 +30,16 @@ def batch_of(prompts):
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(groups, st.sampled_from([1, 2]), st.integers(1, 40))
-def test_a_pass_is_as_long_as_its_packed_row_and_has_whole_groups_where_they_fit(prompts, size, budget):
+@given(groups, st.sampled_from([1, 2]), st.integers(1, 40), st.sampled_from([None, 0]))
+def test_a_pass_is_as_long_as_its_packed_rows_and_has_whole_groups_where_they_fit(prompts, size, budget, capacity):
+    """`capacity` is None for one row, and 0 for rows as long as the longest group, which are filled up."""
     batch = batch_of(prompts)
-    needed, torn = tokens_needed(batch, size)
+    needed, torn = tokens_needed(batch, size, capacity)
     passes = fill(needed.tolist(), torn, budget)
     assert [part for parts in passes for part in parts] == list(range(len(torn)))
     for parts in passes:
         mine = batch.taken(range(parts.start * size, parts.stop * size))
-        length = lay_out(mine.mask.bool(), 3, mine.owners()).tokens.numel()
+        length = lay_out(mine.mask.bool(), 3, mine.owners(), capacity).tokens.numel()
         assert needed[parts.start, parts.stop - 1] == length
         assert length <= budget or len(parts) == 1
         if parts.stop < len(torn) and torn[parts.stop]:  # then the group has no room beside what is already there
@@ -72,6 +73,22 @@ def test_a_step_goes_through_the_model_as_often_as_its_tokens_need(tokens, passe
     with quiet_libraries():
         trainer.train()
     assert sum(seen) == passes
+
+
+def test_what_fills_rows_up_counts_where_attention_is_eager(tmp_path):
+    """Two groups of two completions, of 50 and of 10 tokens: one row of 60, or two of 50."""
+    prompts = torch.zeros(4, 48, dtype=torch.long)
+    answers = torch.ones(4, 1, dtype=torch.long)
+    mask = torch.cat([prompts + 1, answers], dim=1)
+    mask[2:, :40] = 0
+    ids = torch.cat([prompts, answers], dim=1)
+    found = {}
+    for attention in ("sdpa", "eager"):
+        parts = testing.tiny_qwen2_5_vl()
+        parts[0].config.get_text_config()._attn_implementation = attention
+        trainer = create_trainer(parts, tmp_path, tokens=70)
+        found[attention] = trainer._filled(Batch(ids, mask, 1, {}), 2, trainer.tokens)
+    assert found == {"sdpa": [range(2)], "eager": [range(1), range(1, 2)]}
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "smolvlm"])

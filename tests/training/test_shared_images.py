@@ -134,9 +134,11 @@ def test_rows_of_images_that_do_not_come_again_go_trls_way_to_the_bit(tmp_path):
     [
         ("qwen2_5_vl", {"neftune_noise_alpha": 5.0}, "noise on embeddings"),
         ("fast_vlm", {}, "a mean over images"),
+        ("qwen2_5_vl", {"use_liger_kernel": True}, "the kernels of 'trl.use_liger_kernel'"),
         ("qwen3_5", {}, r"log-probabilities differ by [\d.]+, and at most 0\.001 would be rounding"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:`use_liger_kernel=True` is deprecated:FutureWarning")
 def test_what_is_not_the_same_is_found_out_and_told(family, settings, reason, lessons, tmp_path, capsys):
     parts = getattr(testing, f"tiny_{family}")()
     trainer = create_trainer(parts, lessons, tmp_path, "auto", **settings)

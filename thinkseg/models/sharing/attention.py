@@ -36,6 +36,16 @@ def attend_in_blocks(model: Any) -> bool:
     return bool(config._attn_implementation == NAME)
 
 
+def takes_masks(config: Any) -> bool:
+    """Whether a language model attends in a way that takes blocks or a mask of a packed row; flex attention goes on
+    with either as with numbers to add, and may end the process.
+
+    Args:
+        config: transformers' of the language model.
+    """
+    return config._attn_implementation in ("sdpa", "eager", NAME)
+
+
 def block_mask(blocks: Iterable[Block]) -> Int[torch.Tensor, "1 1 s 2"]:
     """Blocks of a single packed row in place of an attention mask, for a model that attends block by block.
 

@@ -146,6 +146,20 @@ def lay_out(
     )
 
 
+def packed_size(lengths: Sequence[int], capacity: int | None = None) -> int:
+    """Tokens of all packed rows, with what fills them up.
+
+    >>> packed_size([5, 3, 4]), packed_size([5, 3, 4], capacity=0)
+    (12, 15)
+
+    Args:
+        lengths: of each prompt with its branches, as `Block.length` has it; at least one.
+        capacity: as in `lay_out`.
+    """
+    shelves = _shelves(lengths, capacity)
+    return len(shelves) * max(sum(lengths[owner] for owner in shelf) for shelf in shelves)
+
+
 def _shelves(lengths: Sequence[int], capacity: int | None) -> list[list[int]]:
     """Which prompts share a packed row: the longest first, each where it fits first (first-fit decreasing)."""
     if capacity is None:

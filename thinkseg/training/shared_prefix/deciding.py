@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from thinkseg.errors import RecipeError
+from thinkseg.models.sharing.attention import takes_masks
 from thinkseg.training.checkpoints import warn, write_whole
 from thinkseg.training.endings import is_lost_process, is_out_of_memory
 from thinkseg.training.shared_prefix.seam import Seam, moved_seam
@@ -58,7 +59,7 @@ def derived(create: CreateTrainer, mixin: type, seam: Seam, settings: Mapping[st
         create: TRL's trainer or a class derived from it; anything else is left as it is.
         mixin: what is put before it.
         seam: what of TRL's trainer that goes by.
-        settings: attributes of the class; `setting` as the recipe says.
+        settings: attributes of the class; `setting` as the recipe says, and `apart` where it is not the mixin's.
 
     Raises:
         RecipeError: it is to share them, and this release of TRL is not known.
@@ -73,7 +74,7 @@ def derived(create: CreateTrainer, mixin: type, seam: Seam, settings: Mapping[st
     found = f"TRL {trl.__version__} computes log-probabilities in another way than ThinkSeg knows ({moved})"
     if settings["setting"] == "on":
         raise RecipeError(f"'shared_prefix: on' needs TRL 1.16, and {found}; say 'shared_prefix: auto'")
-    warn(f"{found}: {mixin.apart}")  # type: ignore[attr-defined]
+    warn(f"{found}: {settings.get('apart', mixin.apart)}")  # type: ignore[attr-defined]
     return create
 
 
@@ -111,6 +112,17 @@ class Deciding(_Trainer):
         """The model itself, without what spreads it over processes and without its adapters."""
         model = self.accelerator.unwrap_model(model)
         return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+    def _reason_of_model(self) -> str | None:
+        """What speaks against it that few log-probabilities would not show."""
+        if self.args.use_liger_kernel:
+            return "nobody has proven it with the kernels of 'trl.use_liger_kernel'"
+        config = self._core(self.model).config.get_text_config()
+        if not takes_masks(config):
+            return f"nobody has proven it with the attention '{config._attn_implementation}'"
+        if looks_through_windows(config):
+            return "the model looks back over a window of tokens, which few short prompts would not show"
+        return None
 
     def _refuse(self, reason: str | None) -> None:
         """Take TRL's way from now on, and say why.
@@ -174,6 +186,18 @@ class Deciding(_Trainer):
         """Whether the model computes in less than float32."""
         weights = self._core(self.model).get_input_embeddings().weight
         return bool(self.accelerator.mixed_precision != "no" or weights.dtype != torch.float32)
+
+
+def looks_through_windows(config: Any) -> bool:
+    """Whether a layer of a language model sees a part only of what stands before a token.
+
+    Args:
+        config: transformers' of the language model; some name the kind of each layer, older ones a window for all.
+    """
+    kinds = getattr(config, "layer_types", None)
+    if kinds:
+        return any(word in kind for kind in kinds for word in ("sliding", "chunked", "window"))
+    return bool(getattr(config, "sliding_window", None) or getattr(config, "attention_chunk_size", None))
 
 
 def averages_over_images(model: torch.nn.Module) -> bool:

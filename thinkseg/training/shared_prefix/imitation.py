@@ -101,4 +101,4 @@ class SharedImagesMixin(Deciding, _Trainer):
             return "the loss that balances a router's experts counts every token of every prompt"
         if self.args.neftune_noise_alpha:
             return "noise on embeddings ('trl.neftune_noise_alpha') is drawn for each row"
-        return None
+        return self._reason_of_model()

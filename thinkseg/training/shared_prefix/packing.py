@@ -26,7 +26,7 @@ def run_packed(model: Any, core: Any, batch: Batch) -> tuple[Any, PackedLayout]:
         What the model gives, its fields (1, K), and the layout, which says where each of the K is in the batch.
     """
     in_blocks = attend_in_blocks(core)
-    layout = lay_out(batch.mask.bool().cpu(), batch.completion, batch.owners(), None if in_blocks else 0)
+    layout = lay_out(batch.mask.bool().cpu(), batch.completion, batch.owners(), capacity_of(core))
     if "labels" in batch.rows:
         layout = layout.scoring((batch.rows["labels"] != IGNORED).cpu())
     mask = block_mask(layout.blocks) if in_blocks else dense_mask(layout).to(batch.ids.device)
@@ -48,6 +48,13 @@ def run_packed(model: Any, core: Any, batch: Batch) -> tuple[Any, PackedLayout]:
 
 IGNORED = -100
 """The label of a token that is not scored."""
+
+
+def capacity_of(core: Any) -> int | None:
+    """How many tokens of several prompts a packed row of a model holds, as `lay_out` takes it: any number where it
+    attends block by block; else, since a mask grows with the square of a row, no more than the longest prompt has.
+    """
+    return None if attend_in_blocks(core) else 0
 
 
 @contextmanager

@@ -14,15 +14,19 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int64
 
+from thinkseg.models.sharing.prefix import packed_size
 from thinkseg.training.shared_prefix.batch import Batch
 
 
-def tokens_needed(batch: Batch, size: int) -> tuple[Int64[torch.Tensor, "n n"], list[bool]]:
-    """How long the packed row of neighbouring micro-batches is.
+def tokens_needed(
+    batch: Batch, size: int, capacity: int | None = None
+) -> tuple[Int64[torch.Tensor, "n n"], list[bool]]:
+    """How many tokens the packed rows of neighbouring micro-batches have, with what fills them up.
 
     Args:
         batch: rows of n micro-batches, those of one prompt next to each other.
         size: rows of a micro-batch.
+        capacity: of a packed row, as `capacity_of` gives it.
 
     Returns:
         The tokens of micro-batches `first` to `last` at [first, last], 0 below the diagonal; and for each micro-batch
@@ -35,12 +39,11 @@ def tokens_needed(batch: Batch, size: int) -> tuple[Int64[torch.Tensor, "n n"], 
     parts = [range(start, min(start + size, len(owners))) for start in range(0, len(owners), size)]
     needed = torch.zeros(len(parts), len(parts), dtype=torch.long)
     for first in range(len(parts)):
-        total, seen = 0, set()
+        lengths: dict[int, int] = {}
         for last in range(first, len(parts)):
             for row in parts[last]:
-                total += answers[row] + (0 if owners[row] in seen else prompts[row])
-                seen.add(owners[row])
-            needed[first, last] = total
+                lengths[owners[row]] = lengths.get(owners[row], prompts[row]) + answers[row]
+            needed[first, last] = packed_size(list(lengths.values()), capacity)
     return needed, [start > 0 and owners[start] == owners[start - 1] for start in (part.start for part in parts)]
 
 

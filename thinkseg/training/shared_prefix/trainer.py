@@ -13,15 +13,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn.parallel import DistributedDataParallel
 
 from thinkseg.errors import RecipeError
 from thinkseg.models.sharing.pixels import images_processed_once
 from thinkseg.models.sharing.prefill import prompts_read_once
+from thinkseg.training.checkpoints import warn
 from thinkseg.training.shared_prefix.batch import Batch, create_batch, few_of, with_whole_groups
 from thinkseg.training.shared_prefix.deciding import Deciding, SharedPrefix, averages_over_images, derived
-from thinkseg.training.shared_prefix.packing import run_packed
+from thinkseg.training.shared_prefix.packing import capacity_of, run_packed
 from thinkseg.training.shared_prefix.passes import Pass, fill, tokens_needed
+from thinkseg.training.shared_prefix.reducing import add_up_next, moved_reducer
 from thinkseg.training.shared_prefix.seam import SEAM
 from thinkseg.training.stage import CreateTrainer
 
@@ -46,7 +47,10 @@ def sharing(create: CreateTrainer, setting: SharedPrefix, tokens: int | None = N
     Raises:
         RecipeError: it is to share them, and this release of TRL is not known.
     """
-    return derived(create, SharedPrefixMixin, SEAM, {"setting": setting, "tokens": tokens})
+    settings: dict[str, Any] = {"setting": setting, "tokens": tokens}
+    if tokens is not None:
+        settings["apart"] = f"{SharedPrefixMixin.apart}, and 'tokens_per_pass' has no effect"
+    return derived(create, SharedPrefixMixin, SEAM, settings)
 
 
 class SharedPrefixMixin(Deciding, _Trainer):
@@ -69,8 +73,8 @@ class SharedPrefixMixin(Deciding, _Trainer):
         """Gradients of a pass. Those of a step's last one are added up over processes, as its forward pass may not say:
         it was made for a micro-batch after which others come.
         """
-        if self.accelerator.sync_gradients and isinstance(model, DistributedDataParallel):
-            model.reducer.prepare_for_backward(list(done.scores))
+        if self.accelerator.sync_gradients:
+            add_up_next(model, done.scores)
         done.go_back()
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
@@ -104,8 +108,8 @@ class SharedPrefixMixin(Deciding, _Trainer):
         if self._refused is not None:
             found: _Scores = plain(model, input_ids, attention_mask, logits_to_keep, **options)
             return found
-        if self.tokens is not None and torch.is_grad_enabled():
-            logps, entropies = self._of_pass(model, self.tokens)
+        if torch.is_grad_enabled() and (budget := self._budget(model)) is not None:
+            logps, entropies = self._of_pass(model, budget)
             return logps, entropies, None
         size = options.pop("batch_size", None) or len(input_ids)
         entropy = options.pop("compute_entropy", False)
@@ -118,6 +122,18 @@ class SharedPrefixMixin(Deciding, _Trainer):
         scores = [self._scored(model, batch.taken(mine), entropy) for mine in rows]
         logps = torch.cat([values for values, _ in scores])
         return logps, torch.cat([values for _, values in scores]) if entropy else None, None
+
+    def _budget(self, model: Any) -> int | None:
+        """Tokens of a pass that is gone back through; None for a micro-batch at a time."""
+        moved = None if self.tokens is None else moved_reducer(model)
+        if moved is not None:
+            self.tokens = None
+            if self.accelerator.is_main_process:
+                warn(
+                    f"PyTorch {torch.__version__} adds gradients up over processes in another way than ThinkSeg knows "
+                    f"({moved}): 'tokens_per_pass' has no effect, each micro-batch goes through the model on its own"
+                )
+        return self.tokens
 
     def _of_pass(self, model: Any, budget: int) -> list[torch.Tensor]:
         """Log-probabilities and entropies of the micro-batch that is trained on, from its pass."""
@@ -136,7 +152,7 @@ class SharedPrefixMixin(Deciding, _Trainer):
 
     def _filled(self, batch: Batch, size: int, budget: int) -> list[range]:
         """Which micro-batches go through the model together, in all processes the same ones."""
-        needed, torn = tokens_needed(batch, size)
+        needed, torn = tokens_needed(batch, size, capacity_of(self._core(self.model)))
         told = torch.cat([needed, torch.tensor([torn])]).to(self.accelerator.device)
         *most, anywhere = self.accelerator.gather(told[None]).amax(0).tolist()
         return fill(most, [bool(each) for each in anywhere], budget)
@@ -191,6 +207,8 @@ class SharedPrefixMixin(Deciding, _Trainer):
             return "the loss that balances a router's experts counts every token of every prompt"
         if self.tools:
             return "tools may put images into completions"
+        if (reason := self._reason_of_model()) is not None:
+            return reason
         unknown = [name for name in _NOT_PROVEN if options.get(name) is not None]
         return f"nobody has proven it with a model that needs '{unknown[0]}'" if unknown else None
 
