@@ -8,7 +8,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from thinkseg.models.reasoner import chat_messages
 from thinkseg.training.runs import quiet_libraries
-from thinkseg.training.shared_prefix.trainer import sharing
+from thinkseg.training.shared_prefix.trainer import SharedPrefixMixin, sharing
 from thinkseg.types import Instruction
 
 LENGTH = 7
@@ -16,9 +16,22 @@ ORDER = (0, 1, 0, 0, 1, 0, 1, 1)
 """Groups as TRL's shuffle leaves them: the prompt of each row."""
 
 
+class WholeGroups(SharedPrefixMixin, GRPOTrainer):
+    """TRL's own log-probabilities, of parts that hold whole groups: what shared prefixes are held against."""
+
+    _get_per_token_logps_and_entropies = GRPOTrainer._get_per_token_logps_and_entropies
+
+
+def nothing(completions, **_):
+    """A reward that teaches nothing."""
+    return [0.0] * len(completions)
+
+
 def create_trainer(parts, folder, setting="on", device="cpu", tokens=None, **settings):
-    """A trainer of a model, with prefixes shared."""
+    """A trainer of a model, with prefixes shared; `create`, `reward` and `samples` are what it is made of."""
     model, processor = parts
+    create, reward = settings.pop("create", GRPOTrainer), settings.pop("reward", nothing)
+    samples = settings.pop("samples", None) or Dataset.from_list([{"prompt": asked("it")}] * 8)
     with quiet_libraries():
         args = GRPOConfig(
             output_dir=str(folder),
@@ -29,19 +42,29 @@ def create_trainer(parts, folder, setting="on", device="cpu", tokens=None, **set
             report_to="none",
             **{"per_device_train_batch_size": 8, "num_generations": 4, **settings},
         )
-        return sharing(GRPOTrainer, setting, tokens)(
+        return sharing(create, setting, tokens)(
             model=model,
             processing_class=processor,
-            reward_funcs=[lambda completions, **_: [0.0] * len(completions)],
+            reward_funcs=[reward],
             args=args,
-            train_dataset=Dataset.from_list([{"prompt": [{"role": "user", "content": "it"}]}] * 8),
+            train_dataset=samples,
         )
+
+
+def asked(query):
+    """A prompt."""
+    return [{"role": "user", "content": query}]
+
+
+def noise(numbers):
+    """Two images of unequal size."""
+    return [Image.fromarray(numbers.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in ((96, 64), (64, 112))]
 
 
 def rows(processor, order=ORDER):
     """A call of log-probabilities as TRL makes it: two images and prompts of unequal length, unequal completions."""
     numbers = np.random.default_rng(0)
-    images = [Image.fromarray(numbers.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in ((96, 64), (64, 112))]
+    images = noise(numbers)
     queries = ("the pig", "what is left of the tall tree")
     texts = [
         processor.apply_chat_template(chat_messages(Instruction(query)), add_generation_prompt=True, tokenize=False)

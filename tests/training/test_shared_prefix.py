@@ -73,6 +73,27 @@ def test_so_they_are_with_another_attention_and_with_less_memory(attention, sett
     assert relative_error(shared[2], plain[2]) < 1e-4
 
 
+def test_prompts_may_be_padded_on_the_right(tmp_path):
+    """TRL pads them on the left, where its own way needs them, which is what they are held against."""
+    parts = testing.tiny_qwen2_5_vl()
+    trainer = create_trainer(parts, tmp_path)
+    trainer._measured = True
+    (ids, mask, length), options = rows(parts[1])
+    plain = outcome(
+        super(SharedPrefixMixin, trainer)._get_per_token_logps_and_entropies, parts[0], (ids, mask, length), options
+    )
+    padding = mask[:, :-length].shape[1] - mask[:, :-length].sum(1)
+    assert len(set(padding.tolist())) == 2
+    columns = torch.stack([torch.arange(ids.shape[1]) for _ in ids])
+    for row, count in zip(columns, padding.tolist(), strict=True):
+        row[:-length] = row[:-length].roll(-count)
+    ids, mask = ids.gather(1, columns), mask.gather(1, columns)
+    options["mm_token_type_ids"] = options["mm_token_type_ids"].gather(1, columns)
+    shared = outcome(trainer._get_per_token_logps_and_entropies, parts[0], (ids, mask, length), options)
+    torch.testing.assert_close(shared[0], plain[0] * mask[:, -length:], rtol=0, atol=1e-4)
+    assert relative_error(shared[2], plain[2]) < 1e-4
+
+
 def test_a_call_in_parts_makes_as_many_passes_as_trl(tmp_path):
     parts = testing.tiny_qwen2_5_vl()
     trainer = create_trainer(parts, tmp_path)

@@ -3,18 +3,11 @@
 import pytest
 import torch
 from safetensors.torch import load_file
-from trl import GRPOTrainer
 
 from thinkseg.training.callbacks import read_log
-from thinkseg.training.shared_prefix.trainer import SharedPrefixMixin
 from thinkseg.training.stages import Making, train_recipe
 
-
-class WholeGroups(SharedPrefixMixin, GRPOTrainer):
-    """TRL's own log-probabilities, of parts that hold whole groups."""
-
-    _get_per_token_logps_and_entropies = GRPOTrainer._get_per_token_logps_and_entropies
-
+from .shared_prefixes import WholeGroups
 
 UNEQUAL = {"suppress_tokens": [token for token in range(40, 263) if token != 258]}
 """Completions of few different tokens, of which 258 ends one."""
