@@ -50,7 +50,7 @@ def kept_for_backward(model: Any, forward: Callable[[], object]) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # as it is, it would hold the node that holds it, and none of them would ever be freed
 
     with torch.autograd.graph.saved_tensors_hooks(weigh, lambda tensor: tensor):
         output = forward()  # held, so that no storage comes back under its address

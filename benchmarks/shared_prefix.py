@@ -57,7 +57,7 @@ def main(words: list[str] | None = None) -> None:
         repeats=3,
     )
     numbers = range(1, len(CASES) + 1)
-    parser.add_argument("--cases", type=int, nargs="+", choices=numbers, help="only these; the last one needs 20 GB")
+    parser.add_argument("--cases", type=int, nargs="+", choices=numbers, help="only these of the cases")
     options = parser.parse_args(words)
     proportions, cases = (TINY, SMALL) if options.small else (NINE_MILLION, CASES)
     chosen = cases if options.small or not options.cases else [cases[number - 1] for number in options.cases]
