@@ -5,7 +5,6 @@ import weakref
 
 import torch
 
-
 MARKS = []
 
 
