@@ -209,7 +209,7 @@ def test_an_address_in_place_of_an_upload_is_not_fetched(visitor: Visitor) -> No
         site.settimeout(1)
         address = f"http://127.0.0.1:{site.getsockname()[1]}/photo.png"
         assert paths_in(visitor.segment(uploaded(address))) == []
-        assert "choose an image first" in visitor.call(segment, [uploaded(address), "the ball", "", "", ""])
+        assert "Choose an image first" in visitor.call(segment, [uploaded(address), "the ball", "", "", ""])
         assert visitor.file(address)[0] == 403
         with pytest.raises(TimeoutError):
             site.accept()

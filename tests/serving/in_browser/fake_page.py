@@ -11,11 +11,12 @@ from thinkseg.serving.page.choices import Choices, Offered
 from thinkseg.testing import FakeReasoner, FakeSegmenter
 from thinkseg.types import Completion, FinishReason, Size
 
+LONG = "on and on " + "and-on-" * 90 + " "
 SAID = {
     "the dogs": "<think>two of them</think><bbox>[10,20,40,60]</bbox><bbox>[50,50,90,90]</bbox>"
     "<points>[[20,30],[60,60]]</points><labels>[1,1]</labels>",
     "the bird": "<think>up there</think><bbox>[80,5,95,20]</bbox><points>[[85,10]]</points><labels>[1]</labels>",
-    "a story": "<think>" + "on and on " * 40 + "</think><bbox></bbox><points></points><labels></labels>",
+    "a story": "<think>" + LONG * 12 + "</think><bbox></bbox><points></points><labels></labels>",
     "a cat": "<think>no cat</think><bbox></bbox><points></points><labels></labels>",
     "a riddle": Completion("<think>it may be <b>that</b>", FinishReason.LENGTH),
 }

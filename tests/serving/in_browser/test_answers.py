@@ -11,7 +11,7 @@ from PIL import Image
 from thinkseg.imaging import load_mask
 
 from .conftest import free_port, server
-from .driving import ask, downloaded, objects, opened, upload
+from .driving import ask, choose, downloaded, objects, opened, upload
 
 pytestmark = pytest.mark.browser
 
@@ -51,8 +51,23 @@ def test_an_abstention_and_a_parse_failure_are_told_apart(page: Any, photo: Path
     assert "it may be <b>that</b>" in page.inner_text("#written pre")  # unfolded, and shown as it was written
 
 
+def test_a_long_thinking_leaves_the_objects_in_sight_and_shows_its_end_while_it_is_written(
+    browser: Any, fake_url: str, photo: Path
+) -> None:
+    with opened(browser, fake_url, 1280, 900) as page:
+        page.click("#models button")
+        choose(page, "#model", "slow")
+        upload(page, photo)
+        page.fill("#query textarea", "a story")
+        page.click("#ask")
+        page.wait_for_function("(document.querySelector('#thinking p') || {}).scrollTop > 0")
+        assert page.evaluate("document.querySelector('#thinking p').clientHeight") < 320
+        page.click("#stop")
+        page.locator("#verdict").get_by_text("Stopped", exact=True).wait_for()
+
+
 def test_what_is_wrong_with_a_request_is_one_sentence(page: Any, tmp_path: Path) -> None:
-    assert "choose an image first" in ask(page, None, "the dogs")
+    assert "Choose an image first" in ask(page, None, "the dogs")
     broken = tmp_path / "broken.png"
     broken.write_text("no image")
     page.set_input_files("#image input[type=file]", str(broken))
@@ -61,7 +76,7 @@ def test_what_is_wrong_with_a_request_is_one_sentence(page: Any, tmp_path: Path)
     page.get_by_text("is not an image of a kind that can be read").wait_for()
     told = page.inner_text("#verdict")
     assert "\n'broken.png' is not an image of a kind that can be read (PNG, JPEG" in told  # and nothing of the server
-    assert told.endswith("convert it to PNG")
+    assert told.endswith("convert it to PNG.")
 
 
 def test_the_pocket_models_answer_an_example_and_an_image_that_is_uploaded(browser: Any, tmp_path: Path) -> None:

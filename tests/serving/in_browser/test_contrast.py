@@ -1,4 +1,4 @@
-"""Every text of the page can be read, light and dark, on a desktop and on a phone."""
+"""Every text and every control of the page is to be seen, light and dark, on a desktop and on a phone."""
 
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,10 @@ from .driving import ask, click_image, opened
 
 CONTRASTS = (Path(__file__).parent / "contrasts.js").read_text(encoding="utf-8")
 
+BEYOND = """[...document.querySelectorAll('button, a, input, textarea')].filter((one) => one.checkVisibility()
+    && !one.closest('.objects') && one.getBoundingClientRect().right > innerWidth).map((one) => one.innerText)"""
+"""What lies beyond the right edge of the screen, tables that can be scrolled aside."""
+
 pytestmark = pytest.mark.browser
 
 
@@ -17,12 +21,16 @@ pytestmark = pytest.mark.browser
 def test_every_text_has_a_contrast_of_four_and_a_half(
     browser: Any, fake_url: str, photo: Path, scheme: str, width: int
 ) -> None:
-    def check(page: Any) -> None:
-        page.mouse.move(0, 0)
+    def check(page: Any, hovered: str = "") -> None:
+        if hovered:
+            page.hover(hovered)
+        else:
+            page.mouse.move(0, 0)
         page.wait_for_timeout(400)  # colours of what was pressed or hovered over fade
         measured = page.evaluate(CONTRASTS)
         assert len(measured) > 15
         assert [(text, round(ratio, 2)) for text, ratio in measured if ratio < 4.5] == []
+        assert page.evaluate(BEYOND) == []
 
     with opened(browser, fake_url, width, 900, scheme) as page:
         assert page.evaluate("document.body.classList.contains('dark')") is (scheme == "dark")
@@ -30,6 +38,7 @@ def test_every_text_has_a_contrast_of_four_and_a_half(
         page.check("#both input")
         page.wait_for_selector("#model-b input")
         check(page)
+        check(page, "#examples .thumbnail-item >> nth=0")
         ask(page, photo, "the dogs")
         page.wait_for_selector("#verdict-b .found")
         page.wait_for_selector("#downloads a")

@@ -58,9 +58,11 @@ def test_a_point_and_a_box_refine_the_answer_by_the_segmenter_alone(page: Any, p
     first = page.locator("#objects tbody tr >> nth=0").inner_text()
     assert "(70, 30) beside" in first
     assert "two of them" in page.inner_text("#thinking")
+    page.keyboard.press("Escape")  # leaves the tool, wherever the focus is on the answer
+    assert page.get_attribute("#found [data-mode=look]", "aria-pressed") == "true"
     page.keyboard.press("Escape")
-    page.click("#objects [data-pick='1']")  # none is chosen any more: what is drawn now is a new object
-    page.click("#found [data-mode=box]")
+    assert page.get_attribute("#found .object[data-number='1']", "aria-pressed") == "false"
+    page.click("#found [data-mode=box]")  # none is chosen any more: what is drawn now is a new object
     page.focus("#found .stage")
     for key in ("ArrowLeft", "Enter", "Shift+ArrowLeft", "Shift+ArrowUp", "Enter"):
         page.keyboard.press(key)
@@ -91,6 +93,13 @@ def test_everything_is_reached_by_keyboard_alone(browser: Any, fake_url: str, ph
             )
         wanted = {"ask", "look", "on", "off", "box", "in", "out", "fit", "stage", "1", "2", "mask", "json", "coco"}
         assert wanted <= reached
+        page.focus("#found .stage")
+        page.keyboard.press("Shift")  # a key, after which the focus shows
+        ring = page.evaluate(
+            "(({ outlineStyle, outlineWidth }) => [outlineStyle, outlineWidth])"
+            "(getComputedStyle(document.querySelector('#found .stage')))"
+        )
+        assert ring == ["solid", "3px"]
         page.focus("#found .object[data-number='2']")
         page.keyboard.press("Enter")
         assert page.get_attribute("#found .object[data-number='2']", "aria-pressed") == "true"

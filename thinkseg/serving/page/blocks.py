@@ -79,7 +79,10 @@ def _add_asking(gr: Any, page: Any, desk: Desk, content: Content) -> None:
             # Gradio would open the file first, and with sentences of its own; the path is checked before this.
             image.preprocess = lambda payload: payload.path if payload else None
             query = gr.Textbox(
-                label="What to look for", placeholder="the animal that gives milk", max_lines=3, elem_id="query"
+                label="What to look for",
+                placeholder="such as: the animal that gives milk",
+                max_lines=3,
+                elem_id="query",
             )
             with gr.Row(elem_classes="presses"):
                 button = gr.Button("Think, point, segment", variant="primary", elem_id="ask", scale=4, min_width=240)
@@ -87,7 +90,7 @@ def _add_asking(gr: Any, page: Any, desk: Desk, content: Content) -> None:
                 clear = gr.Button("Start over", elem_id="clear", scale=2, min_width=110)
             with gr.Accordion("Models", open=False, elem_id="models", visible=_is_choice(desk)):
                 first = Knobs.build(gr, desk.choices)
-                both = gr.Checkbox(label="A second answer beside it", value=False, elem_id="both")
+                both = gr.Checkbox(label="A second answer to compare", value=False, elem_id="both")
                 with gr.Column(visible=False, elem_id="second-models") as second_models:
                     second = Knobs.build(gr, desk.choices, SECOND)
         with gr.Column(scale=7, min_width=280, elem_classes="answer"):

@@ -118,15 +118,20 @@ def show_sample(browsed: Browsed, place: int, position: str, image: ShownImage) 
     told = record.failure_detail or (record.failure.sentence if record.failure else "")
     words = [f"{position}.", f"Asked for “{record.query}”.", told, _truth(record)]
     return Shown(
-        verdict_html=card(
-            "unreadable" if record.failure else "found", record.outcome, " ".join(word for word in words if word)
-        ),
+        verdict_html=card(_tone(record), record.outcome, " ".join(word for word in words if word)),
         viewer_html=viewer_html(
             image, _size(browsed, place), layers, f"sample {record.id}: {record.query}", drawable=False
         ),
         written_html=_words(record),
         table_html=_legend(layers),
     )
+
+
+def _tone(record: PredictionRecord) -> str:
+    """The kind of its card, by which that is coloured."""
+    if record.failure:
+        return "unreadable"
+    return "found" if record.quality >= 0.5 else "poor"
 
 
 def _size(browsed: Browsed, place: int) -> Size:

@@ -26,16 +26,22 @@ class Knobs:
     def build(cls, gr: Any, choices: Choices, suffix: str = "") -> Knobs:
         """Three lists to choose from; one in which there is no choice is not shown."""
 
-        def chosen(label: str, names: list[str], name: str) -> Any:
+        def chosen(name: str, names: list[str]) -> Any:
+            label = f"second {name}" if suffix else name
             return gr.Dropdown(
-                names, value=names[0], label=label, visible=len(names) > 1, elem_id=f"{name}{suffix}", min_width=140
+                names,
+                value=names[0],
+                label=label.capitalize(),
+                visible=len(names) > 1,
+                elem_id=f"{name}{suffix}",
+                min_width=140,
             )
 
         with gr.Row():
             return cls(
-                chosen("Model", list(choices.models), "model"),
-                chosen("Segmenter", choices.segmenter_names, "segmenter"),
-                chosen("Format", choices.format_names, "format"),
+                chosen("model", list(choices.models)),
+                chosen("segmenter", choices.segmenter_names),
+                chosen("format", choices.format_names),
             )
 
     @property

@@ -47,7 +47,7 @@ def show_writing(thinking: str) -> Shown:
 
 def show_error(sentence: str) -> Shown:
     """What the page says of a request that there is no answer to; what was found before stays."""
-    return Shown(card("error", "That did not work", sentence))
+    return Shown(card("error", "That did not work", _sentence(sentence)))
 
 
 def show_scene(scene: FoundScene, results: Sequence[Result], told: Result, image: ShownImage, verdict: str) -> Shown:
@@ -89,7 +89,7 @@ def verdict_html(result: Result, stopped: bool = False) -> str:
     if stopped and result.failure is not None:
         return card("nothing", "Stopped", "The model was stopped before it finished its answer.")
     if result.failure is not None:
-        return card("unreadable", "No readable answer", f"{result.failure.sentence} {result.failure_detail}")
+        return card("unreadable", "No readable answer", f"{result.failure.sentence} {_sentence(result.failure_detail)}")
     if result.nothing_there:
         return card("nothing", "Nothing there", f"The model sees nothing that “{result.query}” asks for.")
     covered = float(result.mask.mean())
@@ -149,10 +149,13 @@ def _row(number: int, result: Result, found: FoundObject, *, asked: bool, scored
     swatch = f'<span class="swatch" style="background:{css_colour(colour_of(number))}"></span>'
     button = f'<button type="button" class="pick" data-pick="{number}" aria-pressed="false">{swatch}{number}</button>'
     pixels = result.size.width * result.size.height
-    cells = [button, *([escape(result.query)] if asked else []), box, f'<span class="points">{points or "–"}</span>']
-    cells += [share_text(found.area / pixels)]
-    cells += ["–" if found.score is None else f"{found.score:.2f}"] if scored else []
-    return f'<tr data-number="{number}">{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+    cells = [("object", button)]
+    cells += [("query", escape(result.query))] if asked else []
+    cells += [("box", box), ("points", f'<span class="points">{points or "–"}</span>')]
+    cells += [("mask", share_text(found.area / pixels))]
+    cells += [("score", "–" if found.score is None else f"{found.score:.2f}")] if scored else []
+    told = "".join(f'<td class="{name}">{cell}</td>' for name, cell in cells)
+    return f'<tr data-number="{number}">{told}</tr>'
 
 
 def downloads_html(files: Sequence[tuple[str, str, str]]) -> str:
@@ -170,8 +173,14 @@ def downloads_html(files: Sequence[tuple[str, str, str]]) -> str:
 
 
 def card(kind: str, title: str, sentence: str) -> str:
-    """A title with a sentence; its kind is one of waiting, found, nothing, unreadable and error."""
+    """A title with a sentence; its kind is one of waiting, found, poor, nothing, unreadable and error."""
     return (
         f'<div class="verdict {kind}" role="status"><strong>{escape(title)}</strong>'
         f"<span>{escape(sentence.strip())}</span></div>"
     )
+
+
+def _sentence(error: str) -> str:
+    """What an error says, which begins in lower case behind a program's name, as a sentence that stands alone."""
+    error = error.strip()
+    return f"{error[:1].upper()}{error[1:]}" + ("." if error and error[-1] not in ".!?…" else "")

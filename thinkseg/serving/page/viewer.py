@@ -82,8 +82,17 @@ def viewer_html(
         f'style="--ratio:{width / height:.4f};font-size:{max(width, height) / 40:.1f}px">'
         f'<image href="{address}" width="{width}" height="{height}" preserveAspectRatio="none"></image>'
         f'<g class="objects-drawn">{objects}</g><g class="pending"></g><g class="cursor"></g></svg>'
-        '<p class="said" role="status" aria-live="polite"></p></div>'
+        f'<p class="said" role="status" aria-live="polite">{_hint(drawable, len(layers))}</p></div>'
     )
+
+
+def _hint(drawable: bool, objects: int) -> str:
+    """What may be done with the image, until there is more to say of it."""
+    if objects > 1:
+        return "Press an object to see it alone."
+    if not drawable:
+        return "Ctrl and the wheel look closer."
+    return "Points and a box refine the object." if objects else "A point or a box adds an object by hand."
 
 
 def _tools(drawable: bool) -> str:

@@ -361,9 +361,10 @@
   document.addEventListener("click", (event) => {
     // On a phone the answer is below what is asked, and the examples are below the answer.
     const narrow = window.innerWidth <= 640;
-    const pressed = event.target.closest && event.target.closest("#ask, #examples .thumbnail-item");
+    const pressed = event.target.closest && event.target.closest("#ask, .thumbnail-item");
     if (pressed && (narrow || pressed.id !== "ask")) {
-      document.getElementById("verdict").scrollIntoView({ block: narrow ? "start" : "nearest", behavior: "smooth" });
+      const told = document.getElementById(pressed.closest("#sheet") ? "sample-verdict" : "verdict");
+      told.scrollIntoView({ block: narrow ? "start" : "nearest", behavior: "smooth" });
     }
   });
 
@@ -391,7 +392,21 @@
     { passive: false },
   );
 
+  function leave(part) {
+    const state = stateOf(part);
+    if (state.corner) state.corner = null;
+    else if (state.mode !== "look") setMode(part, "look");
+    else if (state.chosen !== null) choose(part, state.chosen);
+    apply(part);
+  }
+
   document.addEventListener("keydown", (event) => {
+    const near = event.key === "Escape" && (partOf(event.target) || shownBy(event.target)); // beside the image, too
+    if (near && viewerOf(near)) {
+      leave(near);
+      event.preventDefault();
+      return;
+    }
     const stage = event.target.closest && event.target.closest(".stage");
     const part = stage && partOf(stage);
     if (!part || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -404,11 +419,6 @@
     else if (event.key === "-") zoom(part, 1 / 0.7);
     else if (event.key === "0") {
       state.box = null;
-      apply(part);
-    } else if (event.key === "Escape") {
-      if (state.corner) state.corner = null;
-      else if (state.mode !== "look") setMode(part, "look");
-      else if (state.chosen !== null) choose(part, state.chosen);
       apply(part);
     } else if (arrows[event.key]) {
       const by = (event.shiftKey ? 0.1 : 0.02) * Math.max(wide, high);
@@ -449,6 +459,10 @@
 
   let last = new WeakSet();
   new MutationObserver(() => {
+    for (const sign of all(document, ".going-on")) {
+      const thinking = sign.parentElement; // what is written now is in sight
+      thinking.scrollTop = thinking.scrollHeight;
+    }
     for (const id of FOUND) {
       const part = document.getElementById(id);
       const viewer = viewerOf(part);
@@ -486,6 +500,7 @@
   }).observe(document.documentElement, {
     childList: true,
     subtree: true,
+    characterData: true, // and the text of a thinking
     attributeFilter: ["data-answer"], // Gradio may change a viewer that is there in place of bringing another one
   });
 
