@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from thinkseg.training.callbacks import read_log
@@ -36,11 +37,14 @@ RL = [
 SFT = ["sft", "recipes/pocket/sft.yaml", "--data.size", "128", "--log_every", "1"]
 
 
-def launch(processes: int, words: list[str], repository: Path) -> subprocess.Popen[str]:
-    """Start ``thinkseg train`` in one process, or in several as a launcher does."""
+def launch(
+    processes: int, words: list[str], repository: Path, told: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Start ``thinkseg train`` in one process, or in several as a launcher does, which may tell them more."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     paths = [str(repository), str(repository / "pocket"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment |= told or {}
     return subprocess.Popen(
         [sys.executable, *(launcher if processes > 1 else []), str(SCRIPT), *words],
         cwd=repository,
@@ -106,6 +110,35 @@ def test_so_it_is_where_passes_are_filled_by_tokens(repository, tmp_path):
     alone, together = both([*RL, *words], 4, repository, tmp_path)
     # TRL's entropy is a mean over micro-batches of means over their tokens, and here those of one process are larger.
     check_equal(alone, together, 3, but=["entropy"])
+
+
+def of_fsdp_2(repository: Path) -> dict[str, str]:
+    """What `accelerate launch` tells processes of the configuration for FSDP 2."""
+    file = yaml.safe_load((repository / "recipes/accelerate/fsdp2.yaml").read_text(encoding="utf-8"))
+    told = {name.upper(): str(value) for name, value in file["fsdp_config"].items()}
+    return {"ACCELERATE_USE_FSDP": "true", **told}
+
+
+@pytest.mark.slow
+def test_so_it_is_where_fsdp_2_spreads_the_weights(repository, tmp_path):
+    """Held against one process that computes each prompt for itself, TRL's way: prompts shared, and passes filled."""
+    small = [*RL, "--generation.max_new_tokens", "24", "--trl.gradient_accumulation_steps", "6", "--device", "cpu"]
+    ways = {
+        "alone": (1, ["--shared_prefix", "off"]),
+        "shared": (2, ["--shared_prefix", "on"]),
+        "filled": (2, ["--shared_prefix", "on", "--tokens_per_pass", "250"]),
+    }
+    running = {}
+    for name, (processes, own) in ways.items():
+        rows = ["--trl.per_device_train_batch_size", str(4 // processes), "--output", str(tmp_path / name)]
+        told = of_fsdp_2(repository) if processes > 1 else None
+        running[name] = launch(processes, [*small, "--steps", "3", *own, *rows], repository, told)
+    for process in running.values():
+        finish(process)
+    for name in ("shared", "filled"):
+        check_equal(tmp_path / "alone", tmp_path / name, 3, but=["entropy"])
+        # As Accelerate writes it where weights are spread, and the trainer itself where they are not.
+        assert (tmp_path / name / "checkpoint-3" / "optimizer.bin").is_file()
 
 
 @pytest.mark.slow

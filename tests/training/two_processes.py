@@ -2,6 +2,8 @@
 
 What a row of the global batch writes is drawn from the model's own distribution, with random numbers that belong to the
 row and not to the process: the largest of logits plus Gumbel noise is a fair draw. Run by `test_processes.py`.
+
+Where Accelerate is asked for FSDP 2 it spreads weights over processes on CPUs, too, which it does on GPUs alone.
 """
 
 import os
@@ -9,6 +11,7 @@ import sys
 from typing import Any
 
 import torch
+from accelerate.state import AcceleratorState, DistributedType, PartialState
 from transformers import GenerationMixin, LogitsProcessor, LogitsProcessorList
 
 from thinkseg import cli
@@ -56,6 +59,20 @@ def draw_by_row() -> None:
     GenerationMixin.generate = generate
 
 
+def spread_on_cpus() -> None:
+    """Let Accelerate take processes on CPUs for what FSDP is for."""
+    begin = AcceleratorState.__init__
+
+    def begin_spread(self: Any, *args: Any, fsdp_plugin: Any = None, **options: Any) -> None:
+        begin(self, *args, fsdp_plugin=fsdp_plugin, **options)
+        if fsdp_plugin is not None and self.distributed_type == DistributedType.MULTI_CPU:
+            self.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+            self.fsdp_plugin = fsdp_plugin
+
+    AcceleratorState.__init__ = begin_spread
+
+
 if __name__ == "__main__":
     draw_by_row()
+    spread_on_cpus()
     sys.exit(cli.main(["train", *sys.argv[1:]]))

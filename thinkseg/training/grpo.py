@@ -24,6 +24,7 @@ from thinkseg.training import runs
 from thinkseg.training.config import Recipe
 from thinkseg.training.ordering import create_schedule
 from thinkseg.training.rows import RowBuilder, Rows
+from thinkseg.training.spread import add_up_head
 from thinkseg.training.stage import CreateTrainer, Plan, PreparedRun, Stage
 from thinkseg.training.trl_settings import FindSpec, never_sampled, refuse_missing_vllm
 from thinkseg.training.truths import refuse_missing_truth, tell_unused_masks
@@ -115,6 +116,7 @@ def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
             train_dataset=Rows(builder, run.plan.rows),
             peft_config=runs.lora_config(recipe.model.lora, reasoner.family),
         )
+    add_up_head(reasoner.model)
     if args.use_vllm and args.vllm_mode == "colocate":
         collapse_image_tokens(trainer.vllm_generation, reasoner.family.image_token_id(reasoner.model.config))
     return trainer

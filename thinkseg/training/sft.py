@@ -20,6 +20,7 @@ from thinkseg.training.config import Recipe
 from thinkseg.training.ordering import create_schedule
 from thinkseg.training.policy import add_stop
 from thinkseg.training.rows import RowBuilder, Rows, Schedule, TrainingRow
+from thinkseg.training.spread import add_up_head
 from thinkseg.training.stage import CreateTrainer, Plan, PreparedRun, Stage
 from thinkseg.training.thinking import own_thoughts
 
@@ -65,6 +66,7 @@ def create_trainer(run: PreparedRun, create: CreateTrainer) -> Any:
         data_collator=collator,
         peft_config=runs.lora_config(recipe.model.lora, policy.reasoner.family),
     )
+    add_up_head(policy.reasoner.model)
     # Every token of a step counts the same, in whichever process or part of the step it is. The models say that they
     # take no count of the tokens, but the loss is TRL's and does.
     trainer.model_accepts_loss_kwargs = True

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import wraps
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -20,6 +22,47 @@ def is_spread(module: torch.nn.Module, *, recurse: bool = True) -> bool:
         recurse: whether the weights of its parts count, too.
     """
     return any(_is_zero(weight) or _is_dtensor(weight) for weight in module.parameters(recurse=recurse))
+
+
+def add_up_head(model: Any) -> None:
+    """Let gradients of a head that FSDP 2 has spread be averaged over processes, as those of all other weights are.
+
+    TRL's fused head takes the head's weight as a whole tensor, past FSDP. Its gradient then comes back as if it were
+    the same in all processes, so that each keeps its part of what its own rows say.
+
+    Args:
+        model: of transformers, with TRL's fused head; one whose head is not spread computes as before.
+    """
+    forward = model.forward
+
+    @wraps(forward)
+    def with_whole_head(*args: Any, **options: Any) -> Any:
+        if not options.get("fused_lm_head"):
+            return forward(*args, **options)
+        with _head_made_whole(model):
+            return forward(*args, **options)
+
+    model.forward = with_whole_head
+
+
+@contextmanager
+def _head_made_whole(model: Any) -> Iterator[None]:
+    head = model.get_output_embeddings()
+    if not _is_dtensor(head.weight):
+        yield
+        return
+    model.get_output_embeddings = lambda: SimpleNamespace(weight=_averaged(head.weight), bias=_averaged(head.bias))
+    try:
+        yield
+    finally:
+        del model.get_output_embeddings
+
+
+def _averaged(weight: Any) -> Any:
+    """A spread weight as a whole, whose gradient is the mean of those that processes find."""
+    from torch.distributed.tensor import Partial
+
+    return None if weight is None else weight.full_tensor(grad_placements=[Partial("avg")] * weight.device_mesh.ndim)
 
 
 @contextmanager
