@@ -1,13 +1,16 @@
 """What training needs of a card's memory, by arithmetic: counted on the real configurations, without any weights.
 
     python benchmarks/memory.py
+    python benchmarks/memory.py --masks    # what attention of packed groups holds beside the layers' own tensors
 
 Models are built on PyTorch's meta device, so that nothing is downloaded and nothing computed but one layer of the
 language model, whose saved tensors are weighed on the CPU. Nothing here was measured on a GPU. Left out: what the
 segmenter needs while it encodes an image, the gaps between allocations, and what CUDA itself takes.
 """
 
+import argparse
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,8 +65,34 @@ class Step:
     """Completions that are sampled at once: the former × accumulated steps."""
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Group:
+    """Completions of one prompt, as they are packed."""
+
+    completions: int
+    prompt: int
+    """Tokens, the image's included."""
+    answer: int
+    """Tokens of each completion."""
+
+    @property
+    def prefix(self) -> int:
+        """Tokens that all branches see: the last one of the prompt stands at the head of each."""
+        return self.prompt - 1
+
+    @property
+    def packed(self) -> int:
+        """Tokens of the group in a packed row."""
+        return self.prefix + self.completions * self.answer
+
+
+def main(words: Sequence[str] | None = None) -> None:
     """Print the tables."""
+    parser = argparse.ArgumentParser(description="What training needs of a card's memory, by arithmetic.")
+    parser.add_argument("--masks", action="store_true", help="of packed groups: masks, keys and values")
+    if parser.parse_args(words).masks:
+        print(masks_table("Qwen2.5-VL-3B", Group(completions=8, prompt=1100, answer=200), groups=(1, 16)))
+        return
     print(
         "| model | weights, billions | adapters of rank 16, millions | one layer keeps, kB a token |\n|---|---|---|---|"
     )
@@ -84,6 +113,33 @@ def main() -> None:
     print("Every weight on 8 cards, GB a card before activations:\n\n| | ZeRO 2 | ZeRO 3 |\n|---|---|---|")
     for name in MODELS:
         print(f"| {name} | {whole(name, 2):.1f} | {whole(name, 3):.1f} |")
+
+
+def masks_table(name: str, group: Group, groups: Sequence[int]) -> str:
+    """What attention holds of so many packed groups at once, in lines."""
+    lines = [
+        f"{name}, {group}, MB that attention holds of so many groups:\n",
+        "| groups | a dense mask, all in a row | `eager`: a row each | `sdpa`: a branch's | keys and values, a layer |",
+        "|---|---|---|---|---|",
+    ]
+    for count in groups:
+        dense, rows, branch, copies = (size / 1e6 for size in masks(name, group, count))
+        lines.append(f"| {count} | {dense:,.1f} | {rows:.1f} | {branch:.2f} | {copies:.1f} |")
+    return "\n".join(lines)
+
+
+def masks(name: str, group: Group, groups: int) -> tuple[int, int, int, int]:
+    """Bytes of packed groups of one length.
+
+    Returns:
+        Of a dense mask of one row, a byte for each pair of tokens, which nothing makes; of masks of a row for each
+        group in float32, which `eager` adds; of the mask that all branches have in common where attention goes block by
+        block; and of keys and values in bfloat16 of one layer, those of a prompt once for each of its branches.
+    """
+    told, seen = MODELS[name], group.prefix + group.answer
+    head = told["hidden"] // told["heads"]
+    copies = groups * group.completions * seen * 2 * told["kv"] * head * HALF
+    return (groups * group.packed) ** 2, groups * group.packed**2 * WHOLE, group.answer * seen, copies
 
 
 def build(name: str) -> Any:

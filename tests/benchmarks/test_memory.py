@@ -1,6 +1,10 @@
 """The memory that the documentation states is what the arithmetic gives, and the arithmetic counts real models."""
 
 import pytest
+import torch
+
+from thinkseg.models.sharing.attention import _plan_of, block_mask, dense_mask
+from thinkseg.models.sharing.prefix import lay_out
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,27 @@ def test_what_eight_cards_need_is_what_the_recipes_say(memory, repository):
     both = f"{memory.whole('Qwen2.5-VL-7B', 3):.1f} GB on each with ZeRO 3, {memory.whole('Qwen2.5-VL-7B', 2):.1f} GB"
     assert both in (recipes / "seg_zero/qwen2_5_vl_7b.yaml").read_text()
     assert both in (recipes / "vision_reasoner/qwen2_5_vl_7b.yaml").read_text()
+
+
+def test_masks_of_packed_groups_are_as_large_as_they_are_made(memory, capsys, repository):
+    group = memory.Group(completions=3, prompt=11, answer=4)
+    rows, width = 2 * group.completions, group.prompt + group.answer
+    layout = lay_out(torch.ones(rows, width, dtype=torch.bool), group.answer, [0, 0, 0, 1, 1, 1])
+    dense, eager, branch, copies = memory.masks("Qwen2.5-VL-3B", group, 2)
+    assert dense == dense_mask(layout).nbytes
+    in_rows = lay_out(torch.ones(rows, width, dtype=torch.bool), group.answer, [0, 0, 0, 1, 1, 1], capacity=0)
+    assert eager == dense_mask(in_rows).float().nbytes
+    plan = _plan_of(block_mask(layout.blocks), torch.device("cpu"))
+    assert branch == plan.mask.nbytes
+    heads, head = 2, 128  # of keys, in the published configuration
+    keys = plan.spread(torch.zeros(2, heads, group.prefix, head, dtype=torch.bfloat16)).nbytes
+    own = torch.zeros(rows, heads, group.answer, head, dtype=torch.bfloat16).nbytes
+    assert copies == 2 * (keys + own)
+    memory.main(["--masks"])
+    printed = capsys.readouterr().out
+    text = (repository / "docs" / "performance.md").read_text()
+    for line in printed.splitlines()[-2:]:
+        assert line in text
 
 
 @pytest.mark.slow

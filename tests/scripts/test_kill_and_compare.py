@@ -84,7 +84,10 @@ def test_a_work_that_fails_is_not_taken_for_one_that_was_done(script: ModuleType
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("work", ["evaluate", "segment", "sft", "rl", "sft-lora", "rl-lora", "rl-own-prompts"])
+@pytest.mark.parametrize(
+    "work",
+    ["evaluate", "segment", "sft", "rl", "sft-lora", "rl-lora", "rl-own-prompts", "rl-passes", "sft-images"],
+)
 def test_work_that_is_killed_ends_as_work_that_was_not(
     script: ModuleType, tmp_path: Path, work: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
