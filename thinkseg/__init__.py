@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from thinkseg.api.train import train
     from thinkseg.evaluation.run import Run
     from thinkseg.models.base import Segmenter
-    from thinkseg.models.checkpoint_config import CanvasFilter, Decoding, MaskChoice
+    from thinkseg.models.checkpoint_config import CanvasFilter, Decoding, EncoderKind, MaskChoice
     from thinkseg.models.pipeline import Pipeline
     from thinkseg.results.result import Result
     from thinkseg.rewards.part import reward
@@ -116,6 +116,7 @@ def load(
     decoding: "Decoding | None" = None,
     masks: "MaskChoice | None" = None,
     segmenter_canvas: int | None = None,
+    segmenter_encoder: "EncoderKind | None" = None,
     reasoner: str | None = None,
     engine_options: "Mapping[str, Any] | None" = None,
     enforce_format: bool = False,
@@ -146,6 +147,8 @@ def load(
         decoding: ``"greedy"`` (without a penalty), ``"penalised"`` or ``"sampled"``, by its `generation_config.json`.
         masks: of the segmenter, for an object: its ``"single"`` mask, or the ``"best of three"`` by its own score.
         segmenter_canvas: show the segmenter a square of this many pixels a side in place of the image.
+        segmenter_encoder: how it encodes images: ``"float32"``, ``"bfloat16"``, ``"compiled"`` or
+            ``"compiled bfloat16"``; see docs/performance.md.
         reasoner: where its text is written: ``"vllm"``, the address of an OpenAI-style server
             (``"http://127.0.0.1:8000/v1"``), or ``"transformers"`` when None; see docs/engines.md.
         engine_options: of that engine: keyword arguments of `vllm.LLM`, or of a server ``model``, ``concurrency``,
@@ -175,6 +178,7 @@ def load(
         decoding=decoding,
         masks=masks,
         segmenter_canvas=segmenter_canvas,
+        segmenter_encoder=segmenter_encoder,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
     )

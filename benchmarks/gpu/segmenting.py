@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,14 @@ from PIL import Image
 
 from benchmarks.gpu.scale import Scale
 from thinkseg.models.base import segment_images
+from thinkseg.models.checkpoint_config import EncoderKind
+from thinkseg.models.encoders import COMPILER, encoder_of
 from thinkseg.models.segmenter import PromptableSegmenter
 from thinkseg.types import Answer, Box, ObjectPrompt, Size
 
-HALF = "bfloat16"
+HALF: EncoderKind = "bfloat16"
+KINDS: tuple[EncoderKind, ...] = ("float32", HALF)
+COMPILED: dict[EncoderKind, EncoderKind] = {"float32": "compiled", HALF: "compiled bfloat16"}
 
 
 def segmenter(scale: Scale) -> dict[str, Any]:
@@ -24,6 +28,7 @@ def segmenter(scale: Scale) -> dict[str, Any]:
     made = PromptableSegmenter(*scale.segmenter())
     pixels = _pixels(made, scale)
     batch = pixels[: made.batch]
+    half = encoder_of(made.model, HALF)
     with torch.inference_mode():
         encodings = {kind: made.model.get_image_embeddings(batch[:1]) for kind in ("float32",)}
         boxes = torch.tensor([[[0.0, 0.0, 0.5 * pixels.shape[-1], 0.5 * pixels.shape[-1]]] * made.chunk])
@@ -35,7 +40,7 @@ def segmenter(scale: Scale) -> dict[str, Any]:
         seconds = seconds_of(
             {
                 "encoding, float32": lambda: made.model.get_image_embeddings(batch),
-                f"encoding, {HALF}": lambda: _in_half(made, batch),
+                f"encoding, {HALF}": lambda: half(batch),
                 "decoding, float32": decode,
                 "whole": lambda: segment_images(made, _asked(scale)),
             },
@@ -65,39 +70,28 @@ def segmenter(scale: Scale) -> dict[str, Any]:
 
 def compiled(scale: Scale) -> dict[str, Any]:
     """Encoding with `torch.compile` and without, in both precisions."""
-    model, processor = scale.segmenter()
-    made = PromptableSegmenter(model, processor)
+    made = PromptableSegmenter(*scale.segmenter())
     batch = _pixels(made, scale)[: made.batch]
-    plain = model.vision_encoder
-    backend = "eager" if scale.small else "inductor"  # the first traces and compiles nothing
-    faster = torch.compile(plain, backend=backend, dynamic=False)
+    backend = "eager" if scale.small else COMPILER  # the first traces and compiles nothing
     rates, compiling = {}, {}
-    for kind, half in (("float32", False), (HALF, True)):
-        with torch.inference_mode(), _autocast(made) if half else nullcontext():
+    for kind in KINDS:
+        plain, faster = encoder_of(made.model, kind), encoder_of(made.model, COMPILED[kind], backend)
+        with torch.inference_mode():
             began = time.perf_counter()
             faster(batch)
             scale.settle()
             compiling[kind] = time.perf_counter() - began
-            seconds = seconds_of({"plain": lambda: plain(batch), "compiled": lambda: faster(batch)}, scale.repeats)
+            seconds = seconds_of({"plain": partial(plain, batch), "compiled": partial(faster, batch)}, scale.repeats)
         rates[kind] = {way: len(batch) / spent for way, spent in seconds.items()}
     return {"backend": backend, "batch": len(batch), "images_per_second": rates, "compiling_seconds": compiling}
-
-
-def _autocast(made: PromptableSegmenter) -> torch.autocast:
-    return torch.autocast(made.device.type, dtype=torch.bfloat16)
-
-
-def _in_half(made: PromptableSegmenter, batch: torch.Tensor) -> Any:
-    with _autocast(made):
-        return made.model.get_image_embeddings(batch)
 
 
 def _agreement(made: PromptableSegmenter, image: torch.Tensor, boxes: torch.Tensor) -> float:
     """Share of a mask's pixels, at the model's resolution, that an encoder in bfloat16 changes."""
     logits = []
-    for levels in (made.model.get_image_embeddings(image), _in_half(made, image)):
-        whole = [level.float() for level in levels]
-        logits.append(made.model(image_embeddings=whole, input_boxes=boxes, multimask_output=False).pred_masks)
+    for kind in KINDS:
+        levels = encoder_of(made.model, kind)(image)
+        logits.append(made.model(image_embeddings=levels, input_boxes=boxes, multimask_output=False).pred_masks)
     return float(((logits[0] > 0) != (logits[1] > 0)).float().mean())
 
 

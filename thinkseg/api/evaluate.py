@@ -27,7 +27,14 @@ from thinkseg.evaluation.parallel.shards import Shard
 from thinkseg.evaluation.plan import EvaluatedModel, EvaluationPlan
 from thinkseg.evaluation.provenance import command_line
 from thinkseg.evaluation.run import Predictor, Run
-from thinkseg.models.checkpoint_config import CanvasFilter, CheckpointConfig, Decoding, MaskChoice, told_instruction
+from thinkseg.models.checkpoint_config import (
+    CanvasFilter,
+    CheckpointConfig,
+    Decoding,
+    EncoderKind,
+    MaskChoice,
+    told_instruction,
+)
 from thinkseg.models.engines.engine import Engine
 from thinkseg.types import Sample
 
@@ -92,6 +99,7 @@ def evaluate(
     decoding: Decoding | None = None,
     masks: MaskChoice | None = None,
     segmenter_canvas: int | None = None,
+    segmenter_encoder: EncoderKind | None = None,
     reasoner: str | None = None,
     engine_options: Mapping[str, Any] | None = None,
     enforce_format: bool = False,
@@ -138,6 +146,8 @@ def evaluate(
         decoding: ``"greedy"`` (without a penalty), ``"penalised"`` or ``"sampled"``, by its `generation_config.json`.
         masks: of the segmenter, for an object: its ``"single"`` mask, or the ``"best of three"`` by its own score.
         segmenter_canvas: show the segmenter a square of this many pixels a side in place of the image.
+        segmenter_encoder: how it encodes images: ``"float32"``, ``"bfloat16"``, ``"compiled"`` or
+            ``"compiled bfloat16"``; see docs/performance.md.
         reasoner: where its text is written: ``"vllm"``, the address of an OpenAI-style server
             (``"http://127.0.0.1:8000/v1"``), or ``"transformers"`` when None; see docs/engines.md.
         engine_options: of that engine: keyword arguments of `vllm.LLM`, or of a server ``model``, ``concurrency``,
@@ -186,6 +196,7 @@ def evaluate(
         decoding=decoding,
         masks=masks,
         segmenter_canvas=segmenter_canvas,
+        segmenter_encoder=segmenter_encoder,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
     )

@@ -23,7 +23,14 @@ from thinkseg.arguments import (
 )
 from thinkseg.errors import InputError
 from thinkseg.evaluation.provenance import model_identity
-from thinkseg.models.checkpoint_config import CanvasFilter, CheckpointConfig, Decoding, MaskChoice, instruction_from
+from thinkseg.models.checkpoint_config import (
+    CanvasFilter,
+    CheckpointConfig,
+    Decoding,
+    EncoderKind,
+    MaskChoice,
+    instruction_from,
+)
 from thinkseg.models.engines.engine import Engine
 from thinkseg.models.loading import POCKET
 from thinkseg.results.files import is_image_of_result, prepare_folder
@@ -84,6 +91,7 @@ def segment_files(
     decoding: Decoding | None = None,
     masks: MaskChoice | None = None,
     segmenter_canvas: int | None = None,
+    segmenter_encoder: EncoderKind | None = None,
     reasoner: str | None = None,
     engine_options: Mapping[str, Any] | None = None,
     enforce_format: bool = False,
@@ -132,6 +140,8 @@ def segment_files(
         decoding: ``"greedy"`` (without a penalty), ``"penalised"`` or ``"sampled"``, by its `generation_config.json`.
         masks: of the segmenter, for an object: its ``"single"`` mask, or the ``"best of three"`` by its own score.
         segmenter_canvas: show the segmenter a square of this many pixels a side in place of the image.
+        segmenter_encoder: how it encodes images: ``"float32"``, ``"bfloat16"``, ``"compiled"`` or
+            ``"compiled bfloat16"``; see docs/performance.md.
         reasoner: where its text is written: ``"vllm"``, the address of an OpenAI-style server
             (``"http://127.0.0.1:8000/v1"``), or ``"transformers"`` when None; see docs/engines.md.
         engine_options: of that engine: keyword arguments of `vllm.LLM`, or of a server ``model``, ``concurrency``,
@@ -158,6 +168,7 @@ def segment_files(
         decoding=decoding,
         masks=masks,
         segmenter_canvas=segmenter_canvas,
+        segmenter_encoder=segmenter_encoder,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
     )

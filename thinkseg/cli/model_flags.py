@@ -23,6 +23,7 @@ CONFIG_FLAGS = (
     "segmenter",
     "masks",
     "segmenter_canvas",
+    "segmenter_encoder",
     "family",
     "frame",
     "canvas",
@@ -90,6 +91,11 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     asked.add_argument("--decoding", help="greedy (default), penalised or sampled, as its generation_config.json says")
     asked.add_argument("--masks", help="of the segmenter, for an object: single (default) or 'best of three'")
     asked.add_argument("--segmenter-canvas", type=int, metavar="PX", help="show the segmenter a square of this side")
+    asked.add_argument(
+        "--segmenter-encoder",
+        metavar="KIND",
+        help="how it encodes images: float32 (default), bfloat16, compiled or 'compiled bfloat16'",
+    )
     asked.add_argument(
         "--family", help="the kind of model that it is, e.g. qwen2_5_vl, or FILE.py:NAME (default: by its config.json)"
     )

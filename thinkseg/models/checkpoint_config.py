@@ -35,6 +35,7 @@ Objects = Literal["all", "first with all points"]
 Decoding = Literal["greedy", "penalised", "sampled"]
 MaskChoice = Literal["single", "best of three"]
 Rounding = Literal["half even", "half up"]
+EncoderKind = Literal["float32", "bfloat16", "compiled", "compiled bfloat16"]
 
 _ON_CANVAS = ("frame", "canvas", "canvas_filter", "canvas_jpeg", "max_new_tokens", "decoding")
 """Settings by which a protocol asks models that are shown a canvas, and no other ones."""
@@ -113,6 +114,9 @@ class CheckpointConfig(Settings):
     it the image."""
     segmenter_bgr: bool | None = None
     """Whether the segmenter is shown the image with red and blue exchanged, as Seg-R1's training and evaluations do."""
+    segmenter_encoder: EncoderKind | None = None
+    """How the segmenter encodes images: in `float32`, in `bfloat16` (for GPUs; masks differ in a few pixels),
+    `compiled` by `torch.compile`, or `compiled bfloat16`; prompts and masks stay in float32. Null is `float32`."""
     frame: Annotated[str, NAMES_CODE] | None = None
     """Frame rule that overrules its family's."""
     canvas: Side | None = None

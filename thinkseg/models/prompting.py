@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from thinkseg.errors import InputError
 from thinkseg.models.base import Segmenter, segment_images
-from thinkseg.models.checkpoint_config import CheckpointConfig, Rounding
+from thinkseg.models.checkpoint_config import CheckpointConfig, EncoderKind, Rounding
 from thinkseg.types import Answer, Box, Masks, ObjectPrompt, Point, Segmentation, Size
 
 _log = logging.getLogger(__name__)
@@ -33,7 +34,10 @@ def prompted(segmenter: Segmenter, config: CheckpointConfig) -> Segmenter:
 
     Args:
         segmenter: any, also one that this function has made before, whose settings are replaced.
-        config: `masks`, `whole_pixels`, `segmenter_canvas` and `segmenter_bgr` of it.
+        config: `masks`, `whole_pixels`, `segmenter_canvas`, `segmenter_bgr` and `segmenter_encoder` of it.
+
+    Raises:
+        InputError: the encoder of this segmenter, or of this machine, cannot compute so.
     """
     inner = segmenter.segmenter if isinstance(segmenter, PromptedSegmenter) else segmenter
     best = config.masks == "best of three"
@@ -43,9 +47,24 @@ def prompted(segmenter: Segmenter, config: CheckpointConfig) -> Segmenter:
             inner.best_of_three = best
     elif best:
         _log.info("the segmenter %s has one mask for an object, so the best of three is that one", type(inner).__name__)
+    inner = _encoding_in(inner, config.segmenter_encoder or "float32")
     if config.whole_pixels is None and config.segmenter_canvas is None and not config.segmenter_bgr:
         return inner
     return PromptedSegmenter(inner, config.whole_pixels, config.segmenter_canvas, bool(config.segmenter_bgr))
+
+
+def _encoding_in(segmenter: Segmenter, kind: EncoderKind) -> Segmenter:
+    """The same, whose encoder computes in this way."""
+    if getattr(segmenter, "encoder", "float32") == kind:
+        return segmenter
+    change = getattr(segmenter, "encoding_in", None)
+    if change is None:
+        raise InputError(
+            f"the segmenter {type(segmenter).__name__} has no encoder that could be told '{kind}': leave out "
+            "'segmenter_encoder', or name a checkpoint of the SAM line"
+        )
+    changed: Segmenter = change(kind)
+    return changed
 
 
 def remembering(segmenter: Segmenter, memory: int | None = None, **options: Any) -> Segmenter:

@@ -28,6 +28,8 @@ from thinkseg.models import loading
 from thinkseg.models.asked import Asked, by_image, chunks, nothing
 from thinkseg.models.base import Segmenter
 from thinkseg.models.checking import check_segmenter
+from thinkseg.models.checkpoint_config import EncoderKind
+from thinkseg.models.encoders import COMPILER, Embed, encoder_of
 from thinkseg.models.encodings import MEMORY, Encoded, Encodings, Leaves, joined, keep_positions, mapped
 from thinkseg.models.engines.served_segmenter import load_served_segmenter
 from thinkseg.models.engines.service import is_address
@@ -87,6 +89,7 @@ class PromptableSegmenter:
 
     Attributes:
         encode_count: how many images have been encoded so far.
+        encoder: how it computes encodings; see `encoding_in`.
     """
 
     def __init__(
@@ -114,6 +117,8 @@ class PromptableSegmenter:
         self.best_of_three = best_of_three
         self.encode_count = 0
         self._known: Encodings | None = None
+        self.encoder: EncoderKind = "float32"
+        self._embed: Embed = encoder_of(model, self.encoder)
         keep_positions(model)
 
     @property
@@ -201,6 +206,23 @@ class PromptableSegmenter:
         other.encode_count, other._known = 0, Encodings(memory, leaves)
         return other
 
+    def encoding_in(self, kind: EncoderKind, compiler: str = COMPILER) -> PromptableSegmenter:
+        """The same model, whose encoder computes in another way; encodings that are kept are not shared.
+
+        Args:
+            kind: ``"float32"``, ``"bfloat16"`` (for GPUs: masks differ in a few pixels), ``"compiled"``, by
+                `torch.compile`, or ``"compiled bfloat16"``.
+            compiler: a backend of `torch.compile`.
+
+        Raises:
+            InputError: the device has no bfloat16, or nothing compiles here.
+        """
+        other = copy.copy(self)
+        other.encoder, other._embed = kind, encoder_of(self.model, kind, compiler)
+        if self._known is not None:
+            other.encode_count, other._known = 0, Encodings(self._known.budget, self._known.leaves)
+        return other
+
     def _refuse_too_many(self, answers: Sequence[Answer], image: Image.Image) -> None:
         count = sum(len(answer.objects) for answer in answers)
         if count * image.width * image.height > self.most_pixels:
@@ -240,7 +262,7 @@ class PromptableSegmenter:
         inputs = [self.processor(images=image, return_tensors="pt") for image in images]
         self.encode_count += len(images)
         pixels = torch.cat([each["pixel_values"] for each in inputs]).to(self.device, dtype=self.model.dtype)
-        embeddings = self.model.get_image_embeddings(channels_last(pixels))
+        embeddings = self._embed(channels_last(pixels))
         named = {"image_embeddings": embeddings}
         if isinstance(embeddings, tuple):  # SAM-HQ: the tower's early features besides its last ones
             named = dict(zip(("image_embeddings", "intermediate_embeddings"), embeddings, strict=True))

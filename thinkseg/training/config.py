@@ -21,7 +21,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from thinkseg.errors import RecipeError
 from thinkseg.extension import is_reference
-from thinkseg.models.checkpoint_config import CheckpointConfig, MaskChoice
+from thinkseg.models.checkpoint_config import CheckpointConfig, EncoderKind, MaskChoice
 from thinkseg.models.engines.service import is_address
 from thinkseg.rewards.published import published_rewards
 from thinkseg.settings import NAMES_CODE, TEXT_KEYS, Count, PathText, Seed, kind_of, put
@@ -80,6 +80,9 @@ class Fragment(RecipeSettings):
     segmenter_memory: Annotated[int, Field(ge=0, le=1_000_000)] = 256
     """Megabytes that encodings of the segmenter may take in training where samples come again: of SAM 2 one takes 17,
     of the pocket's 2; 0 keeps none."""
+    segmenter_encoder: EncoderKind | None = None
+    """How it encodes images: in `float32`, in `bfloat16` (for GPUs; masks differ in a few pixels), `compiled` by
+    `torch.compile`, or `compiled bfloat16`; prompts and masks stay in float32. Null is `float32`."""
     masks: MaskChoice | None = None
     """What of it is taken for an object: its `single` mask or the `best of three`; null for what its folder says,
     or else `single`."""
@@ -227,6 +230,7 @@ class Recipe(Fragment):
             canvas=self.images.canvas,
             canvas_filter=self.images.canvas_filter,
             segmenter_canvas=self.images.segmenter_canvas,
+            segmenter_encoder=self.segmenter_encoder,
             masks=self.masks,
             stripped=self.stripped,
             min_pixels=self.images.min_pixels,

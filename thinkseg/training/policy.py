@@ -35,7 +35,8 @@ class Policy:
 
     def write_config(self, folder: Path) -> None:
         """Write its `thinkseg.json`."""
-        write_config(self.config, folder)
+        # How the encoder computes is a matter of this machine.
+        write_config(self.config.replaced(segmenter_encoder=None), folder)
 
     def describe(self, folder: Path) -> None:
         """Write all that is known beside the weights; the trainer writes its part of it only beside whole ones."""
