@@ -1,5 +1,7 @@
 """Passes are filled by tokens with whole groups, as far as there is room."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from thinkseg import testing
 from thinkseg.errors import RecipeError
 from thinkseg.models.sharing.prefix import lay_out
+from thinkseg.training.grpo import refuse_impossible_passes
 from thinkseg.training.runs import quiet_libraries
 from thinkseg.training.shared_prefix.batch import Batch
 from thinkseg.training.shared_prefix.passes import Pass, fill, tokens_needed
@@ -118,6 +121,17 @@ def test_a_vision_tower_that_averages_over_images_is_refused(goes_on, tmp_path):
     call, options = rows(parts[1])
     with pytest.raises(RecipeError, match="batch norm"):
         trainer._get_per_token_logps_and_entropies(parts[0], *call, **options)
+
+
+def test_a_budget_of_tokens_is_refused_where_deepspeed_spreads_the_run():
+    spread, whole = (
+        SimpleNamespace(deepspeed_plugin=SimpleNamespace(zero_stage=2)),
+        SimpleNamespace(deepspeed_plugin=None),
+    )
+    refuse_impossible_passes(100, whole)
+    refuse_impossible_passes(None, spread)
+    with pytest.raises(RecipeError, match=r"does not go with DeepSpeed, .* launch with recipes/accelerate/fsdp2\.yaml"):
+        refuse_impossible_passes(100, spread)
 
 
 @pytest.mark.parametrize("changes", [{"stage": "sft", "rewards": {}}, {"shared_prefix": "off"}])

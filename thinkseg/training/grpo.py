@@ -56,12 +56,25 @@ def arguments(recipe: Recipe, find: FindSpec = importlib.util.find_spec) -> Any:
         shuffle_dataset=False,
     )
     refuse_impossible_vllm(args)
-    if recipe.tokens_per_pass is not None and args.deepspeed_plugin is not None:
+    refuse_impossible_passes(recipe.tokens_per_pass, args)
+    return args
+
+
+def refuse_impossible_passes(tokens: int | None, args: Any) -> None:
+    """Refuse passes filled by tokens where what spreads a run goes back through each micro-batch by itself.
+
+    Args:
+        tokens: `tokens_per_pass` of the recipe.
+        args: TRL's `GRPOConfig`.
+
+    Raises:
+        RecipeError: DeepSpeed spreads the run.
+    """
+    if tokens is not None and args.deepspeed_plugin is not None:
         raise RecipeError(
             "'tokens_per_pass' does not go with DeepSpeed, which counts backward passes itself: leave it out, or "
             "launch with recipes/accelerate/fsdp2.yaml"
         )
-    return args
 
 
 def plan_run(recipe: Recipe, args: Any, samples: int) -> Plan:
