@@ -67,14 +67,14 @@ def measure(parts: tuple[Any, Any], asked: list[Request], options: Any) -> dict[
     probe = TransformersReasoner(model, processor)
     lengths = [known.of(probe.prompt(one.instruction), Size(*one.image.size)) for one in asked]
     budget = options.rows * max(lengths)
-    kinds: dict[str, dict[str, int]] = {ROWS: {"batch_size": options.rows}, TOKENS: {"tokens_per_pass": budget}}
+    by_rows = TransformersReasoner(model, processor, max_new_tokens=options.completion, batch_size=options.rows)
+    reasoners = {ROWS: by_rows, TOKENS: by_rows.filled(budget)}
     written: dict[str, list[Completion]] = {}
     passes: dict[str, int] = {}
 
     def way(name: str) -> None:
-        reasoner = TransformersReasoner(model, processor, max_new_tokens=options.completion, **kinds[name])
         before = count["passes"]
-        written[name] = reasoner.complete(asked)
+        written[name] = reasoners[name].complete(asked)
         passes[name] = count["passes"] - before
 
     count = {"passes": 0}

@@ -82,7 +82,7 @@ def test_text_is_the_same_in_whatever_passes_it_is_written(
     asked = [Request(image, Instruction(f"{'very ' * turn}red")) for turn in range(3) for image in images]
     square = None if canvas is None else Canvas(canvas)
     one_by_one = tiny_reasoner("qwen2_5_vl", batch_size=1, canvas=square).complete(asked)
-    reasoner = tiny_reasoner("qwen2_5_vl", batch_size=2, tokens_per_pass=150, canvas=square)
+    reasoner = tiny_reasoner("qwen2_5_vl", batch_size=2, canvas=square).filled(150)
     rows: list[tuple[int, int]] = []
 
     def watch(_module: Any, _inputs: Any, named: dict[str, Any]) -> None:
@@ -103,6 +103,8 @@ def test_the_budget_is_an_option_of_transformers_and_no_part_of_what_tells_resul
     loaded = load_pipeline("pocket-small", "grabcut", device="cpu", engine=engine).reasoner
     assert isinstance(loaded, TransformersReasoner)
     assert loaded.tokens_per_pass == 4000
+    with pytest.raises(InputError, match="tokens_per_pass is at least 1, found 0"):
+        loaded.filled(0)
     with pytest.raises(InputError, match="'tokens_per_pass' of transformers"):
         Engine.chosen(None, {"tokens_per_pass": 0})
     with pytest.raises(InputError, match="tokens_per_pas"):

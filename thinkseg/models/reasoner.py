@@ -66,8 +66,6 @@ class TransformersReasoner:
         rule: in which frame the model writes coordinates, if that is not its family's.
         max_new_tokens: the length limit of a completion, in tokens.
         batch_size: how many prompts are decoded together; changes the speed, not the text.
-        tokens_per_pass: how many tokens of prompts, images and padding among them, are read together, in the place of
-            `batch_size`: many short prompts at a time, and few long ones. None goes by `batch_size`.
         canvas: stretch every image to this square, or to one of this many pixels a side, before the processor sees it
             (some checkpoints were trained so), or None to leave the shape alone.
         decoding: how `complete` decodes, as `CheckpointConfig.decoding` says.
@@ -85,21 +83,18 @@ class TransformersReasoner:
         rule: FrameRule | None = None,
         max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
         batch_size: int = 8,
-        tokens_per_pass: int | None = None,
         canvas: Canvas | int | None = None,
         decoding: Decoding = "greedy",
     ) -> None:
         if max_new_tokens < 1 or batch_size < 1:
             raise InputError(f"max_new_tokens and batch_size are at least 1, found {max_new_tokens} and {batch_size}")
-        if tokens_per_pass is not None and tokens_per_pass < 1:
-            raise InputError(f"tokens_per_pass is at least 1, found {tokens_per_pass}")
         self.model = model
         self.processor = processor
         self.family = family_of(model.config.model_type, frame=rule) if family is None else family
         self.rule = rule
         self.max_new_tokens = max_new_tokens
         self.batch_size = batch_size
-        self.tokens_per_pass = tokens_per_pass
+        self.tokens_per_pass: int | None = None
         self._lengths = PromptLengths(processor)
         self.canvas = Canvas(canvas) if isinstance(canvas, int) else canvas
         self.decoding = decoding
@@ -127,6 +122,19 @@ class TransformersReasoner:
         other.decoding = config.decoding or "greedy"
         other._frames = {}
         other._refuse_without_canvas()
+        return other
+
+    def filled(self, tokens_per_pass: int | None) -> TransformersReasoner:
+        """The same model, whose batches are filled by tokens in the place of `batch_size`; the text stays the same.
+
+        Args:
+            tokens_per_pass: how many of prompts, images and padding among them, are read together, from 1: many short
+                prompts at a time, and few long ones. None goes by `batch_size`.
+        """
+        if tokens_per_pass is not None and tokens_per_pass < 1:
+            raise InputError(f"tokens_per_pass is at least 1, found {tokens_per_pass}")
+        other = copy.copy(self)
+        other.tokens_per_pass = tokens_per_pass
         return other
 
     def _refuse_without_canvas(self) -> None:
@@ -434,10 +442,9 @@ def load_reasoner(
         rule=rule,
         max_new_tokens=config.max_new_tokens or DEFAULT_MAX_NEW_TOKENS,
         batch_size=_default_batch_size(model, target) if batch_size is None else batch_size,
-        tokens_per_pass=tokens_per_pass,
         canvas=canvas_of(config),
         decoding=config.decoding or "greedy",
-    )
+    ).filled(tokens_per_pass)
 
 
 @dataclass(frozen=True)
