@@ -59,7 +59,7 @@ def test_a_point_and_a_box_refine_the_answer_by_the_segmenter_alone(page: Any, p
     assert "(70, 30) beside" in first
     assert "two of them" in page.inner_text("#thinking")
     page.keyboard.press("Escape")  # leaves the tool, wherever the focus is on the answer
-    assert page.get_attribute("#found [data-mode=look]", "aria-pressed") == "true"
+    assert page.get_attribute("#found .modes [data-mode=look]", "aria-pressed") == "true"
     page.keyboard.press("Escape")
     assert page.get_attribute("#found .object[data-number='1']", "aria-pressed") == "false"
     page.click("#found [data-mode=box]")  # none is chosen any more: what is drawn now is a new object

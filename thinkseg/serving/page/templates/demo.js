@@ -219,6 +219,7 @@
       say(part, "The object will be taken away. Press Apply.");
     }
     if (wanted === "apply") {
+      by(viewerOf(part), ".stage").focus({ preventScroll: true }); // the button goes, the keyboard stays at the image
       pressHidden("apply" + suffix);
     }
   }
