@@ -17,7 +17,8 @@ def download_model(model_name: str, model_path: str) -> None:
         model_name: of the manifest.
         model_path: the file by which FiftyOne knows that the model is there.
     """
-    Path(model_path).write_text(f"{model_name}: the checkpoint is loaded by the ThinkSeg that is installed\n")
+    told = f"{model_name}: the checkpoint is loaded by the ThinkSeg that is installed\n"
+    Path(model_path).write_text(told, encoding="utf-8")
 
 
 def load_model(model_name: str, model_path: str, **settings: Any) -> Any:
