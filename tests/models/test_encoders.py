@@ -147,6 +147,17 @@ def test_a_segmenter_without_an_encoder_refuses_one_in_a_sentence() -> None:
         prompted(GrabCutSegmenter(), CheckpointConfig(segmenter_encoder="bfloat16"))
 
 
+def test_a_segmenter_of_the_users_own_may_call_something_its_encoder() -> None:
+    class OfAUser(testing.FakeSegmenter):
+        encoder = torch.nn.Identity()
+
+    mine = OfAUser()
+    assert prompted(mine, CheckpointConfig()) is mine
+    assert prompted(mine, CheckpointConfig(segmenter_encoder="float32")) is mine
+    with pytest.raises(InputError, match="OfAUser has no encoder that could be told 'bfloat16'"):
+        prompted(mine, CheckpointConfig(segmenter_encoder="bfloat16"))
+
+
 def test_another_value_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(InputError, match="compiled bfloat16"):
         CheckpointConfig.checked({"segmenter_encoder": "float16"})

@@ -54,16 +54,16 @@ def prompted(segmenter: Segmenter, config: CheckpointConfig) -> Segmenter:
 
 
 def _encoding_in(segmenter: Segmenter, kind: EncoderKind) -> Segmenter:
-    """The same, whose encoder computes in this way."""
-    if getattr(segmenter, "encoder", "float32") == kind:
-        return segmenter
+    """The same, whose encoder computes in this way; a kind that cannot be told has a way of its own."""
     change = getattr(segmenter, "encoding_in", None)
     if change is None:
+        if kind == "float32":
+            return segmenter
         raise InputError(
             f"the segmenter {type(segmenter).__name__} has no encoder that could be told '{kind}': leave out "
             "'segmenter_encoder', or name a checkpoint of the SAM line"
         )
-    changed: Segmenter = change(kind)
+    changed: Segmenter = segmenter if getattr(segmenter, "encoder", None) == kind else change(kind)
     return changed
 
 
