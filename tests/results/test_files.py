@@ -7,7 +7,7 @@ from PIL import Image
 
 from thinkseg.answers import get_format
 from thinkseg.errors import ImageError, InputError
-from thinkseg.imaging import load_mask
+from thinkseg.imaging import IMAGE_SUFFIXES, load_mask
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.results import files
 from thinkseg.results import record as records
@@ -136,7 +136,26 @@ def test_the_files_of_a_result_have_names_that_file_systems_take(letter: str, tm
     assert len(set(stems)) == 3
     for stem in stems:
         stem.name.encode()  # no letter is cut in two
-        (tmp_path / f"{stem.name}-1234567.object-1234.png.part.png").touch()
+        (tmp_path / f"{stem.name}-1234567.object-1234.png.part").touch()
+
+
+def test_half_an_image_is_named_as_none_and_is_removed_where_its_writing_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+
+    def interrupted(_: Image.Image, path: Path, **how: str) -> None:
+        path.write_bytes(b"half")
+        begun.append(path)
+        raise KeyboardInterrupt
+
+    record = record_of(TWO)
+    monkeypatch.setattr(Image.Image, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_result(tmp_path / "photo", record, lambda: IMAGE)
+    assert [path.parent for path in begun] == [tmp_path]
+    assert begun[0].suffix not in IMAGE_SUFFIXES
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_into_which_nothing_can_be_written_is_refused(tmp_path: Path) -> None:

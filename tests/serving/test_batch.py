@@ -311,7 +311,7 @@ def test_claims_of_a_call_that_ends_are_given_free(desk: Desk) -> None:
 def test_a_full_disk_ends_the_work_with_a_sentence_and_keeps_what_is_there(desk: Desk) -> None:
     images = [desk.image(f"{n}.png", n) for n in range(2)]
     desk.work(images[0])
-    (desk.out / "1.mask.png.part.png").mkdir()  # stands for a file that cannot be written
+    (desk.out / "1.mask.png.part").mkdir()  # stands for a file that cannot be written
     with pytest.raises(ThinkSegError, match="a result cannot be written into"):
         desk.work(*images)
     assert set(desk.results) == {"0"}

@@ -7,7 +7,16 @@ that are missing, broken, of another kind or too large raise an `ImageError` tha
 from thinkseg.imaging.ahead import ImagesAhead
 from thinkseg.imaging.images import IMAGE_SUFFIXES, content_key, find_images, load_image, shown_image
 from thinkseg.imaging.levels import NotAMaskError
-from thinkseg.imaging.masks import MaskFile, load_map, load_mask, read_mask, resize_mask, save_mask, size_difference
+from thinkseg.imaging.masks import (
+    MaskFile,
+    load_map,
+    load_mask,
+    mask_image,
+    read_mask,
+    resize_mask,
+    save_mask,
+    size_difference,
+)
 from thinkseg.imaging.opening import FORMATS, MAX_PIXELS, ImageFile, OversizeError, Source, peek, read_header
 from thinkseg.imaging.run_lengths import RunLengths, mask_from_rle, rle_from_mask
 
@@ -28,6 +37,7 @@ __all__ = [
     "load_map",
     "load_mask",
     "mask_from_rle",
+    "mask_image",
     "peek",
     "read_header",
     "read_mask",

@@ -90,7 +90,12 @@ def save_mask(mask: Mask, path: Path | str) -> None:
     if path.suffix.lower() != ".png":
         raise ImageError(f"masks are written as PNG, and '{path}' ends in '{path.suffix}': name it '.png'")
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(mask.astype(np.uint8) * 255).save(path, format="PNG")
+    mask_image(mask).save(path, format="PNG")
+
+
+def mask_image(mask: Mask) -> Image.Image:
+    """A mask as an 8-bit grey image, 255 on the object."""
+    return Image.fromarray(mask.astype(np.uint8) * 255)
 
 
 def resize_mask(

@@ -15,7 +15,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from PIL import Image
 
 from thinkseg.drawing import index_image, overlay
 from thinkseg.errors import ImageError, InputError, ThinkSegError
-from thinkseg.imaging import save_mask
+from thinkseg.imaging import mask_image
 from thinkseg.results.record import ResultRecord, answer_from_record, masks_from_record
 from thinkseg.writing import json_text
 
@@ -36,8 +36,9 @@ _ENDING = re.compile(r"\.(mask|overlay|index|object-\d+)\.png$")
 
 _LONGEST_NAME = 255
 """Bytes of a file's name that common file systems take."""
-_LONGEST_ENDING = len("-1234567.object-1234.png.part.png")
-"""What may come behind the name of a result: a number, an ending, and what it is called while it is written."""
+_LONGEST_ENDING = 33
+"""Bytes that are kept for what comes behind the name of a result: a number, an ending, and what it is called while it
+is written, such as "-1234567.object-1234.png.part". Another number would cut long names elsewhere than before."""
 
 
 def safe_stem(name: str) -> Path:
@@ -124,19 +125,17 @@ def write_images(stem: Path, record: Mapping[str, Any], load: Callable[[], Image
     """
     masks = masks_from_record(record)
     for ending in wanted:
-        path = with_ending(stem, ending)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        half = with_ending(path, ".part.png")
         if ending == MASK:
-            save_mask(np.logical_or.reduce(masks, axis=0), half)
+            image = mask_image(np.logical_or.reduce(masks, axis=0))
         elif ending == OVERLAY:
-            overlay(load(), masks, answer_from_record(record)).save(half)
+            image = overlay(load(), masks, answer_from_record(record))
         elif ending == INDEX:
-            index_image(masks).save(half)
+            image = index_image(masks)
         else:
             number = next(n for n in range(1, len(masks) + 1) if instance_ending(n) == ending)
-            save_mask(masks[number - 1], half)
-        os.replace(half, path)
+            image = mask_image(masks[number - 1])
+        with _replacing(with_ending(stem, ending)) as half:
+            image.save(half, format="PNG")
 
 
 def write_result(
@@ -157,11 +156,26 @@ def write_result(
 
 def write_record(stem: Path, record: Mapping[str, Any]) -> None:
     """Write a record so that a reader finds all of it or none."""
-    path = with_ending(stem, RECORD)
+    with _replacing(with_ending(stem, RECORD)) as half:
+        half.write_text(json_text(record, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A file to write, which replaces another one when it is whole.
+
+    One that is interrupted is removed. One whose process is killed stays, under a name that is no image's, until the
+    same result is written again.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     half = with_ending(path, ".part")
-    half.write_text(json_text(record, indent=2) + "\n", encoding="utf-8")
-    os.replace(half, path)
+    try:
+        yield half
+        os.replace(half, path)
+    except BaseException:
+        with suppress(OSError):
+            half.unlink(missing_ok=True)
+        raise
 
 
 def read_record(stem: Path) -> ResultRecord | None:
