@@ -62,6 +62,18 @@ def test_a_long_thinking_leaves_the_objects_in_sight_and_shows_its_end_while_it_
         page.click("#ask")
         page.wait_for_function("(document.querySelector('#thinking p') || {}).scrollTop > 0")
         assert page.evaluate("document.querySelector('#thinking p').clientHeight") < 320
+        page.focus("#thinking p")  # who has no mouse reads it by the keyboard
+        page.keyboard.press("Home")  # and what was written goes on below, unseen
+        page.wait_for_function("document.querySelector('#thinking p').scrollTop === 0")
+        height = page.evaluate("document.querySelector('#thinking p').scrollHeight")
+        page.wait_for_function(f"document.querySelector('#thinking p').scrollHeight > {height}")
+        assert page.evaluate("document.querySelector('#thinking p').scrollTop") == 0
+        page.keyboard.press("End")
+        page.wait_for_function(f"document.querySelector('#thinking p').scrollHeight > {height + 200}")
+        assert (
+            page.evaluate("(p => p.scrollTop + p.clientHeight - p.scrollHeight)(document.querySelector('#thinking p'))")
+            > -3
+        )
         page.click("#stop")
         page.locator("#verdict").get_by_text("Stopped", exact=True).wait_for()
 

@@ -109,7 +109,7 @@ def thinking_html(thinking: str, *, going_on: bool = False) -> str:
     if not thinking and not going_on:
         return ""
     sign = '<span class="going-on" aria-hidden="true"></span>' if going_on else ""
-    return f'<div class="thinking"><h3>Thinking</h3><p>{escape(thinking)}{sign}</p></div>'
+    return f'<div class="thinking"><h3>Thinking</h3><p tabindex="0">{escape(thinking)}{sign}</p></div>'
 
 
 def written_html(result: Result) -> str:

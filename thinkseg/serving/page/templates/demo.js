@@ -458,12 +458,18 @@
 
   // ---- new answers
 
+  const ends = new WeakMap(); // how far down each thinking was scrolled to its end
+  function showEnd(thinking) {
+    // What is written now is in sight, unless a reader went back.
+    const end = Math.min(ends.get(thinking) || 0, thinking.scrollHeight - thinking.clientHeight);
+    if (thinking.scrollTop < end - 2) return;
+    thinking.scrollTop = thinking.scrollHeight;
+    ends.set(thinking, thinking.scrollTop);
+  }
+
   let last = new WeakSet();
   new MutationObserver(() => {
-    for (const sign of all(document, ".going-on")) {
-      const thinking = sign.parentElement; // what is written now is in sight
-      thinking.scrollTop = thinking.scrollHeight;
-    }
+    for (const sign of all(document, ".going-on")) showEnd(sign.parentElement);
     for (const id of FOUND) {
       const part = document.getElementById(id);
       const viewer = viewerOf(part);
