@@ -60,6 +60,21 @@ def test_an_image_is_encoded_once_by_the_segmenter_whatever_batches_its_queries_
     assert [record.rle for record in run.records] == [record.rle for record in whole.records]
 
 
+def test_settings_that_a_loaded_pipeline_would_not_follow_are_refused_and_not_written_into_its_report(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(InputError, match=r"asked as it was loaded: leave out 'segmenter_encoder', 'engine_options'"):
+        thinkseg.evaluate(
+            Squares(3),
+            Filler(),
+            out=tmp_path / "run",
+            segmenter_encoder="bfloat16",
+            engine_options={"tokens_per_pass": 300},
+            progress=False,
+        )
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_limit_and_a_protocol_go_for_samples_at_hand_too() -> None:
     run = thinkseg.evaluate(Squares(9), Filler(), limit=4, protocol="vision-reasoner", progress=False)
     assert run.metrics["giou"].count == 4

@@ -35,7 +35,7 @@ from thinkseg.models.checkpoint_config import (
     MaskChoice,
     told_instruction,
 )
-from thinkseg.models.engines.engine import Engine
+from thinkseg.models.engines.engine import Engine, refuse_overruling
 from thinkseg.types import Sample
 
 if TYPE_CHECKING:
@@ -200,15 +200,12 @@ def evaluate(
         min_pixels=min_pixels,
         max_pixels=max_pixels,
     )
+    engine = Engine.chosen(reasoner, engine_options, enforce_format=enforce_format)
+    if not isinstance(model, str | Path):
+        refuse_overruling(config, engine)
     plan = EvaluationPlan(
         benchmarks=[benchmark],
-        model=EvaluatedModel(
-            str(model) if isinstance(model, Path) else model,
-            config,
-            device,
-            dtype,
-            engine=Engine.chosen(reasoner, engine_options, enforce_format=enforce_format),
-        ),
+        model=EvaluatedModel(str(model) if isinstance(model, Path) else model, config, device, dtype, engine=engine),
         out=None if out is None else Path(out),
         options=LoadOptions(limit, seed, None if data is None else Path(data), encoding, query, split),
         protocol=protocol,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thinkseg.arguments import COUNT, FLAG, FUNCTION, MAPPING, PATH, TEXT, having, optional, takes
-from thinkseg.errors import InputError
 from thinkseg.evaluation.parallel.shards import WHOLE, Shard
 from thinkseg.evaluation.plan import EvaluatedModel
 from thinkseg.evaluation.provenance import model_identity
@@ -20,7 +19,7 @@ from thinkseg.models.checkpoint_config import (
     MaskChoice,
     told_instruction,
 )
-from thinkseg.models.engines.engine import Engine
+from thinkseg.models.engines.engine import Engine, refuse_overruling
 from thinkseg.models.loading import POCKET
 from thinkseg.models.pipeline import load_pipeline
 from thinkseg.serving.labelling.job import run_labelling
@@ -172,9 +171,8 @@ def label(
     )
     writing = Engine.chosen(reasoner, engine_options, enforce_format)
     checkpoint = str(model) if isinstance(model, str | Path) else model
-    named = [*config.said(), *writing.said()]
-    if not isinstance(checkpoint, str) and (said := ", ".join(f"'{name}'" for name in named)):
-        raise InputError(f"a pipeline is asked as it was loaded: leave out {said}, or give a model's name")
+    if not isinstance(checkpoint, str):
+        refuse_overruling(config, writing)
     plan = LabelPlan(
         source=LabelSource(str(source), query, encoding),
         model=EvaluatedModel(checkpoint, config, device, dtype, load or load_pipeline, writing),

@@ -21,7 +21,6 @@ from thinkseg.arguments import (
     optional,
     takes,
 )
-from thinkseg.errors import InputError
 from thinkseg.evaluation.provenance import model_identity
 from thinkseg.models.checkpoint_config import (
     CanvasFilter,
@@ -31,7 +30,7 @@ from thinkseg.models.checkpoint_config import (
     MaskChoice,
     instruction_from,
 )
-from thinkseg.models.engines.engine import Engine
+from thinkseg.models.engines.engine import Engine, refuse_overruling
 from thinkseg.models.loading import POCKET
 from thinkseg.results.files import is_image_of_result, prepare_folder
 from thinkseg.serving.batch import JobOptions, JobRunner, ModelChoice, Outcome
@@ -186,9 +185,7 @@ def segment_files(
             how["engine"] = engine
         models = _named(model, config, load, **how)
     else:
-        named = [*config.said(), *engine.said()]
-        if said := ", ".join(f"'{name}'" for name in named):
-            raise InputError(f"a pipeline is asked as it was loaded: leave out {said}, or give a model's name")
+        refuse_overruling(config, engine)
         pipeline = model
         models = ModelChoice(lambda: pipeline, None)
     return JobRunner(folder, models, options).run(listed)

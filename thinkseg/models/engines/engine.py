@@ -151,3 +151,17 @@ class Engine(Settings):
         """
         source = self.source(model, given)
         return resolve_config(model, given, source=source, at_hand=source is not None)
+
+
+def refuse_overruling(config: CheckpointConfig, engine: Engine) -> None:
+    """Refuse settings beside a pipeline that is loaded already, which would go on as it is.
+
+    Args:
+        config: what the caller says.
+        engine: where the text is to be written.
+
+    Raises:
+        InputError: something is said.
+    """
+    if said := ", ".join(f"'{name}'" for name in [*config.said(), *engine.said()]):
+        raise InputError(f"a pipeline is asked as it was loaded: leave out {said}, or give a model's name")
