@@ -90,9 +90,7 @@ class Waiting(FakeReasoner):
     """Answers any request after some seconds in which it leaves all cores to others, as a model on a GPU does."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(
-            lambda request: "<think>there</think><bbox>[2,3,60,50]</bbox><points>[[8,9]]</points><labels>[1]</labels>"
-        )
+        super().__init__(lambda request: SAID)
         self._seconds = seconds
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
