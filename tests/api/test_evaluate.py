@@ -75,6 +75,14 @@ def test_settings_that_a_loaded_pipeline_would_not_follow_are_refused_and_not_wr
     assert not (tmp_path / "run").exists()
 
 
+def test_what_is_said_beside_a_loaded_pipeline_is_let_through_where_a_protocol_asks_it_in_its_own_way() -> None:
+    segmenter = PromptableSegmenter(*tiny_sam2())
+    pipeline = Pipeline(FakeReasoner(lambda _: Completion("no answer")), segmenter, get_format("seg-r1"))
+    sample = Sample("one", Image.new("RGB", (64, 64)), "it", np.ones((64, 64), dtype=bool))
+    run = thinkseg.evaluate([sample], pipeline, protocol="vision-reasoner", segmenter_canvas=32, progress=False)
+    assert run.header.asked == {"segmenter_canvas": 32}
+
+
 def test_a_limit_and_a_protocol_go_for_samples_at_hand_too() -> None:
     run = thinkseg.evaluate(Squares(9), Filler(), limit=4, protocol="vision-reasoner", progress=False)
     assert run.metrics["giou"].count == 4

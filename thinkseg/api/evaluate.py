@@ -202,7 +202,8 @@ def evaluate(
     )
     engine = Engine.chosen(reasoner, engine_options, enforce_format=enforce_format)
     if not isinstance(model, str | Path):
-        refuse_overruling(config, engine)
+        # A protocol asks a pipeline in its own way, and what is said here comes before that.
+        refuse_overruling(config if protocol == "default" else CheckpointConfig(), engine)
     plan = EvaluationPlan(
         benchmarks=[benchmark],
         model=EvaluatedModel(str(model) if isinstance(model, Path) else model, config, device, dtype, engine=engine),
