@@ -310,7 +310,10 @@ def test_a_server_that_cannot_enforce_the_format_is_told():
         (("vlm",), r"one of transformers, vllm, or the address of a server .*found 'vlm'"),
         (("http://127.0.0.1/v1", {"concurrent": 3}), r"no setting 'concurrent'.*did you mean 'concurrency'"),
         (("http://127.0.0.1/v1", {"retries": -1}), r"'retries' of the server should be at least 0, found -1"),
-        ((None, {"concurrency": 3}), r"no setting 'concurrency' of transformers; there are tokens_per_pass"),
+        (
+            (None, {"concurrency": 3}),
+            r"transformers, which has no option 'concurrency' \(it has tokens_per_pass\).*vllm or --reasoner",
+        ),
         ((None, None, True), r"transformers has none: say --reasoner-engine vllm"),
     ],
 )

@@ -87,6 +87,12 @@ class Engine(Settings):
             )
         engine = cls(name=name, options=kept, enforce_format=enforce_format)  # type: ignore[arg-type]
         if name == TRANSFORMERS:
+            if unknown := [key for key in kept if key not in TransformersOptions.model_fields]:
+                raise InputError(
+                    f"the text is written by transformers, which has no option {', '.join(map(repr, unknown))} (it has "
+                    f"{', '.join(TransformersOptions.model_fields)}): leave it out, or say who has it, "
+                    "--reasoner-engine vllm or --reasoner and the address of a server"
+                )
             TransformersOptions.checked(kept, " of transformers")
         if name == TRANSFORMERS and enforce_format:
             raise InputError(
