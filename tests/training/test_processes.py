@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,26 @@ def test_so_it_is_where_fsdp_2_spreads_the_weights(repository, tmp_path):
         check_equal(tmp_path / "alone", tmp_path / name, 3, but=["entropy"])
         # As Accelerate writes it where weights are spread, and the trainer itself where they are not.
         assert (tmp_path / name / "checkpoint-3" / "optimizer.bin").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="pip install 'thinkseg[deepspeed]'")
+def test_so_it_is_where_deepspeed_spreads_the_run(repository, tmp_path):
+    """Prompts shared in two processes, held against one process that computes each prompt for itself, TRL's way."""
+    small = [*RL, "--generation.max_new_tokens", "24", "--steps", "3", "--device", "cpu"]
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    told = {
+        "ACCELERATE_USE_DEEPSPEED": "true",
+        "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2",
+        "ACCELERATE_DEEPSPEED_ZERO3_INIT": "false",
+        "ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE": "none",
+        "ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE": "none",
+        "DS_ACCELERATOR": "cpu",
+    }
+    size = "--trl.per_device_train_batch_size"
+    finish(launch(1, [*small, "--shared_prefix", "off", size, "24", "--output", str(alone)], repository))
+    finish(launch(2, [*small, "--shared_prefix", "on", size, "12", "--output", str(together)], repository, told))
+    check_equal(alone, together, 3)
 
 
 @pytest.mark.slow
