@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from thinkseg.errors import CheckpointError
+from thinkseg.models.shapes import without_weights
 
 _INDEX = "model.safetensors.index.json"
 _OBJECTS = (
@@ -132,7 +133,6 @@ def check_size(model_class: Any, source: str) -> None:
     Raises:
         CheckpointError: the model has more than twice the weights that the files hold.
     """
-    import torch
     from safetensors import safe_open
     from transformers import AutoConfig
 
@@ -153,7 +153,7 @@ def check_size(model_class: Any, source: str) -> None:
             f"the config.json of '{source}' describes more layers than its files have weights ({tensors}): it is of "
             "another model, or damaged"
         )
-    with torch.device("meta"):
+    with without_weights():
         described = sum(weight.numel() for weight in model_class.from_config(config).parameters())
     if described > 2 * held:
         raise CheckpointError(

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from thinkseg.models.families import Family
+from thinkseg.models.shapes import without_weights
 
 BYTES_A_WEIGHT = 0.5 + 1 / 64 + 4 / (64 * 256)
 """4 bits, a constant of 8 bits for 64 of them, and one of 32 bits for 256 constants."""
@@ -46,7 +47,7 @@ def quantization(source: str, family: Family, dtype: Any) -> Any:
     """
     from transformers import AutoConfig, AutoModelForImageTextToText, BitsAndBytesConfig
 
-    with torch.device("meta"):
+    with without_weights():
         model = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(source))
     in_4_bits = set(quantized_layers(model, family))
     linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]

@@ -26,6 +26,7 @@ from thinkseg.models.families import family_of
 from thinkseg.models.frames import frame_rule
 from thinkseg.models.quantizing import BYTES_A_WEIGHT, quantized_layers
 from thinkseg.models.reasoner import chat_messages
+from thinkseg.models.shapes import without_weights
 from thinkseg.training.config import Recipe
 from thinkseg.types import Instruction, Size
 
@@ -288,12 +289,11 @@ def prompt_seen(path: str, config: CheckpointConfig, size: Size, instruction: In
 
 def shape_of(recipe: Recipe) -> tuple[Shape, int]:
     """The shape of the recipe's model, and the side in pixels of the square that is one of its tokens."""
-    import torch
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     source = loading.locate(recipe.model.path, "reasoner")
     config = AutoConfig.from_pretrained(source)
-    with torch.device("meta"):
+    with without_weights():
         model = AutoModelForImageTextToText.from_config(config)
     model.tie_weights()
     text, vision = config.get_text_config(), config.vision_config
