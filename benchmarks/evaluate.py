@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from counting import flops_of
-from measuring import parser_of, seconds_of
+from measuring import at_least_one, parser_of, seconds_of
 
 import thinkseg
 from thinkseg.answers import get_format
@@ -41,7 +41,9 @@ def main(words: list[str] | None = None) -> None:
     parser = parser_of(
         "What sharing an image's encoding saves in an evaluation.", small="tiny models and two images", repeats=1
     )
-    parser.add_argument("--images", type=int, default=64, help="how many, with 6 expressions each (default: 64)")
+    parser.add_argument(
+        "--images", type=at_least_one, default=64, help="how many, with 6 expressions each (default: 64)"
+    )
     parser.add_argument("--device", default="cpu", help="a torch device (default: cpu)")
     options = parser.parse_args(words)
     images = 2 if options.small else options.images

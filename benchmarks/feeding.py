@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import parser_of, seconds_of
+from measuring import at_least_one, parser_of, seconds_of
 from PIL import Image
 
 import thinkseg
@@ -61,10 +61,12 @@ def main(words: list[str] | None = None) -> None:
     parser = parser_of(
         "What decoding images ahead brings in an evaluation.", small="stand-ins and four small images", repeats=2
     )
-    parser.add_argument("--images", type=int, default=16, help="how many (default: 16)")
+    parser.add_argument("--images", type=at_least_one, default=16, help="how many (default: 16)")
     parser.add_argument("--megapixels", type=float, default=12.0, help="of an image (default: 12)")
     parser.add_argument("--format", default="jpg", help="jpg, png or webp (default: jpg)")
-    parser.add_argument("--batch-size", type=int, default=4, help="images that the model gets at a time (default: 4)")
+    parser.add_argument(
+        "--batch-size", type=at_least_one, default=4, help="images that the model gets at a time (default: 4)"
+    )
     parser.add_argument(
         "--wait", type=float, metavar="S", help="seconds a batch that stand-ins wait in place of models"
     )

@@ -19,8 +19,17 @@ def parser_of(description: str, small: str, repeats: int) -> argparse.ArgumentPa
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--small", action="store_true", help=small)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--repeats", type=int, default=repeats, help="runs of each way, of which the fastest counts")
+    parser.add_argument(
+        "--repeats", type=at_least_one, default=repeats, help="runs of each way, of which the fastest counts"
+    )
     return parser
+
+
+def at_least_one(word: str) -> int:
+    """A flag's count; argparse refuses any other word in a sentence."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found '{word}'")
+    return int(word)
 
 
 def seconds_of(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:

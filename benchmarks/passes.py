@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from counting import flops_of
-from measuring import parser_of, seconds_of
+from measuring import at_least_one, parser_of, seconds_of
 from PIL import Image
 from reasoners import NINE_MILLION, TINY, create_reasoner
 
@@ -38,9 +38,13 @@ ONE_IN = 4
 def main(words: list[str] | None = None) -> None:
     """Measure, and print a table or JSON."""
     parser = parser_of("What batches filled by tokens bring.", small="a tiny model and eight prompts", repeats=3)
-    parser.add_argument("--prompts", type=int, default=32, help="how many (default: 32)")
-    parser.add_argument("--rows", type=int, default=4, help="of the longest prompts that have room (default: 4)")
-    parser.add_argument("--completion", type=int, default=24, help="tokens that are written of each (default: 24)")
+    parser.add_argument("--prompts", type=at_least_one, default=32, help="how many (default: 32)")
+    parser.add_argument(
+        "--rows", type=at_least_one, default=4, help="of the longest prompts that have room (default: 4)"
+    )
+    parser.add_argument(
+        "--completion", type=at_least_one, default=24, help="tokens that are written of each (default: 24)"
+    )
     parser.add_argument("--device", default="cpu", help="a torch device (default: cpu)")
     options = parser.parse_args(words)
     if options.small:

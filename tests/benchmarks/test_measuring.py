@@ -3,6 +3,7 @@
 import gc
 import weakref
 
+import pytest
 import torch
 
 MARKS = []
@@ -33,3 +34,15 @@ def test_what_is_kept_for_the_backward_pass_is_counted_once_and_is_let_go_of(loa
         assert MARKS.pop()() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [("feeding", "--images"), ("feeding", "--batch-size"), ("passes", "--rows"), ("evaluate", "--repeats")],
+)
+@pytest.mark.parametrize("count", ["0", "-1", "few", "²"])
+def test_a_count_of_nothing_is_refused_in_a_sentence(load_benchmark, capsys, name, flag, count):
+    with pytest.raises(SystemExit) as ended:
+        load_benchmark(name).main([f"{flag}={count}"])
+    assert ended.value.code == 2
+    assert f"argument {flag}: expected a whole number from 1 on, found '{count}'" in capsys.readouterr().err
