@@ -1,9 +1,10 @@
 """An encoder in bfloat16 gives nearly the masks of float32, a compiled one the same, and neither is on unasked."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -161,3 +162,18 @@ def test_a_segmenter_of_the_users_own_may_call_something_its_encoder() -> None:
 def test_another_value_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(InputError, match="compiled bfloat16"):
         CheckpointConfig.checked({"segmenter_encoder": "float16"})
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Calls as users make them, whose arguments nothing checks by their types."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_segmenter_that_is_told_another_value_refuses_it_with_those_that_there_are() -> None:
+    wrong: Any = "half"
+    with pytest.raises(InputError, match=r"one of 'float32', .*'compiled bfloat16', found 'half'"):
+        PromptableSegmenter(*testing.tiny_sam2()).encoding_in(wrong)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -31,8 +31,11 @@ def encoder_of(model: Any, kind: EncoderKind, compiler: str | Callable[..., Any]
             a first batch of another size.
 
     Raises:
-        InputError: the device has no bfloat16, or nothing compiles here.
+        InputError: there is no such kind, the device has no bfloat16, or nothing compiles here.
     """
+    kinds = get_args(EncoderKind)
+    if kind not in kinds:
+        raise InputError(f"a segmenter's encoder computes in one of {', '.join(map(repr, kinds))}, found {kind!r}")
     device = model.device
     half, compiled = kind.endswith("bfloat16"), kind.startswith("compiled")
     if half and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
