@@ -83,9 +83,28 @@ def test_the_images_of_the_next_batch_are_decoded_while_the_model_writes_and_no_
     with ImagesAhead(load) as images:
         ahead = ReadingAhead(pipeline(script), samples, images)
         for start in range(0, 7, 2):
-            ahead.begin(range(7)[start : start + 4])
+            ahead.begin(range(7)[start : start + 4], 2)
             assert len(list(ahead.predict(samples[start : start + 2], 2))) == len(samples[start : start + 2])
     assert len(decoded) == 7
+
+
+def test_large_images_of_the_next_batch_are_left_for_its_turn_where_they_have_no_room(tmp_path: Path) -> None:
+    samples, decoded = photos(tmp_path, 8), []
+
+    def load(file: str) -> Image.Image:
+        decoded.append(Path(file).name)
+        return load_image(file)
+
+    asked = pipeline()
+    with ImagesAhead(load, budget=40 * 30 * 4) as images:  # of one of them
+        ahead = ReadingAhead(asked, samples, images)
+        ahead.begin(range(8), 4)
+        found = list(ahead.predict(samples[:4], 4))
+        assert images.take(samples[7].image) is None
+        ahead.begin(range(4, 8), 4)
+        found += ahead.predict(samples[4:], 4)
+    assert decoded == [f"{number}.png" for number in range(8)]  # each once
+    assert [one.completion for one in found] == [one.completion for one in pipeline().predict(samples, 4)]
 
 
 def test_an_evaluation_writes_the_same_bytes_whether_its_images_are_decoded_ahead_or_not(tmp_path: Path) -> None:
@@ -125,7 +144,7 @@ def test_files_that_a_data_set_lists_are_decoded_ahead(tmp_path: Path) -> None:
 
     with ImagesAhead(load) as images:
         ahead = ReadingAhead(pipeline(), samples, images)
-        ahead.begin(range(3))
+        ahead.begin(range(3), 2)
         assert len(list(ahead.predict([samples[1], samples[2]], 2))) == 2
     assert loaded[:2] == ["a.jpg", "b.jpg"]
     assert "c.jpg" in loaded

@@ -46,6 +46,34 @@ def test_a_file_is_decoded_once_as_long_as_it_is_kept_and_anew_when_it_was_forgo
     assert load.loaded == ["1.png", "2.png", "1.png"]
 
 
+def test_of_what_is_needed_later_as_much_is_decoded_as_the_budget_has_room_for_and_the_rest_in_its_turn(
+    tmp_path: Path,
+) -> None:
+    files = write(tmp_path, *(f"{number}.png" for number in range(6)))
+    load = Recorder()
+    with ImagesAhead(load, budget=5 * 4 * 4 + 1) as images:  # of one and a little of another one
+        images.keep(files[:2], files[2:])
+        assert [images.take(file) is None for file in files] == [False, False, False, False, True, True]
+        ahead = images.take(files[2])
+        images.keep(files[2:4], files[4:])
+        assert images.take(files[2]) is ahead
+        assert all(images.take(file) is not None for file in files[2:])
+        images.keep(files[4:])
+        assert all(images.take(file) is not None for file in files[4:])
+    assert load.loaded == [file.name for file in files]
+
+
+def test_what_had_no_room_is_decoded_when_it_is_needed(tmp_path: Path) -> None:
+    one, two, three = write(tmp_path, "1.png", "2.png", "3.png")
+    load = Recorder()
+    with ImagesAhead(load, budget=1) as images:
+        images.keep([one], [two, three])
+        assert images.take(three) is None
+        images.keep([one, three], [two])
+        assert images.take(three) is not None
+    assert load.loaded == ["1.png", "2.png", "3.png"]
+
+
 def test_a_file_that_cannot_be_read_is_none_for_whoever_opens_it_to_be_told_why(tmp_path: Path) -> None:
     with ImagesAhead() as images:
         images.keep([tmp_path / "none.png"])

@@ -32,11 +32,19 @@ class ReadingAhead:
     samples: Sequence[Any]
     images: ImagesAhead
 
-    def begin(self, places: Sequence[int]) -> None:
-        """Decode the images of the samples in these places, in their order, and forget those of others."""
+    def begin(self, places: Sequence[int], batch_size: int) -> None:
+        """Decode the images of the samples in these places, in their order, and forget those of others.
+
+        Args:
+            places: of the batch whose turn it is, and of what comes after it.
+            batch_size: how many of them are that batch; those of others are decoded as far as there is room.
+        """
         if isinstance(self.predictor, Pipeline):
-            files = (_image_file(self.samples, place) for place in places)
-            self.images.keep(file for file in files if file is not None)
+            self.images.keep(self._files(places[:batch_size]), self._files(places[batch_size:]))
+
+    def _files(self, places: Sequence[int]) -> list[Path | str]:
+        files = (_image_file(self.samples, place) for place in places)
+        return [file for file in files if file is not None]
 
     @property
     def predict(self) -> Predict:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -21,21 +23,29 @@ from PIL import Image
 from thinkseg.errors import InputError
 from thinkseg.imaging.images import load_image
 
+BUDGET = 10**9
+"""Bytes of images that wait for their turn, the last of which may go beyond it."""
+
+PIXEL = 4
+"""Bytes of a pixel of PIL's, whose RGB has a fourth one that is not used."""
+
 
 class ImagesAhead:
     """Decodes files in the order in which they will be needed, one at a time; a file that is named twice, once.
 
-    As many images are held as were named last. It has to be closed, by ``with``: what is being decoded then is waited
-    for, what has not begun is left out, and no thread stays.
+    Images are held until others are named. It has to be closed, by ``with``: what is being decoded then is waited for,
+    what has not begun is left out, and no thread stays.
 
     Args:
         load: decodes a file, as `load_image` does.
+        budget: the bytes from which on images that are needed later wait to be decoded until they are needed.
     """
 
-    def __init__(self, load: Callable[[str], Image.Image] = load_image) -> None:
+    def __init__(self, load: Callable[[str], Image.Image] = load_image, budget: int = BUDGET) -> None:
         self._load = load
+        self._budget = budget
         self._pool = ThreadPoolExecutor(1, "images-ahead")
-        self._known: dict[str, Future[Image.Image]] = {}
+        self._known: dict[str, Future[Image.Image | None]] = {}
 
     def __enter__(self) -> ImagesAhead:
         return self
@@ -46,19 +56,34 @@ class ImagesAhead:
         self._pool.shutdown(cancel_futures=True)
         self._known = {}
 
-    def keep(self, files: Iterable[Path | str]) -> None:
-        """Decode these in their order, if that has not begun, and forget all others."""
+    def keep(self, files: Iterable[Path | str], later: Iterable[Path | str] = ()) -> None:
+        """Decode these in their order, if that has not begun, and forget all others.
+
+        Args:
+            files: what is needed now, however large it is.
+            later: what is needed after that, as much of it as the budget has room for.
+        """
         before, self._known = self._known, {}
-        for file in map(str, files):
-            if file in before:
-                self._known[file] = before.pop(file)
-            elif file not in self._known:
-                self._known[file] = self._pool.submit(self._load, file)
-        for left in before.values():
-            left.cancel()
+        for waiting in before.values():
+            waiting.cancel()  # what is still wanted is named anew, by the room that there is now
+        room = _Room(self._budget)
+        for work, wanted in ((self._load, files), (partial(self._within, room), later)):
+            for file in map(str, wanted):
+                if file in before and _is_there(before[file]):
+                    self._known[file] = before[file]
+                elif file not in self._known:
+                    self._known[file] = self._pool.submit(work, file)
+
+    def _within(self, room: _Room, file: str) -> Image.Image | None:
+        """An image, or None where those before it have taken the room; one thread does this, one file at a time."""
+        if room.left <= 0:
+            return None
+        image = self._load(file)
+        room.left -= image.width * image.height * PIXEL
+        return image
 
     def take(self, file: Path | str) -> Image.Image | None:
-        """The image in a file, which is waited for; None where it was not named, or cannot be read.
+        """The image in a file, which is waited for; None where it was not named, had no room, or cannot be read.
 
         Whoever opens it himself then is told why.
         """
@@ -69,3 +94,18 @@ class ImagesAhead:
             return decoded.result()
         except InputError:
             return None
+
+
+@dataclass
+class _Room:
+    """What is left of a budget."""
+
+    left: int
+    """Bytes."""
+
+
+def _is_there(decoded: Future[Image.Image | None]) -> bool:
+    """Whether an image is decoded or being decoded; not one that had no room."""
+    if decoded.cancelled():
+        return False
+    return not decoded.done() or decoded.exception() is not None or decoded.result() is not None
