@@ -331,6 +331,20 @@ def test_a_name_that_no_file_can_have_is_no_recipe():
             load_recipe(name)
 
 
+@pytest.mark.parametrize("segmenter", ["grabcut", "http://127.0.0.1:8000"])
+def test_another_encoder_is_refused_of_a_segmenter_that_has_none_where_it_would_be_loaded(segmenter):
+    told = {"segmenter": segmenter, "segmenter_encoder": "bfloat16"}
+    sentence = "has no encoder that could be told 'bfloat16': leave out 'segmenter_encoder'"
+    with pytest.raises(RecipeError, match=re.escape(sentence)):
+        recipe_from_settings(changed(**told))
+    imitation = {"stage": "sft", "output": "runs/x", **told}
+    recipe_from_settings(imitation)
+    with pytest.raises(RecipeError, match=re.escape(sentence)):
+        recipe_from_settings({**imitation, "validation": {}})
+    recipe_from_settings(changed(**{**told, "segmenter_encoder": "float32"}))
+    recipe_from_settings(changed(**{**told, "segmenter": "my.py:segmenter"}))
+
+
 def test_the_format_of_rollouts_is_enforced_where_vllm_samples_and_refused_elsewhere():
     enforced = {"generation.enforce_format": True}
     assert load_recipe("pocket/rl", {**enforced, "trl.use_vllm": True}).generation.enforce_format

@@ -30,6 +30,9 @@ from thinkseg.types import Instruction
 
 CONFIG_FILE = "thinkseg.json"
 
+GRABCUT = "grabcut"
+"""The name of the segmenter that needs no weights."""
+
 CanvasFilter = Literal["bicubic", "bilinear"]
 Objects = Literal["all", "first with all points"]
 Decoding = Literal["greedy", "penalised", "sampled"]

@@ -28,7 +28,7 @@ from thinkseg.models import loading
 from thinkseg.models.asked import Asked, by_image, chunks, nothing
 from thinkseg.models.base import Segmenter
 from thinkseg.models.checking import check_segmenter
-from thinkseg.models.checkpoint_config import EncoderKind
+from thinkseg.models.checkpoint_config import GRABCUT, EncoderKind
 from thinkseg.models.encoders import COMPILER, Embed, encoder_of
 from thinkseg.models.encodings import MEMORY, Encoded, Encodings, Leaves, joined, keep_positions, mapped
 from thinkseg.models.engines.served_segmenter import load_served_segmenter
@@ -38,9 +38,6 @@ from thinkseg.models.grabcut import GrabCutSegmenter
 from thinkseg.models.layout import channels_last
 from thinkseg.stopwatch import timed
 from thinkseg.types import Answer, ObjectPrompt, Segmentation, Size
-
-GRABCUT = "grabcut"
-"""The name of the segmenter that needs no weights."""
 
 MODEL_CLASSES: Mapping[str, tuple[str, str]] = {
     "sam2": ("Sam2Model", "Sam2Processor"),
@@ -215,7 +212,7 @@ class PromptableSegmenter:
             compiler: a backend of `torch.compile`.
 
         Raises:
-            InputError: the device has no bfloat16, or nothing compiles here.
+            InputError: there is no such kind, the device has no bfloat16, or nothing compiles here.
         """
         other = copy.copy(self)
         other.encoder, other._embed = kind, encoder_of(self.model, kind, compiler)

@@ -21,7 +21,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from thinkseg.errors import RecipeError
 from thinkseg.extension import is_reference
-from thinkseg.models.checkpoint_config import CheckpointConfig, EncoderKind, MaskChoice
+from thinkseg.models.checkpoint_config import GRABCUT, CheckpointConfig, EncoderKind, MaskChoice
 from thinkseg.models.engines.service import is_address
 from thinkseg.rewards.published import published_rewards
 from thinkseg.settings import NAMES_CODE, TEXT_KEYS, Count, PathText, Seed, kind_of, put
@@ -188,10 +188,21 @@ class Recipe(Fragment):
             raise RecipeError("a recipe for rl needs 'rewards' with at least one weight that is not 0, found none")
         if self.generation.enforce_format:
             self._refuse_unenforceable()
+        self._refuse_encoder()
         if self.tokens_per_pass is not None and (self.stage != "rl" or self.shared_prefix == "off"):
             raise RecipeError(
                 "'tokens_per_pass' packs the groups of rl, with prompts shared: leave it out for sft, and where "
                 "'shared_prefix' is off"
+            )
+
+    def _refuse_encoder(self) -> None:
+        """Refuse another encoder for a segmenter that has none here, which is known by its name."""
+        without = "GrabCut" if self.segmenter == GRABCUT else "a service" if is_address(self.segmenter) else None
+        loaded = self.stage == "rl" or self.validation is not None
+        if without is not None and loaded and self.segmenter_encoder not in (None, "float32"):
+            raise RecipeError(
+                f"'segmenter' names {without}, which has no encoder that could be told "
+                f"'{self.segmenter_encoder}': leave out 'segmenter_encoder', or name a checkpoint of the SAM line"
             )
 
     def _refuse_unenforceable(self) -> None:

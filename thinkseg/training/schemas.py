@@ -17,7 +17,7 @@ from typing import Any
 
 from thinkseg.answers import FORMATS
 from thinkseg.evaluation.report_file import ReportFile
-from thinkseg.models.checkpoint_config import CheckpointConfig
+from thinkseg.models.checkpoint_config import GRABCUT, CheckpointConfig
 from thinkseg.rewards import PARTS
 from thinkseg.training.config import Recipe
 from thinkseg.training.sources import SOURCES
@@ -32,7 +32,7 @@ def recipe_schema() -> dict[str, Any]:
     schema = _schema_of(Recipe)
     settings = schema["properties"]
     _suggest(settings["format"], FORMATS)
-    _suggest(settings["segmenter"], ("pocket", "grabcut"))
+    _suggest(settings["segmenter"], ("pocket", GRABCUT))
     _suggest(schema["$defs"]["Data"]["properties"]["source"], SOURCES)
     weighed = next(each for each in settings["rewards"]["anyOf"] if each.get("type") == "object")
     weighed["properties"] = dict.fromkeys(PARTS, weighed["additionalProperties"])
