@@ -5,7 +5,7 @@ import base64
 import itertools
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
@@ -119,6 +119,31 @@ def test_many_images_at_once_change_it_once(host: str) -> None:
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(read, [images] * 8, [ONE] * 8)) == [b"content"] * 8
     assert Studio.asked.count(CHANGED) == 2
+
+
+def test_many_images_share_one_wait_for_a_label_studio_that_does_not_answer_about_the_token() -> None:
+    asked: list[str] = []
+    silent = threading.Event()
+
+    def opener(request: Request, timeout: float) -> BytesIO:
+        del timeout
+        asked.append(request.full_url)
+        silent.wait(20)
+        raise TimeoutError("timed out")
+
+    images = TaskImages("http://studio.example", token="a.good.one", opener=opener)
+    with ThreadPoolExecutor(8) as threads:
+        waiting = [threads.submit(refused, images, ONE) for _ in range(8)]
+        assert not wait(waiting, 0.5).done
+        silent.set()
+        assert {each.result() for each in waiting} == {
+            ("bad_request", "the image cannot be fetched from Label Studio: see the log")
+        }
+    assert set(asked) == {"http://studio.example/api/token/refresh/"}
+    assert len(asked) < 4  # one, but for an image that comes late to a machine that is busy
+    before = len(asked)
+    refused(images, ONE)
+    assert len(asked) == before + 1
 
 
 def test_an_image_that_is_refused_to_a_token_of_this_minute_is_refused(host: str) -> None:

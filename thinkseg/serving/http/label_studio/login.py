@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Any
 from urllib.error import HTTPError
@@ -21,7 +22,8 @@ class Login:
     """Opens addresses of one Label Studio by its API key; may be asked from several threads.
 
     A personal access token, which is a JSON web token, is changed for an access token at the first request, and anew
-    when Label Studio takes that one no longer.
+    when Label Studio takes that one no longer. Threads that need one at the same time ask once, and share what comes
+    of it: the access token, or why there is none.
 
     Args:
         host: the address of Label Studio.
@@ -34,7 +36,9 @@ class Login:
         self._token = token
         self._opener = opener
         self._access: str | None = None
-        self._changing = threading.Lock()
+        self._asking: Future[str] | None = None
+        """What one thread asks for, and others wait for."""
+        self._lock = threading.Lock()
 
     def open(self, request: Request, timeout: float) -> AbstractContextManager[Any]:
         """Open an address.
@@ -68,10 +72,23 @@ class Login:
 
     def _changed(self, refused: str | None, timeout: float) -> str:
         """An access token in place of one that is refused; where another thread has it already, that one."""
-        with self._changing:
-            if self._access is None or self._access == refused:
-                self._access = self._asked(timeout)
-            return self._access
+        with self._lock:
+            if self._access is not None and self._access != refused:
+                return self._access
+            first = self._asking is None
+            asking = self._asking = self._asking or Future[str]()
+        if first:
+            self._ask(asking, timeout)
+        return asking.result()
+
+    def _ask(self, asking: Future[str], timeout: float) -> None:
+        try:
+            self._access = self._asked(timeout)
+            asking.set_result(self._access)
+        except BaseException as error:  # noqa: BLE001 - raised by all that wait for it
+            asking.set_exception(error)
+        finally:
+            self._asking = None
 
     def _asked(self, timeout: float) -> str:
         asked = Request(
