@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,9 +23,10 @@ from thinkseg.answers import get_format
 from thinkseg.errors import InputError, MissingExtraError
 from thinkseg.models.pipeline import Pipeline
 from thinkseg.testing import FakeReasoner, FakeSegmenter
-from thinkseg.types import Size
+from thinkseg.types import Segmentation, Size
 
 BOX = "<think>here</think><bbox>[2,1,11,6]</bbox><points>[[4,4]]</points><labels>[1]</labels>"
+FLAT = "<think>here</think><bbox>[5,1,5,6]</bbox><points>[[5,4]]</points><labels>[1]</labels>"
 NOTHING = "<think>none</think><bbox></bbox><points></points><labels></labels>"
 IMAGE = np.full((10, 20, 3), 200, dtype=np.uint8)
 LACKS = importlib.util.find_spec("fiftyone") is None
@@ -32,7 +34,9 @@ LACKS = importlib.util.find_spec("fiftyone") is None
 
 def say(request: Any) -> str:
     query = request.instruction.user
-    return "what?" if "babble" in query else NOTHING if "nothing" in query else BOX
+    if "babble" in query:
+        return "what?"
+    return NOTHING if "nothing" in query else FLAT if "flat" in query else BOX
 
 
 def pipeline() -> Pipeline:
@@ -72,6 +76,22 @@ def test_objects_are_detections_whose_masks_fill_their_boxes(ours: Any) -> None:
     expected = np.zeros((10, 20), dtype=bool)
     expected[1:7, 2:12] = True
     assert np.array_equal(whole, expected)
+
+
+class Empty(FakeSegmenter):
+    """Whatever is asked for: no pixel."""
+
+    def segment(self, image: Any, answers: Any) -> list[Segmentation]:
+        return [Segmentation(np.zeros((len(each.objects), *image.size[::-1]), dtype=bool)) for each in answers]
+
+
+@pytest.mark.fiftyone
+def test_of_an_object_without_a_pixel_the_box_is_told_if_it_has_an_area(ours: Any) -> None:
+    model = ours.load_model(replace(pipeline(), segmenter=Empty()), "flat thing")
+    assert model.predict(IMAGE).detections == []
+    (thing,) = ours.load_model(replace(pipeline(), segmenter=Empty()), "thing").predict(IMAGE).detections
+    assert thing.mask is None
+    assert np.allclose(thing.bounding_box, [0.1, 0.1, 0.45, 0.5])
 
 
 @pytest.mark.fiftyone

@@ -16,6 +16,7 @@ from thinkseg.errors import InputError
 from thinkseg.geometry import box_from_mask
 from thinkseg.integrations.segmenting import Segments, required, results_of, segmenting
 from thinkseg.results.result import FoundObject, Result
+from thinkseg.types import Box
 
 _PURPOSE = "for a model of FiftyOne"
 fom: Any = required("fiftyone.core.models", "fiftyone", "fiftyone", _PURPOSE)
@@ -83,7 +84,8 @@ class ThinkSegModel(fom.SamplesMixin, fom.Model):
         """The objects in many images, a `fiftyone.Detections` an image.
 
         Each object has the query as its label, the box around its mask, the mask within it, the segmenter's score and
-        the thinking as ``thinking``. An image without objects says why: ``nothing_there``, or ``failure``.
+        the thinking as ``thinking``. One whose mask is empty has the model's box and no mask; without an area there,
+        too, it is no detection. An image without objects says why: ``nothing_there``, or ``failure``.
 
         Args:
             args: uint8 (height, width, 3), RGB.
@@ -154,20 +156,23 @@ def asked_in_app() -> Any:
 
 def _detections(result: Result) -> Any:
     failure = None if result.failure is None else result.failure.value
+    found = [_detection(each, box, result) for each in result.objects if (box := _box(each)) is not None]
     return fol.Detections(
-        detections=[_detection(found, result) for found in result.objects],
-        thinking=result.thinking,
-        nothing_there=result.nothing_there,
-        failure=failure,
+        detections=found, thinking=result.thinking, nothing_there=result.nothing_there, failure=failure
     )
 
 
-def _detection(found: FoundObject, result: Result) -> Any:
-    """Of a mask that is not empty the box that holds all of it, as FiftyOne spreads a mask over its box."""
-    around = box_from_mask(found.mask)
-    left, top, right, bottom = found.corners if around is None else around.xyxy
+def _box(found: FoundObject) -> Box | None:
+    """Of a mask that is not empty the box that holds all of it, as FiftyOne spreads a mask over its box; else the
+    model's, or None where it has no area.
+    """
+    return box_from_mask(found.mask) or found.outer_box
+
+
+def _detection(found: FoundObject, box: Box, result: Result) -> Any:
+    left, top, right, bottom = box.xyxy
     width, height = result.size.wh
-    own = None if around is None else found.mask[int(top) : int(bottom), int(left) : int(right)]
+    own = found.mask[int(top) : int(bottom), int(left) : int(right)] if found.mask.any() else None
     return fol.Detection(
         label=result.query,
         bounding_box=[left / width, top / height, (right - left) / width, (bottom - top) / height],
