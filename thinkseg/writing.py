@@ -3,7 +3,8 @@
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,27 @@ def json_text(
 
 def write_at_once(path: Path, text: str) -> None:
     """Write text as UTF-8 so that a reader finds the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = half_of(path)
-    try:
+    with replacing(path) as half:
         half.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path, half: Path | None = None) -> Iterator[Path]:
+    """A file to write, which replaces another one when it is whole and is removed where its writing is interrupted.
+
+    Args:
+        path: what is replaced; its folder is made.
+        half: where it is written meanwhile; this process's own name unless it is said. One whose process is killed
+            stays there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = half_of(path) if half is None else half
+    try:
+        yield half
         os.replace(half, path)
     except BaseException:
-        half.unlink(missing_ok=True)
+        with suppress(OSError):
+            half.unlink(missing_ok=True)
         raise
 
 

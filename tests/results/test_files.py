@@ -158,6 +158,23 @@ def test_half_an_image_is_named_as_none_and_is_removed_where_its_writing_is_inte
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_record_whose_writing_is_interrupted_leaves_the_one_that_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stem, record = tmp_path / "photo", record_of(TWO)
+    files.write_record(stem, record)
+
+    def interrupted(path: Path, _: str, **how: str) -> None:
+        path.write_bytes(b'{"half": ')
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_record(stem, record_of(NOTHING))
+    assert files.read_record(stem) == record
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.json"]
+
+
 def test_a_folder_into_which_nothing_can_be_written_is_refused(tmp_path: Path) -> None:
     files.prepare_folder(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []

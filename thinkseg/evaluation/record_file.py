@@ -8,7 +8,6 @@ it, which a process that ends or is killed gives free, keeps them apart.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields
@@ -18,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from thinkseg.errors import DataError
 from thinkseg.evaluation.records import PredictionRecord, RunHeader, plain_number, record_from_line, record_to_line
-from thinkseg.writing import half_of, json_text, write_at_once
+from thinkseg.writing import json_text, replacing, write_at_once
 
 LOCK_SECONDS = 10.0
 """How long to wait for another process that writes the same file: one that was killed is given the time to end."""
@@ -96,14 +95,8 @@ def _acquire(lock: FileLock, path: Path) -> None:
 
 def write_records(path: Path, records: Sequence[PredictionRecord]) -> None:
     """Write a whole file of records, which appears at once."""
-    half = half_of(path)
-    try:
-        with half.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(record_to_line(record) for record in records)
-        os.replace(half, path)
-    except BaseException:
-        half.unlink(missing_ok=True)
-        raise
+    with replacing(path) as half, half.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(record_to_line(record) for record in records)
 
 
 def read_records(path: Path) -> list[PredictionRecord]:

@@ -15,7 +15,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from thinkseg.drawing import index_image, overlay
 from thinkseg.errors import ImageError, InputError, ThinkSegError
 from thinkseg.imaging import mask_image
 from thinkseg.results.record import ResultRecord, answer_from_record, masks_from_record
-from thinkseg.writing import json_text
+from thinkseg.writing import json_text, replacing
 
 RECORD, MASK, OVERLAY, INDEX = ".json", ".mask.png", ".overlay.png", ".index.png"
 """What the names of a result's files end in."""
@@ -160,22 +160,9 @@ def write_record(stem: Path, record: Mapping[str, Any]) -> None:
         half.write_text(json_text(record, indent=2) + "\n", encoding="utf-8")
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A file to write, which replaces another one when it is whole.
-
-    One that is interrupted is removed. One whose process is killed stays, under a name that is no image's, until the
-    same result is written again.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = with_ending(path, ".part")
-    try:
-        yield half
-        os.replace(half, path)
-    except BaseException:
-        with suppress(OSError):
-            half.unlink(missing_ok=True)
-        raise
+def _replacing(path: Path) -> AbstractContextManager[Path]:
+    """A file of a result, half-written under a name that is no image's and that writing it again takes over."""
+    return replacing(path, with_ending(path, ".part"))
 
 
 def read_record(stem: Path) -> ResultRecord | None:
