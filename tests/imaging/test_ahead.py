@@ -74,6 +74,24 @@ def test_what_had_no_room_is_decoded_when_it_is_needed(tmp_path: Path) -> None:
     assert load.loaded == ["1.png", "2.png", "3.png"]
 
 
+def test_what_is_forgotten_before_its_turn_is_not_decoded() -> None:
+    begun, go_on, loaded = threading.Event(), threading.Event(), []
+
+    def load(file: str) -> Image.Image:
+        loaded.append(file)
+        begun.set()
+        assert go_on.wait(60)
+        return Image.new("RGB", (1, 1))
+
+    with ImagesAhead(load) as images:
+        images.keep(["0", "1", "2"], ["3"])
+        assert begun.wait(60)
+        images.keep(["2"])
+        go_on.set()
+        assert images.take("2") is not None
+    assert loaded == ["0", "2"]
+
+
 def test_a_file_that_cannot_be_read_is_none_for_whoever_opens_it_to_be_told_why(tmp_path: Path) -> None:
     with ImagesAhead() as images:
         images.keep([tmp_path / "none.png"])

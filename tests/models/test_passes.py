@@ -52,6 +52,7 @@ def test_short_prompts_come_in_large_passes_and_long_ones_in_small_ones() -> Non
     lengths = [1000, 100, 100, 1000, 100, 100, 1000, 100]
     assert list(passes_of(lengths, range(8), tokens=2000)) == [[0, 3], [6, 1], [2, 4, 5, 7]]
     assert list(passes_of(lengths, range(8), tokens=500)) == [[0], [3], [6], [1, 2, 4, 5, 7]]
+    assert list(passes_of([9, 9, 10, 6], "aabb", tokens=20)) == [[2, 3], [0, 1]]  # the longest of any image first
     assert list(passes_of([], [], tokens=5)) == []
 
 

@@ -3,13 +3,14 @@
 import json
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, TrainerControl, TrainerState, TrainingArguments
 
 from thinkseg import testing
 from thinkseg.answers import get_format
@@ -21,7 +22,7 @@ from thinkseg.training.config import recipe_from_settings
 from thinkseg.training.policy import add_tokens
 from thinkseg.training.rows import RowBuilder, Rows, Schedule
 from thinkseg.training.runs import TrainingStopped
-from thinkseg.training.sft import IGNORED, ImitationCollator
+from thinkseg.training.sft import IGNORED, ImitationCollator, TokenCount
 from thinkseg.training.stages import train_recipe
 from thinkseg.types import Answer, Instruction, Sample, Size
 
@@ -185,6 +186,25 @@ def test_a_new_token_begins_with_the_weights_of_the_text_that_it_is_like_and_the
     for layer, weights in zip(layers, before, strict=True):
         torch.testing.assert_close(layer().weight[new], weights[written].mean(dim=0))
         assert torch.equal(layer().weight[: len(weights)], weights)
+
+
+def test_the_count_of_tokens_goes_into_a_checkpoint_and_on_from_it(tmp_path):
+    told = TrainingArguments(str(tmp_path), use_cpu=True), TrainerState(), TrainerControl()
+    before, after = SimpleNamespace(), SimpleNamespace()
+    setattr(before, TokenCount.NAME, 70)
+    TokenCount(before).on_step_end(*told)
+    assert told[1].num_input_tokens_seen == 70
+    setattr(after, TokenCount.NAME, 0)  # of another process
+    TokenCount(after).on_train_begin(*told)
+    assert getattr(after, TokenCount.NAME) == 70
+
+
+def test_of_a_trainer_that_counts_elsewhere_no_count_is_kept(tmp_path):
+    told = TrainingArguments(str(tmp_path), use_cpu=True), TrainerState(num_input_tokens_seen=7), TrainerControl()
+    other = SimpleNamespace()
+    TokenCount(other).on_train_begin(*told)
+    TokenCount(other).on_step_end(*told)
+    assert (vars(other), told[1].num_input_tokens_seen) == ({}, 7)
 
 
 @pytest.mark.slow

@@ -33,14 +33,15 @@ class ReadingAhead:
     images: ImagesAhead
 
     def begin(self, places: Sequence[int], batch_size: int) -> None:
-        """Decode the images of the samples in these places, in their order, and forget those of others.
+        """Decode the images of a batch and, as far as there is room, of the next one, and forget those of others.
 
         Args:
-            places: of the batch whose turn it is, and of what comes after it.
-            batch_size: how many of them are that batch; those of others are decoded as far as there is room.
+            places: of the samples whose turn it is, and of all that come after them.
+            batch_size: how many a batch has.
         """
         if isinstance(self.predictor, Pipeline):
-            self.images.keep(self._files(places[:batch_size]), self._files(places[batch_size:]))
+            batch, following = places[:batch_size], places[batch_size : 2 * batch_size]
+            self.images.keep(self._files(batch), self._files(following))
 
     def _files(self, places: Sequence[int]) -> list[Path | str]:
         files = (_image_file(self.samples, place) for place in places)

@@ -178,7 +178,7 @@ def evaluate(
         taken = {record.id for record in file.records}
         ahead = ReadingAhead(pipeline, samples, images)
         for start in range(len(file.records), len(indices), batch_size):
-            ahead.begin(indices[start : start + 2 * batch_size], batch_size)
+            ahead.begin(indices[start:], batch_size)
             places = indices[start : start + batch_size]
             batch = [read_sample(samples, index) for index in places]
             _take_ids(taken, batch)
