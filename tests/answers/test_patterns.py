@@ -46,8 +46,6 @@ def test_it_takes_all_that_the_format_writes(answer_format):
     pattern = answer_format.pattern().whole
     taken = []
 
-    @given(objects, thinking)
-    @settings(max_examples=60, deadline=None)
     def law(objects, think):
         try:
             text = answer_format.render(answer_of(objects, think))
@@ -56,7 +54,8 @@ def test_it_takes_all_that_the_format_writes(answer_format):
         assert takes(pattern, text), text
         taken.append(text)
 
-    law()
+    for drawn in (objects, one_object):  # of all kinds together, the narrowest format may write next to none
+        settings(max_examples=40, deadline=None)(given(drawn, thinking)(law))()
     assert takes(pattern, answer_format.render(EXAMPLE))
     assert len(set(taken)) > 5
 
