@@ -7,6 +7,8 @@ from scene_files import SceneFiles
 
 from thinkseg.data.synthetic.assets import Assets
 
+SCENE_SIZE = 352
+"""Side of a scene that is composed as it is asked for: more than the model looks at, so that a part can be cut."""
 SLOTS = 4
 """Points of a prompt at most."""
 PAD_LABEL = -10
@@ -51,8 +53,7 @@ class SceneBatches:
             x, y = rng.integers(0, whole - side + 1, 2)
             image, index_map = image[y : y + side, x : x + side], index_map[y : y + side, x : x + side]
         if len(image) != size:
-            method = cv2.INTER_AREA if len(image) > size else cv2.INTER_LINEAR
-            image = cv2.resize(image, (size, size), interpolation=method)
+            image = resized(image, size)
             index_map = cv2.resize(index_map, (size, size), interpolation=cv2.INTER_NEAREST)
         if rng.random() < 0.5:
             image, index_map = image[:, ::-1], index_map[:, ::-1]
@@ -64,12 +65,18 @@ class SceneBatches:
         return image, index_map
 
 
+def resized(image: np.ndarray, size: int) -> np.ndarray:
+    """A square image, `size` pixels on a side."""
+    method = cv2.INTER_AREA if len(image) > size else cv2.INTER_LINEAR
+    return cv2.resize(image, (size, size), interpolation=method)
+
+
 class FreshBatches(SceneBatches):
     """The same of scenes that are composed as they are asked for, each of them once."""
 
     def __init__(self, assets: Assets, rng: np.random.Generator) -> None:
         self.rng = rng
-        self._fresh = fresh_scenes(assets, rng)
+        self._fresh = fresh_scenes(assets, rng, SCENE_SIZE)
 
     def scene(self) -> tuple[np.ndarray, np.ndarray]:
         """A new one."""

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from thinkseg.data.synthetic.composition import Scene
@@ -29,11 +28,10 @@ class SceneFiles:
 
 
 class KeptScenes:
-    """The first scenes of an endless row of them, as `SceneFiles` has them, scaled to SIZE."""
+    """The first scenes of an endless row of them, as `SceneFiles` has them, as they were composed."""
 
     def __init__(self, scenes: Iterator[tuple[str, Scene]], count: int) -> None:
         kept = [scene for _, scene in islice(scenes, count)]
-        self.images = np.stack([cv2.resize(scene.image, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for scene in kept])
-        nearest = cv2.INTER_NEAREST
-        self.index_maps = np.stack([cv2.resize(scene.index_map, (SIZE, SIZE), interpolation=nearest) for scene in kept])
+        self.images = np.stack([scene.image for scene in kept])
+        self.index_maps = np.stack([scene.index_map for scene in kept])
         self.lines = [{"index": index} for index, found in enumerate(self.index_maps) if found.any()]

