@@ -416,6 +416,54 @@ def test_weights_can_be_written_in_half_precision(base: Path, tensors: dict[str,
         merge(tmp_path / "run", tmp_path / "other", base=str(base), dtype="int8")
 
 
+def test_a_trained_model_and_its_start_become_the_mean_of_their_weights(base: Path, tmp_path: Path) -> None:
+    trained = testing.save(tmp_path / "trained", testing.tiny_qwen2_5_vl(seed=7), {**SETTINGS, "max_new_tokens": 9})
+    merged = merge(trained, tmp_path / "mixed", base=str(base), start_share=0.25)
+    assert merged.layout == "a whole model, with 0.25 of the weights of its start"
+    start, end, mixed = weights(base), weights(trained), weights(merged.folder)
+    assert mixed.keys() == end.keys()
+    for name, weight in mixed.items():
+        torch.testing.assert_close(weight, 0.25 * start[name] + 0.75 * end[name], msg=name)
+    settings = json.loads((merged.folder / "thinkseg.json").read_text())
+    assert settings["max_new_tokens"] == 9, "it is asked as the trained model is"
+    load_reasoner(merged.folder, device="cpu")
+
+
+def test_the_mean_of_weights_in_half_precision_is_rounded_once(base: Path, tmp_path: Path) -> None:
+    model, processor = testing.tiny_qwen2_5_vl(seed=7)
+    trained = testing.save(tmp_path / "trained", (model.to(torch.bfloat16), processor), SETTINGS)
+    merged = merge(trained, tmp_path / "mixed", base=str(base), start_share=0.5)
+    assert merged.dtype == "bfloat16"
+    start, end = weights(base), weights(trained)
+    for name, weight in weights(merged.folder).items():
+        assert torch.equal(weight, ((start[name] + end[name].float()) / 2).bfloat16()), name
+
+
+@OLD_NAMES_IN_PEFT
+def test_an_adapter_with_a_share_of_its_base_adds_so_much_less(base: Path, tmp_path: Path) -> None:
+    adapted(base, tmp_path / "adapter")
+    whole = weights(merge(tmp_path / "adapter", tmp_path / "whole").folder)
+    mixed = weights(merge(tmp_path / "adapter", tmp_path / "mixed", start_share=0.4).folder)
+    for name, weight in weights(base).items():
+        torch.testing.assert_close(mixed[name], weight + 0.6 * (whole[name] - weight), msg=name)
+
+
+def test_what_cannot_be_mixed_is_refused_and_nothing_is_written(base: Path, tmp_path: Path) -> None:
+    trained = testing.save(tmp_path / "trained", testing.tiny_qwen2_5_vl(seed=7), SETTINGS)
+    other = testing.save(tmp_path / "other", testing.tiny_qwen2_vl(), SETTINGS)
+
+    def refused(sentence: str, **options: Any) -> None:
+        with pytest.raises((CheckpointError, InputError), match=sentence):
+            merge(trained, tmp_path / "mixed", **{"base": str(base), **options})
+        assert {path.name for path in tmp_path.iterdir()} == {"trained", "other"}
+
+    for share in (1.0, -0.1, float("nan")):
+        refused("should be 0 or more and below 1, found", start_share=share)
+    refused("say with --base which model training started from", start_share=0.5, base=None)
+    refused("is not the model that training started from: .* is not the same in both", start_share=0.5, base=str(other))
+    refused("which --start-share mixes with its start")
+
+
 def test_folders_that_hold_something_else_are_told(base: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="it is a whole model already"):
         merge(base, tmp_path / "merged")

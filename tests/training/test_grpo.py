@@ -224,6 +224,24 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(module_recipe, square
     assert timeless(stopped) == timeless(straight)
 
 
+def test_the_final_model_has_the_share_of_its_start_that_the_recipe_says(module_recipe, squares, start, tmp_path):
+    whole, mixed = (
+        train_recipe(
+            module_recipe(tmp_path / f"run-{share}", model={"path": str(start)}, start_share=share),
+            samples=squares,
+            segmenter=FakeSegmenter(),
+        )
+        for share in (0.0, 0.25)
+    )
+    before, after, found = weights(start), weights(whole), weights(mixed)
+    assert not same(before, after)
+    for name, weight in found.items():
+        torch.testing.assert_close(weight, 0.25 * before[name] + 0.75 * after[name], msg=name)
+    assert written_settings(mixed) == written_settings(whole)
+    assert {path.name for path in mixed.parent.iterdir()} == {path.name for path in whole.parent.iterdir()}
+    assert same(weights(mixed.parent / "checkpoint-2"), after), "what a run goes on from is not mixed"
+
+
 @pytest.mark.slow
 def test_adapters_are_trained_and_merged(module_recipe, squares, start, tmp_path):
     lora = {"path": str(start), "lora": {"r": 2, "alpha": 4}}

@@ -1,4 +1,4 @@
-"""``thinkseg merge``: an adapter, or the shards of a training run, into one folder that anything loads."""
+"""``thinkseg merge``: an adapter, the shards of a training run, or a model and its start, into one folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ what it reads
 examples:
   thinkseg merge runs/seg_r1/rl/checkpoint-100 --out merged
   thinkseg merge my_adapter --base geshang/Seg-R1-3B --out merged --dtype bfloat16
-  thinkseg merge global_step_30/actor --format vision-reasoner --out merged"""
+  thinkseg merge global_step_30/actor --format vision-reasoner --out merged
+  thinkseg merge runs/word/final --base pocket --start-share 0.5 --out mixed"""
 
 DONE = 0
 
@@ -36,6 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="folder or hub id: the model that the adapter adapts, or one with the shards' config and processor "
         "(default: what the adapter names, or what lies beside the shards)",
+    )
+    parser.add_argument(
+        "--start-share",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="share of the weights of --base, from which training started, in those that are written: forgets less and "
+        "has learnt less; also for a whole model (default: 0)",
     )
     parser.add_argument("--format", help="answer format for thinkseg.json (default: what the source's or base's says)")
     parser.add_argument(
@@ -61,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         format=args.format,
         dtype=args.dtype,
         max_shard_size=args.max_shard_size,
+        start_share=args.start_share,
     )
     if args.json:
         print(json.dumps({**dataclasses.asdict(merged), "folder": str(merged.folder)}))

@@ -2,6 +2,9 @@
 
 >>> merge("runs/rl/checkpoint-100", "merged")                                 # doctest: +SKIP
 >>> merge("easyr1/global_step_30/actor", "merged", format="vision-reasoner")  # doctest: +SKIP
+>>> merge("runs/rl/final", "mixed", base="pocket", start_share=0.5)           # doctest: +SKIP
+
+Any of them, and a whole model, can be mixed with the model that its training started from.
 
 Whole tensors come from `thinkseg.models.shards`, a module for each layout. They go into the model's class by the names
 that it has, that its files have, or that files of older releases had; every tensor finds its place, every place gets
@@ -70,25 +73,34 @@ def merge(
     format: str | None = None,
     dtype: str = "auto",
     max_shard_size: str = "5GB",
+    start_share: float = 0.0,
 ) -> Merged:
-    """Make one checkpoint folder of an adapter or of shards.
+    """Make one checkpoint folder of an adapter or of shards, or of a trained model and its start.
 
     Args:
-        source: the folder of the adapter or of the shards, or the ``checkpoint-N`` or ``global_step_N`` around it.
+        source: the folder of the adapter or of the shards, or the ``checkpoint-N`` or ``global_step_N`` around it; with
+            `start_share` a whole model, too.
         out: the folder to write; must not hold anything yet.
         base: a folder or hub id: of an adapter the model that it adapts, of shards one that has config and
-            processor. None for the one that the adapter names, or for what lies beside the shards.
+            processor, with `start_share` the model that training started from. None for the one that the adapter
+            names, or for what lies beside the shards.
         format: the answer format for `thinkseg.json`; None for the one that the source's or the base's names.
         dtype: of the written weights: ``auto`` keeps the shards' own, and an adapter's base's.
         max_shard_size: the largest file of weights, such as ``"5GB"``.
+        start_share: share of the base's weights in each written one, 0 or more and below 1; the rest is the trained
+            model's. The mean of the weights forgets less of what the start knew than the trained model does
+            (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022).
 
     Raises:
-        CheckpointError: a piece is missing, doubled or damaged, or what comes out is not the model of the config.
-        InputError: the call cannot work: the folder to write is not empty, the dtype is none.
+        CheckpointError: a piece is missing, doubled or damaged, or what comes out is not the model of the config, or
+            the base is not the model that training started from.
+        InputError: the call cannot work: the folder to write is not empty, the dtype or the share is none.
     """
     source, out = Path(source).expanduser(), Path(out).expanduser()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"'{out}' exists already: name a folder that does not, for the merged model")
+    if not 0 <= start_share < 1:
+        raise InputError(f"the start's share should be 0 or more and below 1, found {start_share}")
     prepare_folder(out.parent)
     target = None if dtype == "auto" else loading.torch_dtype(dtype, torch.device("cpu"))
     adapter = adapters.adapter_folder(source)
@@ -97,16 +109,56 @@ def merge(
         described = loading.locate(base, "reasoner")
         model = adapters.read_adapted(adapter, described, target)
         layout, pieces = "a LoRA adapter", 1
+    elif start_share and any(source.glob("*.safetensors")):
+        described = str(source)
+        model, layout, pieces = _read_whole(described, target or "auto"), "a whole model", 1
     else:
         found = find_layout(source)
         described = _described(source, found.folder, base)
         tensors, pieces = found.read(found.folder)
         model = model_from_tensors(tensors, described, target)
         layout = found.name
+    if start_share:
+        if base is None:
+            raise InputError("say with --base which model training started from: its weights are to be mixed in")
+        mix(model, loading.locate(base, "reasoner"), start_share)
+        layout += f", with {start_share:g} of the weights of its start"
     own = _own_config(source, described if base is None else base, described, format)
     written = _write(model, described, own, out, max_shard_size)
     parameters = sum(weight.numel() for weight in model.parameters())
     return Merged(out, layout, pieces, written, parameters, str(model.dtype).removeprefix("torch."), own.format)
+
+
+def mix(model: Any, start: str, share: float) -> None:
+    """Replace each weight by its mean with the start's, formed in float32 and rounded once.
+
+    Args:
+        model: the trained one, on the CPU.
+        start: folder or hub id of the model that its training started from.
+        share: of the start's weights, above 0 and below 1.
+
+    Raises:
+        CheckpointError: the start has other weights, by name or shape.
+    """
+    theirs = _read_whole(start, "auto").state_dict()
+    own = model.state_dict()
+    other = sorted(theirs.keys() ^ own.keys()) or [name for name in own if own[name].shape != theirs[name].shape]
+    if other:
+        raise CheckpointError(
+            f"'{start}' is not the model that training started from: '{other[0]}' is not the same in both "
+            f"({len(other)} such)"
+        )
+    with torch.no_grad():
+        for name, weight in own.items():
+            if weight.is_floating_point():
+                weight.copy_(torch.lerp(weight.float(), theirs[name].float(), share))
+
+
+def _read_whole(source: str, dtype: Any) -> Any:
+    from transformers import AutoModelForImageTextToText
+
+    with loading.explained(source), _quiet():
+        return loading.load_weights(AutoModelForImageTextToText, source, dtype=dtype)
 
 
 def find_layout(source: Path) -> ShardLayout:
@@ -128,7 +180,11 @@ def find_layout(source: Path) -> ShardLayout:
     whole = any(source.glob("*.safetensors"))
     raise CheckpointError(
         f"'{source}' holds neither an adapter nor shards that are known"
-        + ("; it is a whole model already" if whole else ": docs/training.md lists the layouts")
+        + (
+            "; it is a whole model already, which --start-share mixes with its start"
+            if whole
+            else ": docs/training.md lists the layouts"
+        )
     )
 
 

@@ -121,6 +121,9 @@ class Fragment(RecipeSettings):
     tokens_per_pass: Count | None = None
     """Tokens, prompts counted once, that go through the model together in rl: as many whole groups of a step's
     micro-batches as have room; null for a micro-batch at a time. Changes the memory and the speed, not the numbers."""
+    start_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the start's weights in each weight of `final`; the rest is what was trained. It forgets less of what the
+    start knew, and has learnt less. As ``thinkseg merge --start-share`` does with any checkpoint."""
     steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
     """Optimiser steps in all; null to count epochs instead."""
     epochs: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
@@ -144,6 +147,13 @@ class Fragment(RecipeSettings):
         """Refuse settings that contradict each other."""
         if self.steps is not None and self.epochs is not None:
             raise RecipeError("the recipe says both 'steps' and 'epochs'; leave one of them out or null")
+        if self.start_share and self.validation is not None:
+            raise RecipeError(
+                "'start_share' mixes the final model, and 'validation' measures the trained one: leave out one of "
+                "them, or mix the best model afterwards by 'thinkseg merge --start-share'"
+            )
+        if self.start_share and self.model.new_tokens:
+            raise RecipeError("'start_share' mixes weights with the start's, which has none for 'model.new_tokens'")
 
     @property
     def rubric_weights(self) -> Mapping[str, float] | Literal["published"]:

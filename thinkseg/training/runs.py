@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -21,6 +22,7 @@ from thinkseg.errors import InputError, RecipeError
 from thinkseg.evaluation.provenance import code_digests
 from thinkseg.models.families import Family
 from thinkseg.models.loading import explained, load_weights
+from thinkseg.models.merging import merge
 from thinkseg.training.callbacks import Beginning, CheckpointFiles, DeadReward, OnStep, OrderlyStop, RunLog, StepBar
 from thinkseg.training.checkpoints import (
     complete,
@@ -48,6 +50,7 @@ from thinkseg.training.trl_settings import (
 from thinkseg.training.watching import Validating
 
 FINAL = "final"
+_UNMIXED = ".final.unmixed"
 """The folder of the trained model, inside the run's."""
 LOG = "log.jsonl"
 """The run log, inside the run's folder."""
@@ -354,11 +357,21 @@ def _mend_resuming(trainer: Any) -> None:
     trainer._load_from_checkpoint = restore
 
 
-def save_final(trainer: Any, policy: Policy, output: Path) -> Path:
-    """Write the trained model, adapters merged, as a folder that describes itself."""
-    with saving_explained(output, "the trained model"):
-        save_model(trainer, policy, output / FINAL)
-    return output / FINAL
+def save_final(trainer: Any, policy: Policy, recipe: Recipe) -> Path:
+    """Write the trained model, adapters merged and the start's share mixed in, as a folder that describes itself."""
+    final = recipe.output / FINAL
+    with saving_explained(recipe.output, "the trained model"):
+        if not recipe.start_share:
+            save_model(trainer, policy, final)
+            return final
+        unmixed = recipe.output / _UNMIXED
+        save_model(trainer, policy, unmixed)
+        if trainer.is_world_process_zero():
+            shutil.rmtree(final, ignore_errors=True)
+            merge(unmixed, final, base=recipe.model.path, start_share=recipe.start_share)
+            shutil.rmtree(unmixed)
+        trainer.accelerator.wait_for_everyone()
+    return final
 
 
 def lora_config(lora: Lora | None, family: Family) -> Any:

@@ -141,7 +141,7 @@ def train_recipe(
                         partial(_begin, watching.page, begin),
                         watching.validating,
                     )
-                return runs.save_final(ready, policy, recipe.output)
+                return runs.save_final(ready, policy, recipe)
 
 
 def _tell_memory(recipe: Recipe, args: Any, is_main: bool) -> None:
