@@ -15,7 +15,7 @@ import torch
 from measuring import parser_of, seconds_of
 
 from thinkseg.models.layout import channels_last
-from thinkseg.models.reasoner import load_reasoner
+from thinkseg.models.reasoner_loading import load_reasoner
 from thinkseg.models.segmenter import load_segmenter
 
 COUNTS = (1, 4, 16)

@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 from thinkseg.errors import ThinkSegError
 from thinkseg.evaluation.provenance import checkpoint_revision
-from thinkseg.models.reasoner import load_reasoner
+from thinkseg.models.reasoner_loading import load_reasoner
 from thinkseg.models.segmenter import load_segmenter
 
 POCKET = Path(__file__).parents[2] / "pocket" / "thinkseg_pocket"

@@ -71,7 +71,8 @@ def test_its_data_set_gives_the_prompt_and_the_image_that_thinkseg_shows_the_mod
     from thinkseg.models.checkpoint_config import resolve_config
     from thinkseg.models.loading import locate
     from thinkseg.models.published.wording import wording_for
-    from thinkseg.models.reasoner import chat_messages, describe_reasoner
+    from thinkseg.models.reasoner import chat_messages
+    from thinkseg.models.reasoner_loading import describe_reasoner
 
     config = resolve_config("pocket-small")
     reasoner = describe_reasoner(locate("pocket-small", "reasoner"), config)

@@ -11,7 +11,7 @@ from thinkseg import testing
 from thinkseg.errors import CheckpointError, InputError
 from thinkseg.models import loading
 from thinkseg.models.checkpoint_config import CheckpointConfig
-from thinkseg.models.reasoner import load_reasoner
+from thinkseg.models.reasoner_loading import load_reasoner
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from thinkseg import testing
 from thinkseg.errors import CheckpointError, InputError
 from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.models.merging import merge, model_from_tensors
-from thinkseg.models.reasoner import TransformersReasoner, load_reasoner
+from thinkseg.models.reasoner import TransformersReasoner
+from thinkseg.models.reasoner_loading import load_reasoner
 from thinkseg.types import Instruction, Request
 
 from . import layouts

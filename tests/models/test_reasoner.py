@@ -14,7 +14,8 @@ from thinkseg.models.canvas import Canvas
 from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.models.families import FAMILIES
 from thinkseg.models.frames import FrameRule
-from thinkseg.models.reasoner import TransformersReasoner, load_reasoner
+from thinkseg.models.reasoner import TransformersReasoner
+from thinkseg.models.reasoner_loading import load_reasoner
 from thinkseg.testing.tiny_reasoners import CHAT_TEMPLATE
 from thinkseg.types import Completion, FinishReason, Instruction, Request, Size
 

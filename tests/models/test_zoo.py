@@ -17,7 +17,7 @@ from thinkseg import testing
 from thinkseg.errors import CheckpointError, InputError
 from thinkseg.models.chat import render_chat
 from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config
-from thinkseg.models.reasoner import load_reasoner
+from thinkseg.models.reasoner_loading import load_reasoner
 from thinkseg.models.segmenter import load_segmenter
 from thinkseg.types import Instruction, Request
 

@@ -11,7 +11,7 @@ import torch
 from thinkseg.evaluation.records import RunHeader
 from thinkseg.evaluation.run import evaluate
 from thinkseg.models.pipeline import load_pipeline
-from thinkseg.models.reasoner import load_reasoner
+from thinkseg.models.reasoner_loading import load_reasoner
 from thinkseg.testing import FakeSegmenter
 from thinkseg.training.best import mend_best, read_best
 from thinkseg.training.callbacks import read_log

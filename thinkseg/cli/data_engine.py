@@ -74,7 +74,7 @@ def engine_from_flags(args: argparse.Namespace) -> tuple[EngineRows, CheckpointC
     from thinkseg.models.asking import Asker, check_text
     from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config
     from thinkseg.models.published.wording import wording_for
-    from thinkseg.models.reasoner import describe_reasoner
+    from thinkseg.models.reasoner_loading import describe_reasoner
 
     told = told_by_flag(args.instruction)
     given = CheckpointConfig(**told, format=args.format, canvas=args.resize, max_pixels=args.max_pixels)

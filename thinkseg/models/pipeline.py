@@ -280,7 +280,7 @@ def load_pipeline(
     # What is wrong with the call is known by now: only then the seconds are spent that it takes to load PyTorch.
     from thinkseg.models.engines.offline_vllm import load_offline_vllm
     from thinkseg.models.engines.served_reasoner import load_served_reasoner
-    from thinkseg.models.reasoner import load_reasoner
+    from thinkseg.models.reasoner_loading import load_reasoner
     from thinkseg.models.segmenter import load_segmenter
 
     if config.segmenter is None:

@@ -14,7 +14,8 @@ from thinkseg.errors import RecipeError
 from thinkseg.models.asking import check_text
 from thinkseg.models.checkpoint_config import CheckpointConfig, resolve_config, write_config
 from thinkseg.models.published.wording import Wording, wording_for
-from thinkseg.models.reasoner import TransformersReasoner, load_reasoner
+from thinkseg.models.reasoner import TransformersReasoner
+from thinkseg.models.reasoner_loading import load_reasoner
 from thinkseg.training.config import Recipe
 
 

@@ -20,7 +20,7 @@ from thinkseg.models.engines.engine import Engine
 from thinkseg.models.engines.offline_vllm import load_offline_vllm, refuse_unknown
 from thinkseg.models.loading import pocket_folder
 from thinkseg.models.pipeline import load_pipeline
-from thinkseg.models.reasoner import load_reasoner
+from thinkseg.models.reasoner_loading import load_reasoner
 from thinkseg.testing import FakeSegmenter
 from thinkseg.types import Answer, Failure, Instruction, Request, Sample, Size
 

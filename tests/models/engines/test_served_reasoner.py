@@ -19,7 +19,8 @@ from thinkseg.models.engines.engine import Engine
 from thinkseg.models.engines.served_reasoner import load_served_reasoner
 from thinkseg.models.engines.service import ServiceError
 from thinkseg.models.pipeline import Pipeline, load_pipeline
-from thinkseg.models.reasoner import TransformersReasoner, load_reasoner
+from thinkseg.models.reasoner import TransformersReasoner
+from thinkseg.models.reasoner_loading import load_reasoner
 from thinkseg.testing import FakeSegmenter
 from thinkseg.types import Failure, FinishReason, Instruction, Request, Sample, Size
 

@@ -24,7 +24,8 @@ from thinkseg.models.checkpoint_config import CheckpointConfig
 from thinkseg.models.engines.sight import sampling_of
 from thinkseg.models.folders import check_folder
 from thinkseg.models.listening import Listener
-from thinkseg.models.reasoner import TransformersReasoner, described_parts, opened_thinking
+from thinkseg.models.reasoner import TransformersReasoner, opened_thinking
+from thinkseg.models.reasoner_loading import described_parts
 from thinkseg.models.resizing import ImageResizer
 from thinkseg.types import Completion, Request
 

@@ -26,7 +26,8 @@ from thinkseg.models.engines.engine import Engine
 from thinkseg.models.engines.images import data_url
 from thinkseg.models.engines.service import JsonService, Patience, ServiceError, key_from
 from thinkseg.models.engines.sight import ProcessorSight, RuleSight, Sight
-from thinkseg.models.reasoner import DEFAULT_MAX_NEW_TOKENS, describe_reasoner
+from thinkseg.models.reasoner import DEFAULT_MAX_NEW_TOKENS
+from thinkseg.models.reasoner_loading import describe_reasoner
 from thinkseg.types import Completion, FinishReason, Request, Size
 
 KEY = "OPENAI_API_KEY"
