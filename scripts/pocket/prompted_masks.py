@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 from fresh_scenes import fresh_scenes
-from scene_files import SceneFiles
 
 from thinkseg.data.synthetic.assets import Assets
+from thinkseg.data.synthetic.composition import Scene
 
 SCENE_SIZE = 352
 """Side of a scene that is composed as it is asked for: more than the model looks at, so that a part can be cut."""
@@ -16,16 +16,11 @@ PAD_LABEL = -10
 
 
 class SceneBatches:
-    """Batches of images with things to segment, cut at random from the composed scenes."""
+    """Batches of images with things to segment; scenes are composed as they are asked for, each of them once."""
 
-    def __init__(self, scenes: SceneFiles, held_back: int, rng: np.random.Generator) -> None:
-        self.scenes, self.rng = scenes, rng
-        self.indices = [line["index"] for line in scenes.lines][held_back:]
-
-    def scene(self) -> tuple[np.ndarray, np.ndarray]:
-        """An image and its map of things, drawn at random."""
-        index = self.indices[self.rng.integers(len(self.indices))]
-        return self.scenes.images[index], self.scenes.index_maps[index]
+    def __init__(self, assets: Assets, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self._scenes = fresh_scenes(assets, rng, SCENE_SIZE)
 
     def batch(self, images: int, prompts: int, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Images (images, size, size, 3), uint8, and masks (images, prompts, size, size), none of them empty."""
@@ -33,7 +28,7 @@ class SceneBatches:
         masks = np.zeros((images, prompts, size, size), bool)
         filled = 0
         while filled < images:
-            image, index_map = self._augmented(*self.scene(), size)
+            image, index_map = self._augmented(next(self._scenes)[1], size)
             numbers, areas = np.unique(index_map[index_map > 0], return_counts=True)
             numbers = numbers[areas > 0.0015 * size * size]
             if len(numbers) == 0:
@@ -44,9 +39,9 @@ class SceneBatches:
             filled += 1
         return pixels, masks
 
-    def _augmented(self, image: np.ndarray, index_map: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    def _augmented(self, scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray]:
         """A random square window (now and then larger than life), a mirror, and a mix of the colour channels."""
-        rng = self.rng
+        rng, image, index_map = self.rng, scene.image, scene.index_map
         if rng.random() < 0.35:
             whole = len(image)
             side = int(whole * rng.uniform(0.55, 1.0))
@@ -69,19 +64,6 @@ def resized(image: np.ndarray, size: int) -> np.ndarray:
     """A square image, `size` pixels on a side."""
     method = cv2.INTER_AREA if len(image) > size else cv2.INTER_LINEAR
     return cv2.resize(image, (size, size), interpolation=method)
-
-
-class FreshBatches(SceneBatches):
-    """The same of scenes that are composed as they are asked for, each of them once."""
-
-    def __init__(self, assets: Assets, rng: np.random.Generator) -> None:
-        self.rng = rng
-        self._fresh = fresh_scenes(assets, rng, SCENE_SIZE)
-
-    def scene(self) -> tuple[np.ndarray, np.ndarray]:
-        """A new one."""
-        _, scene = next(self._fresh)
-        return scene.image, scene.index_map
 
 
 def prompts_of(masks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

