@@ -294,7 +294,8 @@ def main() -> int:
     for images, rows, dense in lessons:
         for group in (*muon.param_groups, *adam.param_groups):
             group["lr"] = run.rate(args.lr, warm_up=100) * group.get("share", 1.0)
-        soft = softened(3.0 + 13.0 * max(0.0, 1 - 2 * run.share))
+        blur = 13.0 * max(0.0, 1 - 2 * run.share) if args.start is None else 0.0  # a model that can point stays sharp
+        soft = softened(3.0 + blur)
         pixels = ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)
         tokens = seen_by(model, pixels, low, see)
         dense_loss = heads(tokens, *dense)
