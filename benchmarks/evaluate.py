@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from counting import flops_of
-from measuring import at_least_one, parser_of, seconds_of
+from measuring import at_least_one, in_words, parser_of, seconds_of
 
 import thinkseg
 from thinkseg.answers import get_format
@@ -97,7 +97,7 @@ def measure(pipeline: Pipeline, asked: list[Sample], repeats: int) -> dict[str, 
 
 def table(result: dict[str, Any]) -> str:
     """The ratio in lines."""
-    seconds = ", ".join(f"{name} {value:.2f} s" for name, value in result["seconds"].items())
+    seconds = in_words(result["seconds"])
     return "\n".join(
         [
             f"{result['images']} images × {result['expressions']} expressions, {result['threads']} threads: {seconds}",

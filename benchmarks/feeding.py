@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import at_least_one, parser_of, seconds_of
+from measuring import at_least_one, in_words, parser_of, seconds_of
 from PIL import Image
 
 import thinkseg
@@ -152,7 +152,7 @@ def measure(pipeline: Pipeline, samples: list[Sample], batch: int, repeats: int)
 
 def table(result: dict[str, Any]) -> str:
     """The ratio in lines."""
-    seconds = ", ".join(f"{name} {value:.2f} s" for name, value in result["seconds"].items())
+    seconds = in_words(result["seconds"])
     return "\n".join(
         [
             f"{result['images']} images of {result['megapixels']:.2g} megapixels and {result['megabytes']:.1f} MB, "

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from measuring import at_least_one
 from PIL import Image
 
 from thinkseg.answers import get_format
@@ -82,9 +83,9 @@ def load(model: str, **_: Any) -> Pipeline:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--counts", type=at_least_one, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--engine", default="local")
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--processes", type=at_least_one, default=1)
     parser.add_argument("--plan-only", action="store_true")
     parser.add_argument("--small", action="store_true", help="100 and 400 rows: does it run at all")
     parser.add_argument("--json", action="store_true")

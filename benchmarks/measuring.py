@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -48,6 +48,11 @@ def seconds_of(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str,
             if turn:
                 best[name] = min(best[name], time.perf_counter() - start)
     return best
+
+
+def in_words(seconds: Mapping[str, float]) -> str:
+    """The seconds of each way, as a table's first line has them."""
+    return ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())
 
 
 def kept_for_backward(model: Any, forward: Callable[[], object]) -> int:

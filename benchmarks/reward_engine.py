@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from counting import flops_of
-from measuring import parser_of, seconds_of
+from measuring import in_words, parser_of, seconds_of
 from PIL import Image
 
 from thinkseg.models.base import segment_images
@@ -130,7 +130,7 @@ def floor(segmenter: PromptableSegmenter, asked: Questions) -> None:
 
 def table(result: dict[str, Any]) -> str:
     """The ratios in lines."""
-    seconds = ", ".join(f"{name} {value:.2f} s" for name, value in result["seconds"].items())
+    seconds = in_words(result["seconds"])
     return "\n".join(
         [
             f"{result['images']} images × {result['completions']} completions × {result['boxes']} boxes at "

@@ -30,6 +30,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from measuring import at_least_one
 from PIL import Image
 
 from thinkseg import cli, testing
@@ -69,10 +70,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="pocket", help="the reasoner (default: pocket)")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--clients", type=int, nargs="+", default=CLIENTS)
-    parser.add_argument("--requests", type=int, default=4, help="of each client in a round, 16 at least in all")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--soak", type=int, metavar="N", help="send N requests and print the process's memory")
+    parser.add_argument("--clients", type=at_least_one, nargs="+", default=CLIENTS)
+    parser.add_argument(
+        "--requests", type=at_least_one, default=4, help="of each client in a round, 16 at least in all"
+    )
+    parser.add_argument("--rounds", type=at_least_one, default=3)
+    parser.add_argument("--soak", type=at_least_one, metavar="N", help="send N requests and print the process's memory")
     parser.add_argument("--small", action="store_true", help="models that answer at once, 1 and 4 clients, one round")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--serve", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)

@@ -32,6 +32,7 @@ from typing import Any
 
 import torch
 from counting import flops_of
+from measuring import at_least_one
 from reasoners import NINE_MILLION, create_reasoner
 from reward_engine import hiera_tiny
 from transformers import PrinterCallback, TrainerCallback
@@ -81,8 +82,8 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--small", action="store_true", help="tiny models, two steps")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--recipe", default="pocket/rl", help="a file or a name (default: pocket/rl)")
-    parser.add_argument("--steps", type=int, default=6, help="of each way in a round (default: 6)")
-    parser.add_argument("--rounds", type=int, default=2, help="in which the ways take turns (default: 2)")
+    parser.add_argument("--steps", type=at_least_one, default=6, help="of each way in a round (default: 6)")
+    parser.add_argument("--rounds", type=at_least_one, default=2, help="in which the ways take turns (default: 2)")
     parser.add_argument("--nine-million", action="store_true", help="the larger model, in place of a recipe")
     options = parser.parse_args(words)
     seconds: dict[str, list[float]] = {PLAIN: [], OURS: []}

@@ -38,7 +38,13 @@ def test_what_is_kept_for_the_backward_pass_is_counted_once_and_is_let_go_of(loa
 
 @pytest.mark.parametrize(
     ("name", "flag"),
-    [("feeding", "--images"), ("feeding", "--batch-size"), ("passes", "--rows"), ("evaluate", "--repeats")],
+    [
+        ("feeding", "--batch-size"),
+        ("passes", "--rows"),
+        ("evaluate", "--repeats"),
+        ("serve", "--clients"),
+        ("train_step", "--steps"),
+    ],
 )
 @pytest.mark.parametrize("count", ["0", "-1", "few", "²"])
 def test_a_count_of_nothing_is_refused_in_a_sentence(load_benchmark, capsys, name, flag, count):
