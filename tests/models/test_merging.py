@@ -440,6 +440,21 @@ def test_the_mean_of_weights_in_half_precision_is_rounded_once(base: Path, tmp_p
         assert torch.equal(weight, ((start[name] + end[name].float()) / 2).bfloat16()), name
 
 
+def test_weights_that_two_layers_share_are_mixed_once(tmp_path: Path) -> None:
+    for name, seed in (("start", 0), ("trained", 7)):
+        model, processor = testing.tiny_qwen2_5_vl(seed=seed)
+        model.config.tie_word_embeddings = model.config.text_config.tie_word_embeddings = True
+        model.lm_head.weight = model.get_input_embeddings().weight
+        testing.save(tmp_path / name, (model, processor), SETTINGS)
+    merge(tmp_path / "trained", tmp_path / "mixed", base=str(tmp_path / "start"), start_share=0.5)
+    start, end, mixed = (
+        AutoModelForImageTextToText.from_pretrained(tmp_path / name) for name in ("start", "trained", "mixed")
+    )
+    expected = (start.lm_head.weight + end.lm_head.weight) / 2
+    assert mixed.lm_head.weight is mixed.get_input_embeddings().weight
+    torch.testing.assert_close(mixed.lm_head.weight, expected)
+
+
 @OLD_NAMES_IN_PEFT
 def test_an_adapter_with_a_share_of_its_base_adds_so_much_less(base: Path, tmp_path: Path) -> None:
     adapted(base, tmp_path / "adapter")

@@ -148,10 +148,10 @@ def mix(model: Any, start: str, share: float) -> None:
             f"'{start}' is not the model that training started from: '{other[0]}' is not the same in both "
             f"({len(other)} such)"
         )
+    once = {weight.data_ptr(): name for name, weight in own.items() if weight.is_floating_point()}
     with torch.no_grad():
-        for name, weight in own.items():
-            if weight.is_floating_point():
-                weight.copy_(torch.lerp(weight.float(), theirs[name].float(), share))
+        for name in once.values():  # weights that two names share are mixed once
+            own[name].copy_(torch.lerp(own[name].float(), theirs[name].float(), share))
 
 
 def _read_whole(source: str, dtype: Any) -> Any:
