@@ -17,7 +17,7 @@ from thinkseg.data.synthetic.composition import Scene, compose
 from thinkseg.data.synthetic.scenes import _arrange
 
 SIZE = 288
-"""Side of a scene in pixels, where nothing else is asked for."""
+"""Side of a scene in pixels."""
 TASKS = {"salient": 0.25, "camouflaged": 0.15, "referring": 0.45, "reasoning": 0.15}
 """How a scene is arranged, and how often; each asks for several things."""
 
@@ -72,12 +72,12 @@ def changing(assets: Assets, rng: np.random.Generator) -> ChangingAssets:
     return ChangingAssets(**fields, rng=rng)
 
 
-def fresh_scenes(assets: Assets, rng: np.random.Generator, size: int = SIZE) -> Iterator[tuple[str, Scene]]:
-    """Scenes without end, `size` pixels on a side: how each was arranged, and the scene."""
+def fresh_scenes(assets: Assets, rng: np.random.Generator) -> Iterator[tuple[str, Scene]]:
+    """Scenes without end: how each was arranged, and the scene."""
     assets = changing(assets, rng)
     names, weights = list(TASKS), list(TASKS.values())
     while True:
         task = str(rng.choice(names, p=weights))
-        scene = compose(assets, _arrange(assets, task, rng), size, rng)
+        scene = compose(assets, _arrange(assets, task, rng), SIZE, rng)
         if scene.things:
             yield task, scene

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import vocabulary
@@ -21,10 +21,7 @@ LETTERS = list("abcdefghijklmnopqrstuvwxyz")
 OTHERS = (0.48, 0.16, 0.33)
 """Shares of what the scenes ask of several things, of names, and of uses."""
 ABSENT = 0.03
-"""Share of refusals among what is asked of one thing, or beside a main one: so few that an image of something new is
-not refused, as photographs have mostly one thing that is asked for."""
-ABSENT_AMONG_SEVERAL = 0.27
-"""The same where several things lie about: there a name that fits none of them means that there is nothing."""
+"""Share of refusals among what is asked beside the main thing: so few that an image of something new is not refused."""
 RARE = 7
 """Members up to which a kind is hardly ever refused: what is learnt of so few cut-outs does not tell the next one."""
 UNSEEN = 0.12
@@ -47,7 +44,6 @@ class Teacher:
         for name, kind in self.kind_of.items():
             self.names.setdefault(kind, []).append(name)
         members = Counter(kind for cutout in assets.cutouts for kind in cutout.kinds)
-        self.members = members
         self.refused = {kind: count**1.5 * (1 if count > RARE else 0.15) for kind, count in members.items()}
         known = {word for kind in assets.asked_kinds for word in kind.split()} | set(self.kind_of)
         self.unknown = [word for word in words if word not in known]
@@ -72,14 +68,11 @@ class Teacher:
         elif arranged == "camouflaged" and len(things) == 1 and roll < 0.75:
             query = self._main_one(things, 0)
         else:
-            several = len(things) > 1 and arranged not in ("salient", "camouflaged")
-            absent = ABSENT_AMONG_SEVERAL if several else ABSENT
-            shares = np.array([*OTHERS, 0.0]) / sum(OTHERS) * (1 - absent) + [0, 0, 0, absent]
-            task = str(rng.choice(["referring", "name", "reasoning", "nothing"], p=shares))
+            task = str(rng.choice(["referring", "name", "reasoning", "nothing"], p=[*OTHERS, ABSENT]))
             if task == "name":
                 query = self._by_name(things)
             elif task == "nothing" and rng.random() < 0.8:
-                query = self._absent(things, self.members if several else self.refused)
+                query = self._absent(things)
             else:
                 query = create_query(task, things, self.assets, rng)
         return None if query is None else self._reworded(query)
@@ -110,20 +103,20 @@ class Teacher:
             text = f"the {self._unknown_words()}"
         return Query("salient", text, target, thought(thing))
 
-    def _absent(self, things: Sequence[Thing], often: Mapping[str, float]) -> Query | None:
-        """A kind or a use that nothing here has; a kind is refused as `often` says, never oftener than it is there.
+    def _absent(self, things: Sequence[Thing]) -> Query | None:
+        """A kind or a use that nothing here has; rare kinds are refused less often than they are asked for.
 
-        Else the word of a rare kind alone would come to mean that there is nothing: its things are hardly recognized.
+        Else their word alone would come to mean that there is nothing: a thing of a rare kind is hardly recognized.
         """
         rng = self.rng
         present = {kind for thing in things for kind in thing.kinds}
         if rng.random() < 0.6:
             kinds = sorted(self.assets.asked_kinds - present)
-            asked, weights = [f"the {kind}" for kind in kinds], [often[kind] for kind in kinds]
+            asked, weights = [f"the {kind}" for kind in kinds], [self.refused[kind] for kind in kinds]
         else:
             questions = [q for q in self.assets.reasoning if not (q.fits | q.unfair) & present]
             asked = [question.query for question in questions]
-            weights = [sum(often.get(kind, 0) for kind in question.fits) for question in questions]
+            weights = [sum(self.refused.get(kind, 0) for kind in question.fits) for question in questions]
         if not sum(weights):
             return None
         shares = np.array(weights, dtype=float) / sum(weights)

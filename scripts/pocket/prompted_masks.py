@@ -7,8 +7,6 @@ from fresh_scenes import fresh_scenes
 from thinkseg.data.synthetic.assets import Assets
 from thinkseg.data.synthetic.composition import Scene
 
-SCENE_SIZE = 352
-"""Side of a scene that is composed as it is asked for: more than the model looks at, so that a part can be cut."""
 SLOTS = 4
 """Points of a prompt at most."""
 PAD_LABEL = -10
@@ -20,7 +18,7 @@ class SceneBatches:
 
     def __init__(self, assets: Assets, rng: np.random.Generator) -> None:
         self.rng = rng
-        self._scenes = fresh_scenes(assets, rng, SCENE_SIZE)
+        self._scenes = fresh_scenes(assets, rng)
 
     def batch(self, images: int, prompts: int, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Images (images, size, size, 3), uint8, and masks (images, prompts, size, size), none of them empty."""

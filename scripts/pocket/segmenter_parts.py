@@ -22,8 +22,10 @@ from transformers import (
 
 from thinkseg.models.loading import spare_edgetam_the_hub
 
-SIZE = 320
+SIZE = 352
 """Side of the images that it works on."""
+TRAINING_SIZE = 256
+"""Side of those that it is trained on: a step takes half the time, and what is learnt there holds at `SIZE`."""
 HIDDEN = 128
 STRIDE = 8
 """Of the image embedding."""

