@@ -7,9 +7,10 @@ Its backbone begins as EfficientNet-Lite0 was trained on ImageNet, and keeps the
 Stage 1 (a few minutes): prompt encoder and mask decoder alone, on all-zero image embeddings, learn to fill the box.
 Or, with `--decoder`, they are taken over from an earlier pocket segmenter, and the new maps learn to look like its.
 Stage 2: everything, first on images of 128 pixels a side, then of 256 (no weight minds, and a step on the 352 that it
-works on takes twice as long). Prompts are a jittered box with points on and off the thing, the box alone, or points alone, where the best of the
-three masks is trained as in the papers of the family. The rate falls with the share of the minutes that is used up;
-weights are averaged (EMA). A checkpoint is kept every few minutes, and a second run goes on from it.
+works on takes twice as long). Prompts are a jittered box with points on and off the thing, the box alone, or points
+alone, where the best of the three masks is trained as in the papers of the family. The rate falls with the share of the
+minutes that is used up; weights are averaged (EMA). A checkpoint is kept every few minutes, and a second run goes on
+from it.
 """
 
 import argparse

@@ -17,7 +17,7 @@ from thinkseg.errors import InputError
 from thinkseg.types import Size
 
 MEMORY = 4 * 2**30
-"""Bytes that encodings may take where nothing is said: of SAM 2's, of 17 MB an image, 250; of the pocket's 2,000."""
+"""Bytes that encodings may take where nothing is said: of SAM 2's, of 17 MB an image, 250; of the pocket's 1,000."""
 
 Leaves = Literal["last", "longest ago"]
 """Which encodings make room for another one, by when they were asked for."""

@@ -79,7 +79,7 @@ class Fragment(RecipeSettings):
     ``FILE.py:NAME`` or the address of a ThinkSeg service; sft needs it for validation alone."""
     segmenter_memory: Annotated[int, Field(ge=0, le=1_000_000)] = 256
     """Megabytes that encodings of the segmenter may take in training where samples come again: of SAM 2 one takes 17,
-    of the pocket's 2; 0 keeps none."""
+    of the pocket's 4; 0 keeps none."""
     segmenter_encoder: EncoderKind | None = None
     """How it encodes images: in `float32`, in `bfloat16` (for GPUs; masks differ in a few pixels), `compiled` by
     `torch.compile`, or `compiled bfloat16`; prompts and masks stay in float32. Null is `float32`."""
