@@ -51,7 +51,7 @@ VERBS = {
     "score": "score completions part by part, without a model",
     "data": "data sets: list, download and check them, show samples, split your own, prepare rows",
     "export": "write masks for other tools: COCO, YOLO, labelme, a table, cut-outs",
-    "merge": "make one checkpoint of an adapter or of the shards of a training run",
+    "merge": "make one checkpoint of an adapter, of the shards of a training run, or of a model and its start",
     "push": "publish a finished checkpoint on the hub",
     "doctor": "say what is installed, which devices there are and what is missing",
     "completion": "let a shell complete verbs, flags and files",
