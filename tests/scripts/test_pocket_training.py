@@ -54,9 +54,9 @@ def test_no_scene_is_composed_twice_and_a_seed_repeats_them() -> None:
 
 
 def test_the_segmenter_learns_from_scenes_that_are_composed_as_they_are_asked_for() -> None:
-    from prompted_masks import FreshBatches
+    from prompted_masks import SceneBatches
 
-    batches = FreshBatches(load_assets("train"), np.random.default_rng(0))
+    batches = SceneBatches(load_assets("train"), np.random.default_rng(0))
     images, masks = batches.batch(3, 2, 96)
     again, _ = batches.batch(3, 2, 96)
     assert images.shape == (3, 96, 96, 3)
