@@ -1,6 +1,7 @@
 """Reinforcement on TRL's real trainer: rewards see what they should, files are whole, and a stop costs nothing."""
 
 import json
+import shutil
 import signal
 from types import SimpleNamespace
 
@@ -240,6 +241,20 @@ def test_the_final_model_has_the_share_of_its_start_that_the_recipe_says(module_
     assert written_settings(mixed) == written_settings(whole)
     assert {path.name for path in mixed.parent.iterdir()} == {path.name for path in whole.parent.iterdir()}
     assert same(weights(mixed.parent / "checkpoint-2"), after), "what a run goes on from is not mixed"
+
+
+def test_the_final_model_that_is_there_stays_where_the_start_is_gone(module_recipe, squares, start, tmp_path):
+    moved = shutil.copytree(start, tmp_path / "start")
+    recipe = module_recipe(tmp_path / "run", model={"path": str(moved)}, start_share=0.25)
+
+    def remove(*told):
+        shutil.rmtree(moved, ignore_errors=True)
+        (recipe.output / "final").mkdir(exist_ok=True)
+        (recipe.output / "final" / "mine").touch()
+
+    with pytest.raises(CheckpointError, match="start"):
+        train_recipe(recipe, samples=squares, segmenter=FakeSegmenter(), on_step=remove)
+    assert [path.name for path in (recipe.output / "final").iterdir()] == ["mine"]
 
 
 @pytest.mark.slow

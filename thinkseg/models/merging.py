@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from thinkseg.errors import CheckpointError, InputError
 from thinkseg.models import loading
@@ -103,25 +103,27 @@ def merge(
         raise InputError(f"the start's share should be 0 or more and below 1, found {start_share}")
     prepare_folder(out.parent)
     target = None if dtype == "auto" else loading.torch_dtype(dtype, torch.device("cpu"))
+    read_in = torch.float32 if start_share else target  # what is mixed is rounded afterwards
     adapter = adapters.adapter_folder(source)
+    if start_share and adapter is None and base is None:
+        raise InputError("say with --base which model training started from: its weights are to be mixed in")
     if adapter is not None:
         base = base or adapters.base_of(adapter)
         described = loading.locate(base, "reasoner")
-        model = adapters.read_adapted(adapter, described, target)
-        layout, pieces = "a LoRA adapter", 1
+        model = adapters.read_adapted(adapter, described, read_in)
+        layout, pieces, usual = "a LoRA adapter", 1, _dtype_of(described)
     elif start_share and any(source.glob("*.safetensors")):
         described = str(source)
-        model, layout, pieces = _read_whole(described, target or "auto"), "a whole model", 1
+        model, layout, pieces, usual = _read_whole(described, read_in), "a whole model", 1, _dtype_of(described)
     else:
         found = find_layout(source)
         described = _described(source, found.folder, base)
         tensors, pieces = found.read(found.folder)
-        model = model_from_tensors(tensors, described, target)
-        layout = found.name
+        model = model_from_tensors(tensors, described, read_in)
+        layout, usual = found.name, _widest_dtype(tensors)
     if start_share:
-        if base is None:
-            raise InputError("say with --base which model training started from: its weights are to be mixed in")
-        mix(model, loading.locate(base, "reasoner"), start_share)
+        mix(model, loading.locate(str(base), "reasoner"), start_share)
+        model.to(target or usual)
         layout += f", with {start_share:g} of the weights of its start"
     own = _own_config(source, described if base is None else base, described, format)
     written = _write(model, described, own, out, max_shard_size)
@@ -130,10 +132,10 @@ def merge(
 
 
 def mix(model: Any, start: str, share: float) -> None:
-    """Replace each weight by its mean with the start's, formed in float32 and rounded once.
+    """Replace each weight by its mean with the start's.
 
     Args:
-        model: the trained one, on the CPU.
+        model: the trained one in float32, on the CPU.
         start: folder or hub id of the model that its training started from.
         share: of the start's weights, above 0 and below 1.
 
@@ -145,13 +147,20 @@ def mix(model: Any, start: str, share: float) -> None:
     other = sorted(theirs.keys() ^ own.keys()) or [name for name in own if own[name].shape != theirs[name].shape]
     if other:
         raise CheckpointError(
-            f"'{start}' is not the model that training started from: '{other[0]}' is not the same in both "
-            f"({len(other)} such)"
+            f"'{start}' cannot be mixed in: '{other[0]}' is not in both models, or has another shape ({len(other)} "
+            "such); name the model that training started from; where training added tokens, nothing can be mixed"
         )
     once = {weight.data_ptr(): name for name, weight in own.items() if weight.is_floating_point()}
     with torch.no_grad():
         for name in once.values():  # weights that two names share are mixed once
             own[name].copy_(torch.lerp(own[name].float(), theirs[name].float(), share))
+
+
+def _dtype_of(source: str) -> Any:
+    from transformers import AutoConfig
+
+    with loading.explained(source):
+        return AutoConfig.from_pretrained(source).dtype or torch.float32
 
 
 def _read_whole(source: str, dtype: Any) -> Any:
@@ -306,8 +315,13 @@ def _write(model: Any, described: str, config: CheckpointConfig, out: Path, max_
         if Path(described).is_dir() and (Path(described) / "generation_config.json").is_file():
             model.generation_config = GenerationConfig.from_pretrained(described)
         processor = AutoProcessor.from_pretrained(described)
-        model.save_pretrained(work, max_shard_size=max_shard_size)
-        processor.save_pretrained(work)
+    try:
+        with _quiet():
+            model.save_pretrained(work, max_shard_size=max_shard_size)
+            processor.save_pretrained(work)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(work, ignore_errors=True)
+        raise CheckpointError(f"the merged model cannot be written to '{out}': {error}; make room there") from error
     if config != CheckpointConfig():
         write_config(config, work)
     written = _check_written(model, work)

@@ -120,7 +120,7 @@ def _plan_in_words(options: QuickstartOptions, settings: QuickstartSettings) -> 
     usual = options.steps is None and options.recipe is None and options.scenes <= SCENES
     return "\n".join(
         [
-            f"ThinkSeg quickstart, into {options.out}" + (": at most 8 minutes on 2 CPU cores" if usual else ""),
+            f"ThinkSeg quickstart, into {options.out}" + (": six minutes on 2 free CPU cores" if usual else ""),
             f"  1/3  evaluate '{settings.start}' on {settings.scenes} scenes of things that it never saw",
             f"  2/3  train it by GRPO, {settings.steps or 'the recipe’s'} steps, the segmenter inside the reward",
             "  3/3  evaluate it again on the same scenes, and report",

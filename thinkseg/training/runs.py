@@ -23,6 +23,7 @@ from thinkseg.evaluation.provenance import code_digests
 from thinkseg.models.families import Family
 from thinkseg.models.loading import explained, load_weights
 from thinkseg.models.merging import merge
+from thinkseg.models.shapes import made_here
 from thinkseg.training.callbacks import Beginning, CheckpointFiles, DeadReward, OnStep, OrderlyStop, RunLog, StepBar
 from thinkseg.training.checkpoints import (
     complete,
@@ -50,8 +51,9 @@ from thinkseg.training.trl_settings import (
 from thinkseg.training.watching import Validating
 
 FINAL = "final"
-_UNMIXED = ".final.unmixed"
 """The folder of the trained model, inside the run's."""
+_TRAINED, _MIXED = ".final.trained", ".final.mixed"
+"""The folders of the trained model and of its mean with the start, until the latter is whole."""
 LOG = "log.jsonl"
 """The run log, inside the run's folder."""
 
@@ -359,17 +361,24 @@ def _mend_resuming(trainer: Any) -> None:
 
 def save_final(trainer: Any, policy: Policy, recipe: Recipe) -> Path:
     """Write the trained model, adapters merged and the start's share mixed in, as a folder that describes itself."""
-    final = recipe.output / FINAL
+    final, trained, mixed = (recipe.output / name for name in (FINAL, _TRAINED, _MIXED))
     with saving_explained(recipe.output, "the trained model"):
+        if trainer.is_world_process_zero():
+            for left in (trained, mixed):  # of a run that was killed here
+                shutil.rmtree(left, ignore_errors=True)
         if not recipe.start_share:
             save_model(trainer, policy, final)
             return final
-        unmixed = recipe.output / _UNMIXED
-        save_model(trainer, policy, unmixed)
+        save_model(trainer, policy, trained)
         if trainer.is_world_process_zero():
+            with made_here():
+                merge(trained, mixed, base=recipe.model.path, start_share=recipe.start_share)
+            policy.write_config(mixed)  # asked as it was trained, whatever is known of its start
+            if final.is_symlink():
+                final.unlink()
             shutil.rmtree(final, ignore_errors=True)
-            merge(unmixed, final, base=recipe.model.path, start_share=recipe.start_share)
-            shutil.rmtree(unmixed)
+            mixed.rename(final)
+            shutil.rmtree(trained)
         trainer.accelerator.wait_for_everyone()
     return final
 
