@@ -28,6 +28,20 @@ class Recorder:
         return load_image(file)
 
 
+class Held:
+    """Loads one image at a time and keeps which ones; each waits until it may go on."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.loaded: list[str] = []
+
+    def __call__(self, file: str) -> Image.Image:
+        self.loaded.append(file)
+        self.begun.set()
+        assert self.go_on.wait(60)
+        return Image.new("RGB", (1, 1))
+
+
 def test_a_file_is_decoded_once_as_long_as_it_is_kept_and_anew_when_it_was_forgotten(tmp_path: Path) -> None:
     one, two = write(tmp_path, "1.png", "2.png")
     load = Recorder()
@@ -75,21 +89,14 @@ def test_what_had_no_room_is_decoded_when_it_is_needed(tmp_path: Path) -> None:
 
 
 def test_what_is_forgotten_before_its_turn_is_not_decoded() -> None:
-    begun, go_on, loaded = threading.Event(), threading.Event(), []
-
-    def load(file: str) -> Image.Image:
-        loaded.append(file)
-        begun.set()
-        assert go_on.wait(60)
-        return Image.new("RGB", (1, 1))
-
+    load = Held()
     with ImagesAhead(load) as images:
         images.keep(["0", "1", "2"], ["3"])
-        assert begun.wait(60)
+        assert load.begun.wait(60)
         images.keep(["2"])
-        go_on.set()
+        load.go_on.set()
         assert images.take("2") is not None
-    assert loaded == ["0", "2"]
+    assert load.loaded == ["0", "2"]
 
 
 def test_a_file_that_cannot_be_read_is_none_for_whoever_opens_it_to_be_told_why(tmp_path: Path) -> None:
@@ -109,24 +116,18 @@ def test_what_a_loader_raises_besides_is_raised_where_the_image_is_taken(tmp_pat
 
 
 def test_at_the_end_what_has_not_begun_is_left_out_and_no_thread_stays(tmp_path: Path) -> None:
-    begun, go_on, loaded = threading.Event(), threading.Event(), []
-
-    def load(file: str) -> Image.Image:
-        loaded.append(file)
-        begun.set()
-        assert go_on.wait(60)
-        return Image.new("RGB", (1, 1))
+    load = Held()
 
     def interrupted() -> None:
         with ImagesAhead(load) as images:
             images.keep(map(str, range(10)))
-            assert begun.wait(60)
-            threading.Timer(0.05, go_on.set).start()
+            assert load.begun.wait(60)
+            threading.Timer(0.05, load.go_on.set).start()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert loaded == ["0"]
+    assert load.loaded == ["0"]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("images-ahead")]
 
 

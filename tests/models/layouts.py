@@ -13,11 +13,15 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
+from safetensors.torch import load_file
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
+from transformers import AutoModelForImageTextToText
 
 Tensors = dict[str, torch.Tensor]
+
+OLD_NAMES_IN_PEFT = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 
 
 @contextmanager
@@ -162,3 +166,22 @@ def _part(tensor: torch.Tensor, rank: int, world: int) -> torch.Tensor:
     filled = torch.zeros(size * world, dtype=tensor.dtype)
     filled[: tensor.numel()] = tensor.flatten()
     return filled[rank * size : (rank + 1) * size].clone()
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return {name: tensor for file in folder.glob("*.safetensors") for name, tensor in load_file(file).items()}
+
+
+def adapted(base: Path, folder: Path) -> Any:
+    """A base with an adapter that changes it, and the adapter as a folder."""
+    from peft import LoraConfig, get_peft_model
+
+    model = AutoModelForImageTextToText.from_pretrained(base)
+    pattern = r".*(language_model|visual).*\.(q_proj|v_proj|gate_proj|qkv)"
+    model = get_peft_model(model, LoraConfig(r=2, lora_alpha=8, target_modules=pattern, init_lora_weights=False))
+    torch.manual_seed(3)
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(folder)
+    return model.eval()

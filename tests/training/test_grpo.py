@@ -257,6 +257,24 @@ def test_the_final_model_that_is_there_stays_where_the_start_is_gone(module_reci
     assert [path.name for path in (recipe.output / "final").iterdir()] == ["mine"]
 
 
+def test_adapters_are_mixed_with_the_start_when_they_are_merged(module_recipe, squares, start, tmp_path):
+    model = {"path": str(start), "lora": {"r": 2, "alpha": 4}}
+    whole, mixed = (
+        weights(
+            train_recipe(
+                module_recipe(tmp_path / f"run-{share}", model=model, steps=1, start_share=share),
+                samples=squares,
+                segmenter=FakeSegmenter(),
+            )
+        )
+        for share in (0.0, 0.25)
+    )
+    before = weights(start)
+    assert not same(before, whole)
+    for name, weight in mixed.items():
+        torch.testing.assert_close(weight, 0.25 * before[name] + 0.75 * whole[name], msg=name)
+
+
 @pytest.mark.slow
 def test_adapters_are_trained_and_merged(module_recipe, squares, start, tmp_path):
     lora = {"path": str(start), "lora": {"r": 2, "alpha": 4}}

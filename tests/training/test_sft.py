@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, TrainerControl, TrainerState, TrainingAr
 from thinkseg import testing
 from thinkseg.answers import get_format
 from thinkseg.data.readers.demonstrations import load_worked
+from thinkseg.errors import RecipeError
 from thinkseg.geometry import reference_answer
 from thinkseg.models.reasoner import TransformersReasoner, chat_messages
 from thinkseg.training.callbacks import read_log
@@ -172,6 +173,30 @@ def test_texts_become_tokens_of_their_own_that_are_saved_and_not_added_twice(rec
     again = first.model.replaced(path=str(final))
     second = train_recipe(first.replaced(model=again, output=tmp_path / "again"), samples=[square(1), square(2)])
     assert len(AutoTokenizer.from_pretrained(second)) == len(tokenizer)
+
+
+def test_imitation_can_keep_a_share_of_its_start(sft_recipe, start, tmp_path):
+    whole, mixed = (
+        load_file(
+            train_recipe(
+                sft_recipe(output=str(tmp_path / f"run-{share}"), start_share=share), samples=[square(1), square(2)]
+            )
+            / "model.safetensors"
+        )
+        for share in (0.0, 0.25)
+    )
+    before = load_file(start / "model.safetensors")
+    assert any(not torch.equal(before[name], weight) for name, weight in whole.items())
+    for name, weight in mixed.items():
+        torch.testing.assert_close(weight, 0.25 * before[name] + 0.75 * whole[name], msg=name)
+
+
+def test_new_tokens_have_no_start_to_be_mixed_with(sft_recipe, start, tmp_path):
+    model = {"path": str(start), "new_tokens": {"]}": "ab"}}
+    with pytest.raises(RecipeError, match="has none for the new token ']}': train the tokens in a stage of their own"):
+        train_recipe(sft_recipe(model=model, start_share=0.5), samples=[square(1)])
+    known = {"path": str(start), "new_tokens": {"a": "b"}}  # a letter that the start has as a token
+    train_recipe(sft_recipe(model=known, start_share=0.5, steps=1), samples=[square(1), square(2)])
 
 
 def test_a_new_token_begins_with_the_weights_of_the_text_that_it_is_like_and_the_others_keep_theirs():

@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 
 from thinkseg.errors import CheckpointError, InputError
 from thinkseg.models import loading
-from thinkseg.models.checkpoint_config import CheckpointConfig, read_config, resolve_config, write_config
+from thinkseg.models.checkpoint_config import CONFIG_FILE, CheckpointConfig, read_config, resolve_config, write_config
 from thinkseg.models.shards import adapters, distributed, ranks, zero
 from thinkseg.results.files import prepare_folder
 
@@ -104,16 +104,18 @@ def merge(
     prepare_folder(out.parent)
     target = None if dtype == "auto" else loading.torch_dtype(dtype, torch.device("cpu"))
     read_in = torch.float32 if start_share else target  # what is mixed is rounded afterwards
+    called = base
     adapter = adapters.adapter_folder(source)
     if start_share and adapter is None and base is None:
         raise InputError("say with --base which model training started from: its weights are to be mixed in")
     if adapter is not None:
-        base = base or adapters.base_of(adapter)
+        called = base = base or adapters.base_of(adapter)
         described = loading.locate(base, "reasoner")
         model = adapters.read_adapted(adapter, described, read_in)
         layout, pieces, usual = "a LoRA adapter", 1, _dtype_of(described)
     elif start_share and any(source.glob("*.safetensors")):
         described = str(source)
+        called = described if (source / CONFIG_FILE).is_file() else called
         model, layout, pieces, usual = _read_whole(described, read_in), "a whole model", 1, _dtype_of(described)
     else:
         found = find_layout(source)
@@ -125,7 +127,7 @@ def merge(
         mix(model, loading.locate(str(base), "reasoner"), start_share)
         model.to(target or usual)
         layout += f", with {start_share:g} of the weights of its start"
-    own = _own_config(source, described if base is None else base, described, format)
+    own = _own_config(source, called or described, described, format)
     written = _write(model, described, own, out, max_shard_size)
     parameters = sum(weight.numel() for weight in model.parameters())
     return Merged(out, layout, pieces, written, parameters, str(model.dtype).removeprefix("torch."), own.format)
@@ -297,11 +299,11 @@ def _described(source: Path, found: Path, base: str | None) -> str:
     )
 
 
-def _own_config(source: Path, base: str, described: str, format: str | None) -> CheckpointConfig:
-    """How the merged model is prompted: as its own folder says, else as its base is."""
+def _own_config(source: Path, called: str, described: str, format: str | None) -> CheckpointConfig:
+    """How the merged model is prompted: as its own folder says, else as is known of the model of that name."""
     own = read_config(source) if source.is_dir() else CheckpointConfig()
     given = own.replaced(format=format) if format is not None else own
-    return resolve_config(base, given, source=described)
+    return resolve_config(called, given, source=described)
 
 
 def _write(model: Any, described: str, config: CheckpointConfig, out: Path, max_shard_size: str) -> int:

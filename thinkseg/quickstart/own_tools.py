@@ -24,7 +24,8 @@ from thinkseg.quickstart.own_data import OwnParts, Say
 from thinkseg.quickstart.own_options import IMITATION_RECIPE, LARGE_RECIPE, OwnOptions, StartChoice
 from thinkseg.training.checkpoints import finished_checkpoints
 from thinkseg.training.config import Recipe, load_recipe, replace_settings
-from thinkseg.training.runs import FINAL, quiet_libraries
+from thinkseg.training.runs import quiet_libraries
+from thinkseg.training.saving import FINAL
 from thinkseg.training.stages import train_recipe
 from thinkseg.writing import json_text, write_at_once
 

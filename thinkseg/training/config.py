@@ -152,8 +152,6 @@ class Fragment(RecipeSettings):
                 "'start_share' mixes the final model, and 'validation' measures the trained one: leave out one of "
                 "them, or mix the best model afterwards by 'thinkseg merge --start-share'"
             )
-        if self.start_share and self.model.new_tokens:
-            raise RecipeError("'start_share' mixes weights with the start's, which has none for 'model.new_tokens'")
 
     @property
     def rubric_weights(self) -> Mapping[str, float] | Literal["published"]:

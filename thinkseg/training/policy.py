@@ -94,7 +94,12 @@ def create_policy(recipe: Recipe, config: CheckpointConfig, reasoner: Transforme
     keep_statistics(reasoner.model)
     if recipe.model.freeze_vision:
         freeze_vision(reasoner)
-    add_tokens(reasoner.model, reasoner.processor.tokenizer, recipe.model.new_tokens or {})
+    added = add_tokens(reasoner.model, reasoner.processor.tokenizer, recipe.model.new_tokens or {})
+    if added and recipe.start_share:
+        raise RecipeError(
+            f"'start_share' mixes weights with the start's, which has none for the new token '{added[0]}': train the "
+            "tokens in a stage of their own first"
+        )
     wording = wording_for(recipe.model.path, config, required=recipe.sentences is not None)
     if not wording.identity:  # what it is trained with is what its folder says
         config = config.replaced(sentences=None)
@@ -141,7 +146,7 @@ def _unchanged(module: Any, mode: bool = True) -> Any:
     return module
 
 
-def add_tokens(model: Any, tokenizer: Any, texts: Mapping[str, str]) -> None:
+def add_tokens(model: Any, tokenizer: Any, texts: Mapping[str, str]) -> list[str]:
     """Give a model tokens of its own for texts that it could not write, or not in one piece.
 
     Those that are tokens already stay as they are, so that a later stage may have the same recipe.
@@ -150,13 +155,16 @@ def add_tokens(model: Any, tokenizer: Any, texts: Mapping[str, str]) -> None:
         model: whose embeddings and output layer grow.
         tokenizer: of the model.
         texts: for each text another one that the model can write: the new token begins with the mean of its weights.
+
+    Returns:
+        The texts that were no tokens before.
     """
     import torch
 
     known = tokenizer.get_vocab()
     models = {text: tokenizer(like)["input_ids"] for text, like in texts.items() if text not in known}
     if not models:
-        return
+        return []
     tokenizer.add_tokens(list(models))
     known_weights = [
         layer().weight.detach().clone() for layer in (model.get_input_embeddings, model.get_output_embeddings)
@@ -172,6 +180,7 @@ def add_tokens(model: Any, tokenizer: Any, texts: Mapping[str, str]) -> None:
             layer.weight[: len(weights)] = weights
             for text, like in models.items():
                 layer.weight[tokenizer.convert_tokens_to_ids(text)] = weights[like].mean(dim=0)
+    return list(models)
 
 
 def add_stop(model: Any, token: int) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -22,14 +21,11 @@ from thinkseg.errors import InputError, RecipeError
 from thinkseg.evaluation.provenance import code_digests
 from thinkseg.models.families import Family
 from thinkseg.models.loading import explained, load_weights
-from thinkseg.models.merging import merge
-from thinkseg.models.shapes import made_here
 from thinkseg.training.callbacks import Beginning, CheckpointFiles, DeadReward, OnStep, OrderlyStop, RunLog, StepBar
 from thinkseg.training.checkpoints import (
     complete,
     finished_checkpoints,
     newest_checkpoint,
-    saving_explained,
     warn,
     write_whole,
 )
@@ -41,7 +37,6 @@ from thinkseg.training.endings import RewardDead, last_one_told
 from thinkseg.training.policy import Policy
 from thinkseg.training.profiling import profiled
 from thinkseg.training.resuming import CODE, Layout, go_on, write_record
-from thinkseg.training.saving import save_model
 from thinkseg.training.sections import Lora
 from thinkseg.training.trl_settings import (
     refuse_missing_bitsandbytes,
@@ -50,10 +45,6 @@ from thinkseg.training.trl_settings import (
 )
 from thinkseg.training.watching import Validating
 
-FINAL = "final"
-"""The folder of the trained model, inside the run's."""
-_TRAINED, _MIXED = ".final.trained", ".final.mixed"
-"""The folders of the trained model and of its mean with the start, until the latter is whole."""
 LOG = "log.jsonl"
 """The run log, inside the run's folder."""
 
@@ -357,30 +348,6 @@ def _mend_resuming(trainer: Any) -> None:
         model.load_state_dict(restored.state_dict())
 
     trainer._load_from_checkpoint = restore
-
-
-def save_final(trainer: Any, policy: Policy, recipe: Recipe) -> Path:
-    """Write the trained model, adapters merged and the start's share mixed in, as a folder that describes itself."""
-    final, trained, mixed = (recipe.output / name for name in (FINAL, _TRAINED, _MIXED))
-    with saving_explained(recipe.output, "the trained model"):
-        if trainer.is_world_process_zero():
-            for left in (trained, mixed):  # of a run that was killed here
-                shutil.rmtree(left, ignore_errors=True)
-        if not recipe.start_share:
-            save_model(trainer, policy, final)
-            return final
-        save_model(trainer, policy, trained)
-        if trainer.is_world_process_zero():
-            with made_here():
-                merge(trained, mixed, base=recipe.model.path, start_share=recipe.start_share)
-            policy.write_config(mixed)  # asked as it was trained, whatever is known of its start
-            if final.is_symlink():
-                final.unlink()
-            shutil.rmtree(final, ignore_errors=True)
-            mixed.rename(final)
-            shutil.rmtree(trained)
-        trainer.accelerator.wait_for_everyone()
-    return final
 
 
 def lora_config(lora: Lora | None, family: Family) -> Any:

@@ -2,14 +2,47 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from thinkseg.models.loading import explained, load_weights
+from thinkseg.models.merging import merge
+from thinkseg.models.shapes import made_here
+from thinkseg.training.checkpoints import saving_explained
+from thinkseg.training.config import Recipe
 from thinkseg.training.policy import Policy
 from thinkseg.training.spread import is_spread, made_whole
+
+FINAL = "final"
+"""The folder of the trained model, inside the run's."""
+_TRAINED, _MIXED = ".final.trained", ".final.mixed"
+"""The folders of the trained model and of its mean with the start, until the latter is whole."""
+
+
+def save_final(trainer: Any, policy: Policy, recipe: Recipe) -> Path:
+    """Write the trained model, adapters merged and the start's share mixed in, as a folder that describes itself."""
+    final, trained, mixed = (recipe.output / name for name in (FINAL, _TRAINED, _MIXED))
+    with saving_explained(recipe.output, "the trained model"):
+        if trainer.is_world_process_zero():
+            for left in (trained, mixed):  # of a run that was killed here
+                shutil.rmtree(left, ignore_errors=True)
+        if not recipe.start_share:
+            save_model(trainer, policy, final)
+            return final
+        save_model(trainer, policy, trained)
+        if trainer.is_world_process_zero():
+            with made_here():
+                merge(trained, mixed, base=recipe.model.path, start_share=recipe.start_share)
+            if final.is_symlink():
+                final.unlink()
+            shutil.rmtree(final, ignore_errors=True)
+            mixed.rename(final)
+            shutil.rmtree(trained)
+        trainer.accelerator.wait_for_everyone()
+    return final
 
 
 def save_model(trainer: Any, policy: Policy, folder: Path) -> None:

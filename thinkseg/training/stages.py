@@ -32,6 +32,7 @@ from thinkseg.training.next_step import next_command
 from thinkseg.training.policy import load_policy
 from thinkseg.training.resuming import Layout, claimed, from_main_process, record_kept
 from thinkseg.training.run_page import RunPage, run_facts
+from thinkseg.training.saving import FINAL, save_final
 from thinkseg.training.sections import MOST_ROWS
 from thinkseg.training.sheets import SampleSheets
 from thinkseg.training.sources import load_samples
@@ -141,7 +142,7 @@ def train_recipe(
                         partial(_begin, watching.page, begin),
                         watching.validating,
                     )
-                return runs.save_final(ready, policy, recipe)
+                return save_final(ready, policy, recipe)
 
 
 def _tell_memory(recipe: Recipe, args: Any, is_main: bool) -> None:
@@ -171,7 +172,7 @@ def _watching(run: PreparedRun, held_out: HeldOut, making: Making, on_step: OnSt
     recipe, settings = run.recipe, run.recipe.validation
     count = 0 if settings is None else settings.shown
     sheets = SampleSheets(recipe.output, held_out.validation, count, run.policy.answer_format)
-    final = recipe.output / runs.FINAL
+    final = recipe.output / FINAL
     page = RunPage(recipe.output, run_facts(run, held_out), sheets, lambda: next_command(recipe, final))
     validating = None
     if settings is not None:
