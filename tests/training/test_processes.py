@@ -174,7 +174,7 @@ def of_zero(stage: int, repository: Path) -> dict[str, str]:
 @pytest.mark.parametrize("stage", [2, 3])
 def test_so_it_is_where_deepspeed_spreads_the_run(stage, repository, tmp_path):
     """Prompts shared in two processes, held against one process that computes each prompt for itself, TRL's way."""
-    small = [*RL, "--generation.max_new_tokens", "24", "--steps", "3", "--device", "cpu"]
+    small = [*RL, "--generation.max_new_tokens", "24", "--steps", "3", "--device", "cpu", "--start_share", "0.25"]
     alone, together = tmp_path / "alone", tmp_path / "together"
     size = "--trl.per_device_train_batch_size"
     finish(launch(1, [*small, "--shared_prefix", "off", size, "24", "--output", str(alone)], repository))
